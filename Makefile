@@ -1,0 +1,33 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test test-slow lint clean
+
+help:  ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make .venv and install everything into it
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; try make PYTHON=python3.12" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 cannot make virtual environments; install its venv module (Debian: python3-venv)" >&2; rm -rf $(VENV); exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+demo: $(READY)  ## simulate, train, evaluate, search: the whole job in some minutes
+	@$(BIN)/python -m keras_gw_resnet demo
+
+test: $(READY)  ## run the tests
+	@$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## run the tests that take minutes too
+	@$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: $(READY)  ## check the style
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:  ## remove the environment and everything the demo made
+	rm -rf $(VENV) runs

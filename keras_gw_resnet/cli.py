@@ -1,0 +1,217 @@
+"""The command line: parse, call, exit code."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from keras_gw_resnet import __version__, commands
+from keras_gw_resnet.errors import InputError
+
+PROGRAM = "keras-gw-resnet"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message} (see '{self.prog} --help')\n")
+
+
+def _positive(text):
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text}; expected at least 1")
+    return number
+
+
+def _command(subparsers, name, run, text, example):
+    parser = subparsers.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_detectors(parser):
+    parser.add_argument("--detectors", nargs="+", default=["H1", "L1"], metavar="NAME", help="default: H1 L1")
+
+
+def _add_train(subparsers):
+    parser = _command(
+        subparsers,
+        "train",
+        commands.run_train,
+        "train a network on strain files and a waveform bank",
+        "python train.py --model resnet18 --width 16 --data data/train --out runs/first --epochs 10",
+    )
+    add = parser.add_argument
+    add("--model", required=True, help="name of a network, see 'keras-gw-resnet models'")
+    add("--data", required=True, type=Path, metavar="DIR", help="folder with strain files (HDF5) and a waveform bank")
+    add("--out", required=True, type=Path, metavar="DIR", help="where model.keras, card.json and checkpoints go")
+    add("--name", help="name in the card (default: that of the --out folder)")
+    add("--epochs", type=int, default=20, metavar="N", help="default: 20")
+    add("--steps-per-epoch", type=int, default=200, metavar="N", help="batches an epoch (default: 200)")
+    add("--batch-size", type=int, default=128, metavar="N", help="examples a batch, over all devices (default: 128)")
+    add("--learning-rate", type=float, default=2e-3, metavar="X", help="peak of the cosine schedule (default: 0.002)")
+    add("--seed", type=int, default=0, metavar="N", help="of weights, examples and dropout (default: 0)")
+    add("--log-dir", type=Path, metavar="DIR", help="for TensorBoard (default: OUT/logs)")
+    add(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="local devices to mirror the network on (default: all GPUs, or the CPU)",
+    )
+    add("--overwrite", action="store_true", help="start afresh in an --out folder that holds a run")
+    group = parser.add_argument_group("network")
+    group.add_argument("--width", type=int, metavar="N", help="channels of the first stage (default: 64)")
+    group.add_argument("--kernel-size", type=int, nargs="+", metavar="N", help="one, or one a stage (default: 3)")
+    group.add_argument("--stem-kernel-size", type=int, metavar="N", help="of the first convolution (default: 15)")
+    group.add_argument("--dropout", type=float, metavar="X", help="before the last layer (default: 0)")
+    group.add_argument("--window-samples", type=int, default=2048, metavar="N", help="input length (default: 2048)")
+    group = parser.add_argument_group("examples")
+    group.add_argument("--noise", default="files", help="'files' (default) or 'gaussian': simulated afresh")
+    group.add_argument("--psd", nargs="+", default=[], metavar="PSD", help="names or files, for --noise gaussian")
+    group.add_argument("--snr", type=float, nargs=2, default=(5.0, 20.0), metavar=("LOW", "HIGH"), help="default: 5 20")
+    group.add_argument(
+        "--merger",
+        type=float,
+        nargs=2,
+        default=(0.65, 0.85),
+        metavar=("LOW", "HIGH"),
+        help="coalescence as a share of the window (default: 0.65 0.85)",
+    )
+    group.add_argument(
+        "--lone-signal-share",
+        type=float,
+        default=0.2,
+        metavar="X",
+        help="negatives with one detector's signal (default: 0.2)",
+    )
+    group.add_argument("--validation-share", type=float, default=0.1, metavar="X", help="held out (default: 0.1)")
+    _add_detectors(group)
+
+
+def _add_evaluate(subparsers):
+    parser = _command(
+        subparsers,
+        "evaluate",
+        commands.run_evaluate,
+        "measure AUC and detected fraction of a saved network on simulated signals in held-out noise",
+        "python evaluate.py runs/first --data data/test --output runs/first-evaluation",
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
+    add("--data", required=True, type=Path, metavar="DIR", help="folder with strain files and a waveform bank")
+    add("--output", type=Path, metavar="DIR", help="default: runs/evaluation-NAME")
+    add("--snr", type=float, nargs=2, default=(8.0, 20.0), metavar=("LOW", "HIGH"), help="network SNR (default: 8 20)")
+    add("--windows", type=int, default=30000, metavar="N", help="half of them with a signal (default: 30000)")
+    add("--seed", type=int, default=1, metavar="N", help="of the examples (default: 1)")
+    add("--overwrite", action="store_true", help="replace an existing output folder")
+
+
+def _add_search(subparsers):
+    parser = _command(
+        subparsers,
+        "search",
+        commands.run_search,
+        "search strain files for events with a saved network",
+        "keras-gw-resnet search resnet18-w16 H-H1.hdf5 L-L1.hdf5 --output events.hdf --plot loudest.png",
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
+    add("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns with all detectors of the network")
+    add("--output", required=True, type=Path, metavar="FILE", help="events as HDF5; a .csv is written beside it")
+    add("--plot", type=Path, metavar="FILE", help="picture of the loudest event")
+    add("--threshold", type=float, default=-4.0, metavar="X", help="lowest statistic (logit) of an event (default: -4)")
+    add("--top", type=_positive, default=10, metavar="N", help="events to print (default: 10)")
+    add("--overwrite", action="store_true", help="replace existing output files")
+
+
+def _add_simulate(subparsers):
+    parser = subparsers.add_parser("simulate", help="simulate waveforms and noise")
+    kinds = parser.add_subparsers(required=True, metavar="KIND", dest="kind", parser_class=_Parser)
+    bank = _command(
+        kinds,
+        "bank",
+        commands.run_simulate_bank,
+        "simulate a bank of binary black hole waveforms (PyCBC)",
+        "keras-gw-resnet simulate bank --population set3 --number 2000 --output data/train/bank.hdf",
+    )
+    bank.add_argument("--population", default="set3", help="set1, set2 or set3 of MLGWSC-1 (default: set3)")
+    bank.add_argument("--number", type=_positive, default=2000, metavar="N", help="waveforms (default: 2000)")
+    bank.add_argument("--duration", type=float, default=2.0, metavar="S", help="seconds kept of each (default: 2)")
+    bank.add_argument("--processes", type=_positive, metavar="N", help="default: one a core")
+    noise = _command(
+        kinds,
+        "noise",
+        commands.run_simulate_noise,
+        "simulate coloured Gaussian noise as strain files in MLGWSC-1 layout",
+        "keras-gw-resnet simulate noise --segments 6 --segment-seconds 300 --output data/train/noise.hdf",
+    )
+    noise.add_argument("--segments", type=_positive, default=6, metavar="N", help="default: 6")
+    noise.add_argument("--segment-seconds", type=_positive, default=300, metavar="S", help="default: 300")
+    noise.add_argument(
+        "--psd",
+        nargs="+",
+        default=["aLIGOZeroDetHighPower"],
+        metavar="PSD",
+        help="names or files; one is drawn for each segment and detector (default: aLIGOZeroDetHighPower)",
+    )
+    for each in (bank, noise):
+        each.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+        each.add_argument("--output", required=True, type=Path, metavar="FILE", help="HDF5 file to write")
+        each.add_argument("--overwrite", action="store_true", help="replace an existing file")
+        _add_detectors(each)
+
+
+def build_parser():
+    """Return the parser of all commands."""
+    parser = _Parser(prog=PROGRAM, description="Residual networks that find gravitational waves in detector strain.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND", dest="command", parser_class=_Parser)
+    _add_train(subparsers)
+    _add_evaluate(subparsers)
+    _add_search(subparsers)
+    _add_simulate(subparsers)
+    models = _command(
+        subparsers, "models", commands.run_models, "list the networks of the zoo", "keras-gw-resnet models 'resnet1*'"
+    )
+    models.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="shell pattern (default: all)")
+    demo = _command(
+        subparsers,
+        "demo",
+        commands.run_demo,
+        "simulate, train, evaluate and search: the whole job in some minutes",
+        "keras-gw-resnet demo --folder runs/demo",
+    )
+    demo.add_argument("--folder", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
+    demo.add_argument("--seed", type=int, default=0, metavar="N", help="of the training (default: 0)")
+    return parser
+
+
+def main(argv=None):
+    """Run a command.
+
+    Args:
+        argv: Arguments without the program's name; None: those of the process.
+
+    Returns:
+        Exit code: 0, or 2 after one line on stderr where the input cannot be used.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        args.run(args)
+    except (InputError, OSError, MemoryError) as error:
+        print(f"{PROGRAM} {args.command}: error: {_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{PROGRAM} {args.command}: interrupted; the same command goes on where it can", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _line(error):
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

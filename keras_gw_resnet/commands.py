@@ -1,0 +1,388 @@
+"""What the command line runs: every function takes parsed arguments, does one job and prints what came of it."""
+
+import contextlib
+import csv
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import refuse_existing, written_aside
+
+
+@contextlib.contextmanager
+def _quiet_stderr():
+    """Keep what native libraries print while they load off stderr; show it when loading fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            sink.seek(0)
+            sys.stderr.write(sink.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def load_keras():
+    """Import Keras and its backend without the backend's start-up messages on stderr."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # oneDNN is off by default on some processors, where it makes convolutions a fifth faster all the same.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    with _quiet_stderr():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.zeros(1)  # brings the devices up, with their messages
+    return keras
+
+
+def table(rows, header):
+    """Return rows of text as aligned columns, numbers to the right."""
+    rows = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+
+    def cell(text, width):
+        number = text.replace("+-", "").replace("-", "", 1).replace(".", "", 1).strip().isdigit()
+        return text.rjust(width) if number else text.ljust(width)
+
+    return "\n".join("  ".join(cell(t, w) for t, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _writable_folder(path, option):
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise InputError(f"{path}: cannot write there ({error.strerror}); choose another {option}") from error
+
+
+def run_simulate_bank(args):
+    """Simulate a waveform bank."""
+    from keras_gw_resnet.simulation.bank import save_bank
+    from keras_gw_resnet.simulation.populations import get_population
+    from keras_gw_resnet.simulation.waveforms import make_bank
+
+    refuse_existing(args.output, args.overwrite)
+    get_population(args.population)
+    bank = make_bank(
+        args.population,
+        args.number,
+        seed=args.seed,
+        duration_seconds=args.duration,
+        detectors=args.detectors,
+        processes=args.processes,
+    )
+    save_bank(bank, args.output)
+    print(f"{args.output}: {len(bank)} waveforms of {args.population}, fingerprint {bank.fingerprint()}")
+
+
+def run_simulate_noise(args):
+    """Simulate coloured Gaussian noise."""
+    from keras_gw_resnet.simulation.noise import write_noise
+    from keras_gw_resnet.simulation.psds import load_psd
+
+    refuse_existing(args.output, args.overwrite)
+    for psd in args.psd:
+        load_psd(psd, 0.25, 1024)
+    write_noise(
+        args.output,
+        psds=dict.fromkeys(args.detectors, args.psd),
+        segments=args.segments,
+        segment_seconds=args.segment_seconds,
+        seed=args.seed,
+        detectors=args.detectors,
+    )
+    total = args.segments * args.segment_seconds
+    print(
+        f"{args.output}: {total} s of simulated Gaussian noise of {', '.join(args.detectors)} in {args.segments} segments"
+    )
+
+
+def _model_options(args):
+    options = {
+        "width": args.width,
+        "kernel_size": tuple(args.kernel_size) if args.kernel_size and len(args.kernel_size) > 1 else None,
+        "stem_kernel_size": args.stem_kernel_size,
+        "dropout": args.dropout,
+    }
+    if args.kernel_size and len(args.kernel_size) == 1:
+        options["kernel_size"] = args.kernel_size[0]
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in options.items() if v is not None}
+
+
+def run_train(args):
+    """Train a network, measure it on what was held out, and save it with its card."""
+    from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.data import load_batches
+
+    config = TrainingConfig(
+        model=args.model,
+        options=_model_options(args),
+        data=str(args.data),
+        noise=args.noise,
+        psds=tuple(args.psd),
+        detectors=tuple(args.detectors),
+        window_samples=args.window_samples,
+        epochs=args.epochs,
+        steps_per_epoch=args.steps_per_epoch,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        snr_range=tuple(args.snr),
+        merger_range=tuple(args.merger),
+        lone_signal_share=args.lone_signal_share,
+        validation_share=args.validation_share,
+        devices=args.devices,
+    )
+    existed = args.out.exists()
+    # What the folder may not hold is known before the data are read, what it is to hold only after.
+    _check_run_folder(config, args)
+    batches = load_batches(config)
+    log_dir = args.log_dir or args.out / "logs"
+    try:
+        _train(config, batches, args, log_dir)
+    except InputError:
+        if not existed:
+            shutil.rmtree(args.out, ignore_errors=True)
+        raise
+
+
+def _check_run_folder(config, args):
+    from keras_gw_resnet.training.folder import check_folder
+
+    check_folder(config, args.out, args.overwrite)
+    if args.log_dir and args.log_dir.is_file():
+        raise InputError(f"{args.log_dir}: is a file; --log-dir takes a folder")
+
+
+def _train(config, batches, args, log_dir):
+    load_keras()
+    from keras_gw_resnet.models.registry import build_model
+    from keras_gw_resnet.search.calibration import calibrate_timing
+    from keras_gw_resnet.training.fit import fit
+    from keras_gw_resnet.zoo import save_model
+
+    build_model(config.model, input_shape=(config.window_samples, len(config.detectors)), **config.options)
+    _writable_folder(args.out, "--out")
+    _writable_folder(log_dir, "--log-dir")
+    provenance = batches.provenance
+    print(
+        f"{config.model} on {config.noise} noise and {provenance['bank']['waveforms']} waveforms of "
+        f"{provenance['bank']['population']}: {config.epochs} epochs of {config.steps_per_epoch} batches of {config.batch_size}",
+        flush=True,
+    )
+    model, history, seconds = fit(
+        config, batches, args.out, log_dir=log_dir, overwrite=args.overwrite, verbose=1 if sys.stdout.isatty() else 2
+    )
+    last = history[-1]
+    noise = batches.training.noise
+    card = {
+        "name": args.name or args.out.name,
+        "model": config.model,
+        "options": config.options,
+        "sample_rate": config.whitening.sample_rate,
+        "detectors": list(config.detectors),
+        "window_samples": config.window_samples,
+        "whitening": config.whitening.to_dict(),
+        "training": {"config": config.to_dict(), "data": provenance, "seconds_in_last_call": round(seconds)},
+        "metrics": {"validation": {name[4:]: value for name, value in last.items() if name.startswith("val_")}},
+        "timing": calibrate_timing(model, batches.held_out_bank, noise.taps, config.detectors, config.whitening),
+    }
+    save_model(model, card, args.out)
+    with written_aside(args.out / "history.csv") as aside, aside.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(last))
+        writer.writeheader()
+        writer.writerows(history)
+    shutil.rmtree(args.out / "checkpoints", ignore_errors=True)
+    timing = card["timing"]
+    print(
+        f"validation AUC {last['val_auc']:.4f} on held-out noise and waveforms, SNR {config.snr_range[0]:g}-"
+        f"{config.snr_range[1]:g}; event times good to {timing['spread_seconds']:.3f} s (68 %)\n"
+        f"saved: {args.out}/model.keras, card.json, history.csv\n"
+        f"next:  keras-gw-resnet evaluate {args.out} --data FOLDER\n"
+        f"       keras-gw-resnet search {args.out} FILE... --output events.hdf\n"
+        f"       tensorboard --logdir {log_dir}"
+    )
+
+
+def run_evaluate(args):
+    """Score held-out windows with a saved network."""
+    import numpy as np
+
+    from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
+    from keras_gw_resnet.datasets.noise import FileNoise
+    from keras_gw_resnet.strain.conditioning import Whitening
+    from keras_gw_resnet.training.data import find_bank, read_noise
+    from keras_gw_resnet.zoo import load_card
+
+    card = load_card(args.model)
+    output = args.output or Path("runs") / f"evaluation-{card['name']}"
+    refuse_existing(output, args.overwrite)
+    if not 0 < args.snr[0] < args.snr[1]:
+        raise InputError(f"--snr is {args.snr[0]:g} {args.snr[1]:g}; expected two rising positive numbers")
+    if args.windows < 2000:
+        raise InputError(
+            f"--windows is {args.windows}; expected at least 2000, fewer cannot show a false-alarm probability"
+        )
+    bank = find_bank(args.data)
+    whitening, window = Whitening(**card["whitening"]), card["window_samples"]
+    stretches, coverage = read_noise(args.data, tuple(card["detectors"]), whitening, window)
+    trained_on = card.get("training", {}).get("data", {}).get("bank", {}).get("fingerprint")
+    if trained_on == bank.fingerprint():
+        print("NOTE: this network was trained on this very waveform bank; the figures below flatter it")
+    merger = tuple(card.get("training", {}).get("config", {}).get("merger_range", (0.65, 0.85)))
+    settings = InjectionSettings(tuple(args.snr), merger, lone_signal_share=0.0)
+    batches = InjectionBatches(bank, FileNoise(stretches, window), batch_size=500, seed=args.seed, settings=settings)
+    load_keras()
+    from tqdm import tqdm
+
+    from keras_gw_resnet.evaluation.plots import plot_efficiency
+    from keras_gw_resnet.evaluation.windows import evaluate_scores
+    from keras_gw_resnet.zoo import load_model
+
+    model, card = load_model(args.model)
+    model.compile(jit_compile=False)
+    scored = []
+    with tqdm(total=args.windows, desc="evaluate", unit="window", disable=None, dynamic_ncols=True) as bar:
+        for index in range(-(-args.windows // 500)):
+            examples = batches.examples(index)
+            score = model.predict_on_batch(examples.strain)[:, 0]
+            scored.append((score, examples.label[:, 0], examples.snr))
+            bar.update(500)
+    score, label, snr = (np.concatenate(column) for column in zip(*scored, strict=True))
+    edges = np.linspace(args.snr[0], args.snr[1], 13)
+    result = {
+        "model": card["name"],
+        "sha256": card["sha256"],
+        "data": {
+            "folder": str(args.data),
+            "bank": bank.fingerprint(),
+            "noise_seconds": coverage.whitened,
+            "seed": args.seed,
+        },
+        **evaluate_scores(score, label, snr, edges),
+    }
+    with written_aside(output) as aside:
+        aside.mkdir()
+        (aside / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
+        title = f"{card['name']}: simulated signals in held-out noise, AUC {result['auc']:.4f}"
+        plot_efficiency(result, aside / "efficiency.png", title)
+    _print_evaluation(result, output)
+
+
+def _print_evaluation(result, output):
+    low, high = result["snr_range"]
+    print(
+        f"AUC {result['auc']:.4f}: {result['signal_windows']} windows with a simulated signal of network SNR "
+        f"{low:g}-{high:g}, {result['noise_windows']} without"
+    )
+    edges, curves = result["snr_edges"], result["efficiency"]
+    rows = []
+    for i in range(len(edges) - 1):
+        cells = [f"{edges[i]:.1f}-{edges[i + 1]:.1f}"]
+        for curve in curves.values():
+            fraction, error = curve["fraction"][i], curve["error"][i]
+            cells.append("-" if fraction is None else f"{fraction:.3f} +- {error:.3f}")
+        rows.append(cells)
+    print(table(rows, ["SNR", *(f"detected at FAP {p}" for p in curves)]))
+    print(f"saved: {output}/evaluation.json, efficiency.png")
+
+
+def run_search(args):
+    """Search strain for events with a saved network."""
+    from keras_gw_resnet.strain.files import find_segments
+    from keras_gw_resnet.strain.stretches import require_detectors
+    from keras_gw_resnet.zoo import load_card
+
+    if args.output.suffix not in (".hdf", ".hdf5", ".h5"):
+        raise InputError(f"{args.output}: events are written as HDF5; name the file .hdf (a .csv is written beside it)")
+    for path in (args.output, args.output.with_suffix(".csv"), args.plot):
+        if path is not None:
+            refuse_existing(path, args.overwrite)
+    card = load_card(args.model)
+    require_detectors(find_segments(args.strain), card["detectors"])
+    load_keras()
+    from keras_gw_resnet.evaluation.plots import plot_event
+    from keras_gw_resnet.search.events import write_events
+    from keras_gw_resnet.search.search import search
+    from keras_gw_resnet.zoo import load_model
+
+    model, card = load_model(args.model)
+    result = search(model, card, args.strain, threshold=args.threshold)
+    events, coverage = result.events, result.coverage
+    attributes = {
+        "model": card["name"],
+        "model_sha256": card["sha256"],
+        "detectors": list(card["detectors"]),
+        "files": [Path(p).name for p in args.strain],
+        "threshold": args.threshold,
+        "searched_seconds": result.searched_seconds,
+        "invalid_seconds": coverage.invalid,
+        "stride_seconds": result.stride_seconds,
+        "exact_scan": result.exact,
+    }
+    beside = write_events(events, args.output, attributes)
+    print(
+        f"searched {result.searched_seconds:.1f} s of {'+'.join(card['detectors'])} strain with {card['name']} "
+        f"(given {coverage.given:.1f} s; invalid and skipped {coverage.invalid:.1f} s; "
+        f"too short and skipped {coverage.short:.1f} s; the rest are edges of the whitening filter)"
+    )
+    if not len(events):
+        print(
+            f"no event with a statistic above {args.threshold:g}; {args.output} and {beside} are written without events"
+        )
+        return
+    loudest = events.loudest(args.top)
+    rows = [
+        [rank + 1, f"{loudest.time[rank]:.3f}", f"{loudest.stat[rank]:.2f}", f"{loudest.var[rank]:.3f}"]
+        for rank in range(len(loudest))
+    ]
+    print(f"{len(events)} events with a statistic above {args.threshold:g}; the loudest:")
+    print(table(rows, ["rank", "GPS time (s)", "statistic", "timing +- (s)"]))
+    if args.plot:
+        title = f"{', '.join(attributes['files'])}: loudest event, statistic {loudest.stat[0]:.1f} ({card['name']})"
+        plot_event(result.snapshot, loudest.time[0], args.plot, title)
+    print(f"saved: {args.output}, {beside}" + (f", {args.plot}" if args.plot else ""))
+
+
+def run_models(args):
+    """List the networks of the zoo and the saved ones."""
+    import fnmatch
+
+    load_keras()
+    from keras_gw_resnet.models.registry import list_models
+    from keras_gw_resnet.zoo import list_saved, load_card
+
+    names = list_models(args.pattern)
+    saved = [load_card(name) for name in list_saved()]
+    if not names:
+        raise InputError(f"no network matches {args.pattern!r}; there are {', '.join(list_models())}")
+    print(
+        table([[n, ", ".join(c["name"] for c in saved if c["model"] == n) or "-"] for n in names], ["network", "saved"])
+    )
+    rows = [
+        [c["name"], c["parameters"], f"{c['window_samples'] / c['sample_rate']:g}", "+".join(c["detectors"])]
+        for c in saved
+        if fnmatch.fnmatch(c["model"], args.pattern)
+    ]
+    if rows:
+        print()
+        print(table(rows, ["saved network", "parameters", "window (s)", "detectors"]))
+
+
+def run_demo(args):
+    """Run the whole job on small simulated data and on GW150914."""
+    from keras_gw_resnet.demo import demo
+
+    demo(args.folder, seed=args.seed)

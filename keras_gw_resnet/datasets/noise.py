@@ -1,0 +1,151 @@
+"""Whitened noise for training examples, and the whitening filters that belong to it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.strain.stretches import WhitenedStretch
+
+
+@dataclass(frozen=True)
+class NoisePiece:
+    """Whitened noise of one detector that one filter made: float32 array (samples,) and the index of its filter."""
+
+    strain: np.ndarray
+    filter_index: int
+    gps_start: float
+
+
+class FileNoise:
+    """Windows of whitened strain from files, each detector's at its own time.
+
+    Args:
+        stretches: List of WhitenedStretch, all of the same detectors.
+        window_samples: Length of a window.
+
+    Attributes:
+        taps: For each detector the list of whitening filters.
+        intervals: GPS intervals [start, stop] of the strain held, in seconds.
+
+    Raises:
+        InputError: No stretch is as long as one window.
+    """
+
+    def __init__(self, stretches, window_samples):
+        self.window_samples = window_samples
+        usable = [s for s in stretches if len(s.strain) >= window_samples]
+        if not usable:
+            raise InputError(f"no stretch of noise is as long as one window of {window_samples} samples")
+        self.detectors = usable[0].detectors
+        self.intervals = [[s.gps_start, s.gps_start + s.seconds] for s in usable]
+        self.taps = [[] for _ in self.detectors]
+        self._pieces = [[] for _ in self.detectors]
+        for stretch in usable:
+            for column, (taps, pieces) in enumerate(zip(self.taps, self._pieces, strict=True)):
+                self._cut(stretch, column, taps, pieces)
+        self._chances = []
+        for pieces in self._pieces:
+            rooms = np.array([len(piece.strain) - window_samples + 1 for piece in pieces], float)
+            self._chances.append(rooms / rooms.sum())
+
+    def _cut(self, stretch, column, taps, pieces):
+        filters = stretch.filters[column]
+        stops = [start for start, _ in filters[1:]] + [len(stretch.strain)]
+        for (start, filter_taps), stop in zip(filters, stops, strict=True):
+            if stop - start >= self.window_samples:
+                strain = np.ascontiguousarray(stretch.strain[start:stop, column])
+                pieces.append(NoisePiece(strain, len(taps), stretch.gps_start + start / stretch.sample_rate))
+                taps.append(filter_taps)
+        if not pieces:
+            raise InputError(f"no stretch of noise is as long as one window of {self.window_samples} samples")
+
+    def draw(self, rng, number):
+        """Draw windows at random times, independent for each detector.
+
+        Args:
+            rng: numpy Generator.
+            number: How many.
+
+        Returns:
+            Tuple (noise, filters): float32 array (number, window_samples, detectors) and the index of the
+            whitening filter of each, integer array (number, detectors).
+        """
+        noise = np.empty((number, self.window_samples, len(self.detectors)), np.float32)
+        filters = np.empty((number, len(self.detectors)), int)
+        for column, (pieces, chances) in enumerate(zip(self._pieces, self._chances, strict=True)):
+            chosen = rng.choice(len(pieces), number, p=chances)
+            for row, piece in enumerate(pieces[i] for i in chosen):
+                start = rng.integers(len(piece.strain) - self.window_samples + 1)
+                noise[row, :, column] = piece.strain[start : start + self.window_samples]
+                filters[row, column] = piece.filter_index
+        return noise, filters
+
+
+class GaussianNoise:
+    """Endless simulated noise: already white, with no content below the whitening's low frequency.
+
+    Args:
+        taps: For each detector the list of whitening filters with which signals are whitened; the noise itself
+            needs none.
+        detectors: Names.
+        window_samples: Length of a window.
+        settings: Whitening.
+
+    Attributes:
+        intervals: Empty; this noise has no place in time.
+    """
+
+    def __init__(self, taps, detectors, window_samples, settings):
+        self.detectors = tuple(detectors)
+        self.window_samples = window_samples
+        self.intervals = []
+        self.taps = taps
+        # Drawn twice as long as needed and cut: the inverse transform makes the noise periodic.
+        frequency = np.fft.rfftfreq(2 * window_samples, 1 / settings.sample_rate)
+        self._shape = np.where(frequency >= settings.low_frequency, np.sqrt(window_samples), 0).astype(np.float32)
+
+    def draw(self, rng, number):
+        """Draw windows, each for a random PSD; see `FileNoise.draw`."""
+        shape = (number, len(self.detectors), len(self._shape), 2)
+        spectrum = rng.standard_normal(shape, np.float32).view(np.complex64)[..., 0] * self._shape
+        noise = scipy.fft.irfft(spectrum, axis=-1)[..., : self.window_samples]
+        filters = np.stack([rng.integers(len(own), size=number) for own in self.taps], axis=-1)
+        return np.ascontiguousarray(noise.transpose(0, 2, 1), np.float32), filters
+
+
+def split_stretches(stretches, share, margin_seconds=4.0):
+    """Divide stretches in time, so that the last part can be held out.
+
+    Args:
+        stretches: List of WhitenedStretch.
+        share: Part of each stretch to hold out, from its end.
+        margin_seconds: Left out between the two parts, so that they share no whitening filter's reach.
+
+    Returns:
+        Tuple (kept, held_out) of lists of WhitenedStretch.
+    """
+    kept, held_out = [], []
+    for stretch in stretches:
+        at = round(len(stretch.strain) * (1 - share))
+        margin = round(margin_seconds * stretch.sample_rate)
+        kept.append(_part(stretch, 0, at))
+        if at + margin < len(stretch.strain):
+            held_out.append(_part(stretch, at + margin, len(stretch.strain)))
+    return kept, held_out
+
+
+def _part(stretch, start, stop):
+    filters = []
+    for own in stretch.filters:
+        later = [(first - start, taps) for first, taps in own if start < first < stop]
+        earlier = [taps for first, taps in own if first <= start]
+        filters.append([(0, earlier[-1]), *later])
+    return WhitenedStretch(
+        stretch.gps_start + start / stretch.sample_rate,
+        stretch.sample_rate,
+        stretch.detectors,
+        stretch.strain[start:stop],
+        tuple(filters),
+    )

@@ -1,0 +1,1 @@
+"""Keras symbols only: tensors in, `keras.Model` out."""

@@ -1,0 +1,1 @@
+"""Scan strain with a network and cluster what it finds into events."""

@@ -1,0 +1,1 @@
+"""Populations, waveforms and noise; the only room that imports pycbc and lal."""

@@ -1,0 +1,117 @@
+"""Waveform banks: both polarisations of many binaries in one HDF5 file."""
+
+import hashlib
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.simulation.detectors import Geometry
+
+BANK_FORMAT = "keras_gw_resnet waveform bank 1"
+
+
+@dataclass(frozen=True)
+class WaveformBank:
+    """Waveforms of a population, aligned at coalescence.
+
+    Attributes:
+        hplus, hcross: float32 arrays (n, samples), strain at the distance drawn from the population.
+        parameters: Dictionary of float64 arrays (n,).
+        sample_rate: Samples per second.
+        merger_sample: Index of the coalescence time in every waveform.
+        detectors: Dictionary name -> Geometry.
+        population: Name of the population.
+        seed: Seed they were drawn with.
+    """
+
+    hplus: np.ndarray
+    hcross: np.ndarray
+    parameters: dict
+    sample_rate: int
+    merger_sample: int
+    detectors: dict
+    population: str
+    seed: int
+
+    def __len__(self):
+        return len(self.hplus)
+
+    def subset(self, start, stop):
+        """Return the bank of waveforms [start, stop), without copying."""
+        return WaveformBank(
+            self.hplus[start:stop],
+            self.hcross[start:stop],
+            {k: v[start:stop] for k, v in self.parameters.items()},
+            self.sample_rate,
+            self.merger_sample,
+            self.detectors,
+            self.population,
+            self.seed,
+        )
+
+    def fingerprint(self):
+        """Return a short sha256 of the waveforms, to tell which bank a network was trained on."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.hplus))
+        digest.update(np.ascontiguousarray(self.hcross))
+        return digest.hexdigest()[:16]
+
+
+def is_bank(path):
+    """Say whether the file is a waveform bank."""
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs.get("format") == BANK_FORMAT
+    except OSError:
+        return False
+
+
+def save_bank(bank, path):
+    """Write a bank to HDF5, whole or not at all."""
+    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+        file.attrs.update(
+            format=BANK_FORMAT,
+            sample_rate=bank.sample_rate,
+            merger_sample=bank.merger_sample,
+            population=bank.population,
+            seed=bank.seed,
+        )
+        for name in ("hplus", "hcross"):
+            waveforms = getattr(bank, name)
+            file.create_dataset(name, data=waveforms, chunks=(1, waveforms.shape[1]), compression="gzip", shuffle=True)
+        for name, values in bank.parameters.items():
+            file[f"parameters/{name}"] = values
+        for name, geometry in bank.detectors.items():
+            file[f"detectors/{name}/location"] = geometry.location
+            file[f"detectors/{name}/response"] = geometry.response
+
+
+def load_bank(path):
+    """Read a waveform bank.
+
+    Raises:
+        InputError: The file is missing, damaged, or no bank.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != BANK_FORMAT:
+                raise InputError(f"{path}: is no waveform bank; make one with 'keras-gw-resnet simulate bank'")
+            return WaveformBank(
+                hplus=file["hplus"][()],
+                hcross=file["hcross"][()],
+                parameters={name: values[()] for name, values in file["parameters"].items()},
+                sample_rate=int(file.attrs["sample_rate"]),
+                merger_sample=int(file.attrs["merger_sample"]),
+                detectors={
+                    name: Geometry(name, group["location"][()], group["response"][()])
+                    for name, group in file["detectors"].items()
+                },
+                population=str(file.attrs["population"]),
+                seed=int(file.attrs["seed"]),
+            )
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; make a bank with 'keras-gw-resnet simulate bank'") from error
+    except (OSError, KeyError, RuntimeError) as error:
+        raise InputError(f"{path}: is no waveform bank, or a truncated one; make it again") from error

@@ -1,0 +1,100 @@
+"""Generate waveforms with PyCBC."""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+from tqdm import tqdm
+
+from keras_gw_resnet.simulation.bank import WaveformBank
+from keras_gw_resnet.simulation.detectors import lal_geometry
+from keras_gw_resnet.simulation.populations import draw, get_population
+
+SECONDS_AFTER_MERGER = 0.25
+INTRINSIC = ("mass1", "mass2", "spin1x", "spin1y", "spin1z", "spin2x", "spin2y", "spin2z")
+
+
+def polarizations(parameters, population, sample_rate):
+    """Generate both polarisations of one binary with a tapered start.
+
+    Args:
+        parameters: Dictionary of floats, as drawn by `populations.draw`.
+        population: Population.
+        sample_rate: Samples per second.
+
+    Returns:
+        Tuple of pycbc TimeSeries (hplus, hcross); time zero is the coalescence.
+    """
+    from pycbc.waveform import get_td_waveform
+
+    waveform = get_td_waveform(
+        approximant=population.approximant,
+        mode_array=list(population.modes),
+        f_lower=population.f_lower,
+        f_ref=population.f_ref,
+        delta_t=1 / sample_rate,
+        **{name: float(parameters[name]) for name in (*INTRINSIC, "inclination", "coa_phase", "distance")},
+    )
+    return tuple(h.taper_timeseries(location="start") for h in waveform)
+
+
+def _cut(series, sample_rate, before, after):
+    """Return samples [-before, after) around the coalescence, zeros where the waveform has none."""
+    values = series.numpy()
+    merger = round(-float(series.start_time) * sample_rate)
+    cut = np.zeros(before + after, np.float32)
+    first, last = max(0, merger - before), min(len(values), merger + after)
+    cut[first - merger + before : last - merger + before] = values[first:last]
+    return cut
+
+
+def _one(task):
+    parameters, name, sample_rate, before, after = task
+    hplus, hcross = polarizations(parameters, get_population(name), sample_rate)
+    return _cut(hplus, sample_rate, before, after), _cut(hcross, sample_rate, before, after)
+
+
+def make_bank(
+    population, number, *, seed, duration_seconds=2.0, sample_rate=2048, detectors=("H1", "L1"), processes=None
+):
+    """Draw binaries and generate their waveforms in several processes.
+
+    Args:
+        population: Name of a population.
+        number: How many waveforms.
+        seed: Seed of the draw; the bank depends on it and on the other arguments alone.
+        duration_seconds: Seconds kept, most of them before the coalescence.
+        sample_rate: Samples per second.
+        detectors: Detectors whose geometry the bank carries.
+        processes: Worker processes; None: one a core.
+
+    Returns:
+        WaveformBank.
+    """
+    drawn = draw(get_population(population), number, np.random.default_rng(seed))
+    after = round(SECONDS_AFTER_MERGER * sample_rate)
+    before = round(duration_seconds * sample_rate) - after
+    tasks = [({k: v[i] for k, v in drawn.items()}, population, sample_rate, before, after) for i in range(number)]
+    processes = processes or len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        waveforms = list(
+            tqdm(
+                pool.map(_one, tasks, chunksize=4),
+                total=number,
+                desc="waveforms",
+                unit="waveform",
+                disable=None,
+                dynamic_ncols=True,
+            )
+        )
+    return WaveformBank(
+        hplus=np.stack([plus for plus, _ in waveforms]),
+        hcross=np.stack([cross for _, cross in waveforms]),
+        parameters=drawn,
+        sample_rate=sample_rate,
+        merger_sample=before,
+        detectors={name: lal_geometry(name) for name in detectors},
+        population=population,
+        seed=seed,
+    )

@@ -1,0 +1,182 @@
+"""Resampling, noise spectrum and whitening: one code path for training and search.
+
+The whitening filter is a zero-phase FIR filter: the inverse amplitude spectrum of the median-Welch PSD,
+cut to `filter_seconds` by a Hann taper (inverse spectrum truncation, arXiv gr-qc/0509116). Welch segments are
+as long as the filter; a shorter filter would smear the spectral lines of real strain.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import scipy.signal
+
+from keras_gw_resnet.errors import InputError
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Settings of the conditioning; they travel with every trained network.
+
+    Attributes:
+        sample_rate: Samples per second of the whitened strain.
+        low_frequency: Content below this frequency (Hz) is removed.
+        filter_seconds: Length of the whitening filter and of the Welch segments.
+        psd_seconds: Strain from which one noise spectrum is estimated, at most.
+    """
+
+    sample_rate: int = 2048
+    low_frequency: float = 20.0
+    filter_seconds: float = 4.0
+    psd_seconds: float = 512.0
+
+    @property
+    def filter_samples(self):
+        """Length of the whitening filter in samples (even)."""
+        return 2 * round(self.filter_seconds * self.sample_rate / 2)
+
+    @property
+    def edge_samples(self):
+        """Samples lost at either end of a whitened stretch."""
+        return self.filter_samples // 2
+
+    def to_dict(self):
+        """Return the settings as a plain dictionary."""
+        return asdict(self)
+
+
+def resample(strain, sample_rate, target_rate):
+    """Resample strain with a linear-phase anti-alias filter.
+
+    Args:
+        strain: float64 array (..., samples).
+        sample_rate: Its sample rate in Hz, at least `target_rate`.
+        target_rate: Wanted sample rate in Hz.
+
+    Returns:
+        float64 array (..., samples * target_rate / sample_rate).
+
+    Raises:
+        InputError: The strain is sampled more slowly than wanted.
+    """
+    up, down = round(target_rate), round(sample_rate)
+    if up == down:
+        return strain
+    if down < up:
+        raise InputError(f"strain is sampled at {down} Hz; at least {up} Hz are needed")
+    common = math.gcd(up, down)
+    return scipy.signal.resample_poly(strain, up // common, down // common, axis=-1)
+
+
+def median_psd(strain, sample_rate, segment_seconds=4.0):
+    """Estimate the one-sided noise PSD by the median of overlapping Hann-windowed periodograms.
+
+    The median is corrected for its bias, as in the FINDCHIRP algorithm (arXiv gr-qc/0509116).
+
+    Args:
+        strain: float64 array (samples,).
+        sample_rate: Samples per second.
+        segment_seconds: Length of a periodogram; the frequency resolution is its inverse.
+
+    Returns:
+        float64 array (segment_samples / 2 + 1,), strain^2 per Hz.
+
+    Raises:
+        InputError: The strain is shorter than one segment.
+    """
+    segment = 2 * round(segment_seconds * sample_rate / 2)
+    if len(strain) < segment:
+        raise InputError(
+            f"{len(strain) / sample_rate:g} s of strain are too short for a PSD of {segment_seconds:g} s segments"
+        )
+    return scipy.signal.welch(strain, sample_rate, window="hann", nperseg=segment, average="median")[1]
+
+
+def whitening_filter(psd, settings):
+    """Turn a noise PSD into whitening filter taps.
+
+    Scaled so that stationary noise of this PSD comes out with unit variance per sample over the full band, and
+    so that the sum of squares of a whitened signal is its optimal SNR squared.
+
+    Args:
+        psd: One-sided PSD at the resolution 1 / `settings.filter_seconds`, float64 array (filter_samples / 2 + 1,).
+        settings: Whitening.
+
+    Returns:
+        float64 array (filter_samples,), symmetric about index filter_samples / 2.
+
+    Raises:
+        InputError: The PSD is zero or not finite somewhere in the band.
+    """
+    frequency = np.arange(len(psd)) / settings.filter_seconds
+    band = (frequency >= settings.low_frequency) & (frequency < settings.sample_rate / 2)
+    if len(psd) != settings.filter_samples // 2 + 1:
+        raise InputError(f"PSD has {len(psd)} bins; expected {settings.filter_samples // 2 + 1}")
+    if not np.all(np.isfinite(psd[band])) or np.any(psd[band] <= 0):
+        raise InputError(
+            f"the noise spectrum is zero or not finite between {settings.low_frequency:g} and "
+            f"{settings.sample_rate / 2:g} Hz: the strain is constant or does not cover the band"
+        )
+    inverse = np.zeros(len(psd))
+    inverse[band] = 1 / np.sqrt(psd[band] * settings.sample_rate / 2)
+    return np.fft.fftshift(np.fft.irfft(inverse)) * scipy.signal.get_window("hann", settings.filter_samples)
+
+
+def response(taps):
+    """Return the real frequency response of symmetric whitening taps, float64 array (len(taps) / 2 + 1,)."""
+    return np.fft.rfft(np.fft.ifftshift(taps)).real
+
+
+def psd_blocks(samples, settings):
+    """Divide a stretch into blocks that share one noise spectrum.
+
+    Args:
+        samples: Length of the stretch in samples.
+        settings: Whitening.
+
+    Returns:
+        List of (start, stop, psd_start, psd_stop): whitened samples [start, stop) use the spectrum of strain
+        [psd_start, psd_stop). The blocks cover [edge, samples - edge). Empty when the stretch is too short.
+    """
+    edge, longest = settings.edge_samples, round(settings.psd_seconds * settings.sample_rate)
+    if samples < max(2 * edge + 1, settings.filter_samples):
+        return []
+    count = max(1, -(-(samples - 2 * edge) // longest))
+    bounds = np.linspace(edge, samples - edge, count + 1).astype(int)
+    blocks = []
+    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        psd_start = min(max(0, (start + stop - longest) // 2), max(0, samples - longest))
+        blocks.append((start, stop, psd_start, min(samples, psd_start + longest)))
+    return blocks
+
+
+def whiten(strain, settings):
+    """Whiten one stretch of strain of one detector with its own noise spectrum.
+
+    Args:
+        strain: float64 array (samples,) at `settings.sample_rate`.
+        settings: Whitening.
+
+    Returns:
+        Tuple (whitened, taps): float64 array (samples - 2 * edge_samples,), whose first sample belongs to
+        `strain[edge_samples]`; and a list of (start, taps) for the blocks of the whitened array.
+
+    Raises:
+        InputError: The stretch is too short or constant.
+    """
+    blocks = psd_blocks(len(strain), settings)
+    if not blocks:
+        raise InputError(
+            f"{len(strain) / settings.sample_rate:g} s of strain are too short to whiten; "
+            f"more than {settings.filter_seconds:g} s are needed"
+        )
+    edge = settings.edge_samples
+    whitened, filters = [], []
+    for start, stop, psd_start, psd_stop in blocks:
+        psd = median_psd(strain[psd_start:psd_stop], settings.sample_rate, settings.filter_seconds)
+        taps = whitening_filter(psd, settings)
+        # The taps are centred on index edge: output i of 'valid' belongs to input i + edge - 1.
+        piece = scipy.signal.oaconvolve(strain[start - edge + 1 : stop + edge], taps, mode="valid")
+        filters.append((start - edge, taps))
+        whitened.append(piece)
+    return np.concatenate(whitened), filters

@@ -1,0 +1,249 @@
+"""Strain files of every format behind one interface.
+
+`find_segments` lists what files hold without reading the strain, `read_segment` reads (part of) one.
+A new format is one function and one line in `FORMATS`.
+"""
+
+import glob
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.strain.quality import flagged
+
+HDF5_SUFFIXES = (".hdf5", ".hdf", ".h5")
+DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1")
+
+
+@dataclass(frozen=True)
+class SegmentHeader:
+    """Where a stretch of uniformly sampled strain of one detector lies.
+
+    Attributes:
+        path: File that holds it.
+        dataset: Path of the strain dataset inside the file.
+        detector: "H1", "L1", "V1", ...
+        gps_start: GPS time of the first sample in seconds.
+        sample_rate: Samples per second.
+        samples: Number of samples.
+        present: Tuple of booleans, one a second, where the file says so: strain is present. None: all of it.
+    """
+
+    path: str
+    dataset: str
+    detector: str
+    gps_start: float
+    sample_rate: float
+    samples: int
+    present: tuple | None = None
+
+    @property
+    def gps_stop(self):
+        """GPS time just after the last sample, in seconds."""
+        return self.gps_start + self.samples / self.sample_rate
+
+
+@dataclass(frozen=True)
+class StrainSegment:
+    """Strain of one detector with its validity.
+
+    Attributes:
+        detector: "H1", "L1", "V1", ...
+        gps_start: GPS time of the first sample in seconds.
+        sample_rate: Samples per second.
+        strain: float64 array (samples,), dimensionless.
+        valid: Boolean array (samples,): finite, and marked as present by the file.
+    """
+
+    detector: str
+    gps_start: float
+    sample_rate: float
+    strain: np.ndarray
+    valid: np.ndarray
+
+
+def _sample_rate(path, spacing):
+    rate = 1 / float(spacing) if spacing and float(spacing) > 0 else float("nan")
+    if not np.isfinite(rate) or abs(rate - round(rate)) > 1e-3 * rate or not 1 <= round(rate) <= 1 << 20:
+        raise InputError(
+            f"{path}: unknown sample rate (sample spacing {spacing!r} s); expected 1/rate with a whole rate in Hz"
+        )
+    return float(round(rate))
+
+
+def _text(value):
+    value = value[()] if isinstance(value, h5py.Dataset) else value
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _gwosc(path, file):
+    """GWOSC: strain/Strain with Xstart and Xspacing, meta/Detector, quality/simple (gwosc.org)."""
+    strain = file.get("strain/Strain")
+    if not isinstance(strain, h5py.Dataset):
+        return None
+    missing = [name for name in ("Xstart", "Xspacing") if name not in strain.attrs]
+    if missing or "meta/Detector" not in file:
+        what = ", ".join([*missing, *(["meta/Detector"] if "meta/Detector" not in file else [])])
+        raise InputError(f"{path}: looks like a GWOSC file but lacks {what}; unknown sample rate, time or detector")
+    present = None
+    quality = file.get("quality/simple")
+    if quality is not None and "DQmask" in quality and "DQShortnames" in quality:
+        present = flagged(quality["DQmask"][()], quality["DQShortnames"][()], "DATA")
+    return [
+        SegmentHeader(
+            path=str(path),
+            dataset="strain/Strain",
+            detector=_text(file["meta/Detector"]),
+            gps_start=float(strain.attrs["Xstart"]),
+            sample_rate=_sample_rate(path, strain.attrs["Xspacing"]),
+            samples=strain.shape[0],
+            present=None if present is None or present.all() else tuple(present.tolist()),
+        )
+    ]
+
+
+def _mlgwsc1(path, file):
+    """MLGWSC-1: one group a detector, one dataset a segment with start_time and delta_t (arXiv 2209.11146)."""
+    detectors = [name for name in DETECTORS if isinstance(file.get(name), h5py.Group)]
+    if not detectors:
+        return None
+    headers = []
+    for detector in detectors:
+        for key, dataset in file[detector].items():
+            if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
+                raise InputError(f"{path}: {detector}/{key} is no one-dimensional strain dataset")
+            start = dataset.attrs.get("start_time", key)
+            try:
+                start = float(start)
+            except ValueError:
+                raise InputError(f"{path}: {detector}/{key} has no start_time and its name is no GPS time") from None
+            headers.append(
+                SegmentHeader(
+                    path=str(path),
+                    dataset=f"{detector}/{key}",
+                    detector=detector,
+                    gps_start=start,
+                    sample_rate=_sample_rate(path, dataset.attrs.get("delta_t")),
+                    samples=dataset.shape[0],
+                )
+            )
+    return headers
+
+
+FORMATS = {"GWOSC": _gwosc, "MLGWSC-1": _mlgwsc1}
+
+
+def open_hdf5(path):
+    """Open an HDF5 file for reading.
+
+    Raises:
+        InputError: The file is missing, truncated, unreadable, or no HDF5.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; expected an HDF5 file")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the path")
+    try:
+        with path.open("rb") as raw:
+            is_hdf5 = raw.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        what = "is a truncated or damaged HDF5 file; fetch or write it again" if is_hdf5 else "is no HDF5 file"
+        raise InputError(f"{path}: {what}") from error
+
+
+def _headers_of(path):
+    with open_hdf5(path) as file:
+        for read in FORMATS.values():
+            try:
+                headers = read(path, file)
+            except (OSError, KeyError, RuntimeError) as error:
+                raise InputError(f"{path}: is a truncated or damaged HDF5 file; fetch or write it again") from error
+            if headers is not None:
+                return headers
+        return None
+
+
+def _expand(paths):
+    """Resolve files, folders and glob patterns into (path, was it named itself)."""
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        if Path(path).is_dir():
+            for entry in sorted(Path(path).iterdir()):
+                if entry.suffix in HDF5_SUFFIXES:
+                    yield entry, False
+        elif glob.has_magic(str(path)) and not Path(path).exists():
+            matches = sorted(glob.glob(str(path)))
+            if not matches:
+                raise InputError(f"{path}: matches no file")
+            yield from ((Path(match), True) for match in matches)
+        else:
+            yield Path(path), True
+
+
+def find_segments(paths):
+    """List the strain segments in files, folders or glob patterns, in order of detector and time.
+
+    In a folder, HDF5 files that hold no strain are passed over; a file named itself has to hold some.
+
+    Args:
+        paths: One path or several.
+
+    Returns:
+        List of SegmentHeader.
+
+    Raises:
+        InputError: A file is missing, truncated, no HDF5 or of unknown layout; no strain at all; segments of
+            one detector that overlap.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    headers = []
+    for path, named in _expand(paths):
+        found = _headers_of(path)
+        if found is None and named:
+            raise InputError(f"{path}: holds no strain in a known layout ({', '.join(FORMATS)})")
+        headers.extend(found or [])
+    if not headers:
+        raise InputError(f"{', '.join(map(str, paths))}: no strain file ({', '.join(FORMATS)}) found there")
+    headers.sort(key=lambda h: (h.detector, h.gps_start))
+    for before, after in itertools.pairwise(headers):
+        if before.detector == after.detector and after.gps_start < before.gps_stop - 0.5 / before.sample_rate:
+            raise InputError(
+                f"{after.path}: {after.detector} from GPS {after.gps_start:.0f} overlaps {before.path}; "
+                "give each stretch of strain once"
+            )
+    return headers
+
+
+def read_segment(header, start=0, stop=None):
+    """Read samples [start, stop) of a segment.
+
+    Returns:
+        StrainSegment with float64 strain; `valid` is false where the strain is not finite or the file's own
+        data-quality mask says that there is none.
+
+    Raises:
+        InputError: The data cannot be read (truncated or damaged file).
+    """
+    stop = header.samples if stop is None else stop
+    with open_hdf5(header.path) as file:
+        try:
+            strain = file[header.dataset][start:stop].astype(np.float64)
+        except (OSError, KeyError, RuntimeError) as error:
+            raise InputError(
+                f"{header.path}: {header.dataset} cannot be read; the file is truncated or damaged"
+            ) from error
+    valid = np.isfinite(strain)
+    if header.present is not None:
+        second = ((np.arange(start, start + len(strain))) / header.sample_rate).astype(int)
+        valid &= np.asarray(header.present)[np.minimum(second, len(header.present) - 1)]
+    return StrainSegment(
+        header.detector, header.gps_start + start / header.sample_rate, header.sample_rate, strain, valid
+    )

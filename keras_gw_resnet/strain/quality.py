@@ -1,0 +1,29 @@
+"""Data-quality bits of GWOSC files, read by short name.
+
+Bit numbers moved between observing runs, short names did not (gwosc.org, "Data quality and injections").
+"""
+
+import numpy as np
+
+
+def flagged(mask, short_names, name):
+    """Say for every entry of a bit mask whether the flag with this short name is set.
+
+    Args:
+        mask: Integer array (n,), one entry a second in GWOSC files.
+        short_names: Names of the bits, lowest bit first, as text or bytes.
+        name: The flag, for example "DATA" or "CBC_CAT1".
+
+    Returns:
+        Boolean array (n,), or None where the file does not know the flag.
+    """
+    names = [n.decode() if isinstance(n, bytes) else str(n) for n in short_names]
+    if name not in names:
+        return None
+    return (np.asarray(mask) >> names.index(name)) & 1 == 1
+
+
+def valid_runs(valid):
+    """Return the half-open index ranges [(start, stop), ...] over which a boolean array is true."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], np.asarray(valid, np.int8), [0]))))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""Configuration, distribution and fitting."""

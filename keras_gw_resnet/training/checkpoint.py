@@ -1,0 +1,46 @@
+"""Checkpoints at the end of every epoch, whole or not at all."""
+
+import json
+import re
+from pathlib import Path
+
+import keras
+
+from keras_gw_resnet.files import written_aside
+
+
+class EpochCheckpoint(keras.callbacks.Callback):
+    """Save model, optimizer and history after every epoch; keep the last one.
+
+    The history is written first, the model last: an epoch counts as done once its model file stands.
+
+    Args:
+        folder: Where `epoch-0001.keras` and `epoch-0001.json` go.
+        history: List of dictionaries, one a finished epoch; continued in place.
+    """
+
+    def __init__(self, folder, history):
+        super().__init__()
+        self.folder = Path(folder)
+        self.history = history
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the checkpoint of the epoch and remove the one before."""
+        self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}})
+        stem = self.folder / f"epoch-{epoch + 1:04d}"
+        with written_aside(stem.with_suffix(".json")) as aside:
+            aside.write_text(json.dumps(self.history, indent=1))
+        with written_aside(stem.with_suffix(".keras")) as aside:
+            self.model.save(aside)
+        for old in self.folder.glob("epoch-*"):
+            if old.stem != stem.name:
+                old.unlink()
+
+
+def last_checkpoint(folder):
+    """Return (epochs done, path of the model, history) of the last whole checkpoint, or (0, None, [])."""
+    done = 0, None, []
+    for path in sorted(Path(folder).glob("epoch-*.keras")):
+        epoch = int(re.fullmatch(r"epoch-(\d+)", path.stem).group(1))
+        done = epoch, path, json.loads(path.with_suffix(".json").read_text())
+    return done

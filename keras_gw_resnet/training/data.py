@@ -1,0 +1,136 @@
+"""From a data folder to training and validation batches."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
+from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, split_stretches
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.simulation.bank import WaveformBank, is_bank, load_bank
+from keras_gw_resnet.simulation.psds import load_psd
+from keras_gw_resnet.strain.conditioning import whitening_filter
+from keras_gw_resnet.strain.files import HDF5_SUFFIXES, find_segments
+from keras_gw_resnet.strain.stretches import Coverage, whitened_stretches
+
+# Batches of the validation set are drawn with a seed of their own.
+VALIDATION_SEED = 1_000_003
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Training and validation batches, and what they are made of."""
+
+    training: InjectionBatches
+    validation: InjectionBatches
+    held_out_bank: WaveformBank
+    provenance: dict
+
+
+def find_bank(folder):
+    """Load the one waveform bank in a folder.
+
+    Raises:
+        InputError: The folder is missing, or holds none or several.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; --data takes a folder with strain files and a waveform bank")
+    banks = [path for path in sorted(folder.iterdir()) if path.suffix in HDF5_SUFFIXES and is_bank(path)]
+    if len(banks) != 1:
+        found = f"{len(banks)} waveform banks" if banks else "no waveform bank"
+        raise InputError(
+            f"{folder}: {found} there, expected one; make one with "
+            f"'keras-gw-resnet simulate bank --number 2000 --output {folder}/bank.hdf'"
+        )
+    return load_bank(banks[0])
+
+
+def read_noise(folder, detectors, whitening, window_samples):
+    """Whiten all strain in a folder.
+
+    Returns:
+        Tuple (list of WhitenedStretch, Coverage).
+
+    Raises:
+        InputError: No strain, a detector absent, or no stretch as long as needed.
+    """
+    headers = find_segments(folder)
+    coverage = Coverage()
+    stretches = list(
+        whitened_stretches(headers, detectors, whitening, window_samples=window_samples, coverage=coverage)
+    )
+    if not stretches:
+        raise InputError(
+            f"{folder}: {coverage.given:g} s of coincident strain, {coverage.invalid:g} s of it invalid, leave no "
+            f"stretch of {whitening.filter_seconds + window_samples / whitening.sample_rate:g} s for a window"
+        )
+    return stretches, coverage
+
+
+def _check_bank(bank, config):
+    if bank.sample_rate != config.whitening.sample_rate:
+        raise InputError(
+            f"{config.data}: the waveform bank is sampled at {bank.sample_rate} Hz; expected {config.whitening.sample_rate} Hz"
+        )
+    if len(bank) < 2:
+        raise InputError(f"{config.data}: the waveform bank holds {len(bank)} waveform; expected at least 2")
+
+
+def _gaussian(config):
+    whitening = config.whitening
+    psds = [load_psd(p, 1 / whitening.filter_seconds, whitening.sample_rate / 2) for p in config.psds]
+    taps = [whitening_filter(psd, whitening) for psd in psds]
+    return GaussianNoise([taps] * len(config.detectors), config.detectors, config.window_samples, whitening)
+
+
+def load_batches(config):
+    """Read the data of a training run, the end of each noise stretch and of the bank held out for validation.
+
+    Args:
+        config: TrainingConfig.
+
+    Returns:
+        Batches.
+
+    Raises:
+        InputError: Data that are missing or do not fit.
+    """
+    bank = find_bank(config.data)
+    _check_bank(bank, config)
+    kept_waveforms = max(1, min(len(bank) - 1, round(len(bank) * (1 - config.validation_share))))
+    training_bank, held_out_bank = bank.subset(0, kept_waveforms), bank.subset(kept_waveforms, len(bank))
+    provenance = {
+        "bank": {
+            "population": bank.population,
+            "seed": bank.seed,
+            "fingerprint": bank.fingerprint(),
+            "waveforms": kept_waveforms,
+        },
+        "noise": config.noise,
+    }
+    if config.noise == "gaussian":
+        noise = held_out = _gaussian(config)
+        provenance["psds"] = [Path(p).name for p in config.psds]
+    else:
+        stretches, coverage = read_noise(config.data, config.detectors, config.whitening, config.window_samples)
+        kept, rest = split_stretches(stretches, config.validation_share)
+        try:
+            noise, held_out = FileNoise(kept, config.window_samples), FileNoise(rest, config.window_samples)
+        except InputError as error:
+            raise InputError(
+                f"{config.data}: {coverage.whitened:g} s of usable strain are too few to train and to hold out "
+                f"{config.validation_share:g} of it ({error}); give more, or train with --noise gaussian"
+            ) from error
+        provenance.update(
+            files=sorted({Path(h.path).name for h in find_segments(config.data)}),
+            gps_intervals=noise.intervals,
+            held_out_gps_intervals=held_out.intervals,
+        )
+    settings = InjectionSettings(config.snr_range, config.merger_range, config.lone_signal_share)
+    options = {"batch_size": config.batch_size, "settings": settings}
+    return Batches(
+        training=InjectionBatches(training_bank, noise, seed=config.seed, **options),
+        validation=InjectionBatches(held_out_bank, held_out, seed=VALIDATION_SEED, **options),
+        held_out_bank=held_out_bank,
+        provenance=provenance,
+    )

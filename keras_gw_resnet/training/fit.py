@@ -1,0 +1,73 @@
+"""Train a network from a configuration."""
+
+import time
+from pathlib import Path
+
+import keras
+
+from keras_gw_resnet.datasets.tf_adapter import to_dataset
+from keras_gw_resnet.models.registry import build_model
+from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint
+from keras_gw_resnet.training.distribution import device_scope
+from keras_gw_resnet.training.folder import claim_folder
+
+
+def _compiled(config):
+    keras.utils.set_random_seed(config.seed)
+    input_shape = (config.window_samples, len(config.detectors))
+    model = build_model(config.model, input_shape=input_shape, **config.options)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        config.learning_rate, config.epochs * config.steps_per_epoch, 1e-2
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(schedule),
+        loss=keras.losses.BinaryCrossentropy(from_logits=True),
+        metrics=[
+            keras.metrics.AUC(from_logits=True, name="auc"),
+            keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy"),
+        ],
+        # XLA makes convolution stacks slower on CPU, and may not be forced under MirroredStrategy.
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    )
+    return model
+
+
+def fit(config, batches, out, *, log_dir=None, overwrite=False, verbose=2):
+    """Train, going on from the last epoch in `out` where there is one.
+
+    Args:
+        config: TrainingConfig.
+        batches: Batches, from `load_batches`.
+        out: Output folder, checked with `check_folder`.
+        log_dir: TensorBoard folder; None: `out`/logs.
+        overwrite: Start afresh in a folder that holds a run.
+        verbose: Of `keras.Model.fit`: 1 for progress bars, 2 for a line an epoch.
+
+    Returns:
+        Tuple (trained keras.Model, history as a list of dictionaries, seconds spent in this call).
+    """
+    started, out = time.monotonic(), Path(out)
+    checkpoints = out / "checkpoints"
+    done, path, history = (0, None, []) if overwrite else last_checkpoint(checkpoints)
+    with device_scope(config.devices):
+        model = keras.saving.load_model(path) if path else _compiled(config)
+    claim_folder(config, out, overwrite)
+    if done:
+        print(f"going on after epoch {done} of {config.epochs}", flush=True)
+    if done < config.epochs:
+        steps = config.steps_per_epoch
+        model.fit(
+            to_dataset(batches.training, done * steps, (config.epochs - done) * steps),
+            validation_data=to_dataset(batches.validation, 0, config.validation_batches),
+            epochs=config.epochs,
+            initial_epoch=done,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=verbose,
+            callbacks=[
+                EpochCheckpoint(checkpoints, history),
+                keras.callbacks.TensorBoard(log_dir or out / "logs", write_graph=False),
+                keras.callbacks.TerminateOnNaN(),
+            ],
+        )
+    return model, history, time.monotonic() - started
