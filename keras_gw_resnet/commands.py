@@ -22,6 +22,8 @@ def _quiet_stderr():
         os.dup2(sink.fileno(), 2)
         try:
             yield
+        except InputError:
+            raise
         except BaseException:
             os.dup2(kept, 2)
             sink.seek(0)
@@ -32,19 +34,24 @@ def _quiet_stderr():
             os.close(kept)
 
 
-def load_keras():
-    """Import Keras and its backend without the backend's start-up messages on stderr."""
+def load_keras(prepare=None):
+    """Import Keras and its backend without the backend's start-up messages on stderr.
+
+    Args:
+        prepare: Called before the backend starts its devices.
+
+    Returns:
+        What `prepare` returned.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # oneDNN is off by default on some processors, where it makes convolutions a fifth faster all the same.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with _quiet_stderr():
         import keras
 
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            tf.zeros(1)  # brings the devices up, with their messages
-    return keras
+        prepared = prepare() if prepare else None
+        keras.ops.zeros(1)  # starts the devices
+    return prepared
 
 
 def table(rows, header):
@@ -167,7 +174,9 @@ def _check_run_folder(config, args):
 
 
 def _train(config, batches, args, log_dir):
-    load_keras()
+    from keras_gw_resnet.training.distribution import prepare_devices
+
+    devices = load_keras(lambda: prepare_devices(config.devices))
     from keras_gw_resnet.models.registry import build_model
     from keras_gw_resnet.search.calibration import calibrate_timing
     from keras_gw_resnet.training.fit import fit
@@ -183,7 +192,13 @@ def _train(config, batches, args, log_dir):
         flush=True,
     )
     model, history, seconds = fit(
-        config, batches, args.out, log_dir=log_dir, overwrite=args.overwrite, verbose=1 if sys.stdout.isatty() else 2
+        config,
+        batches,
+        args.out,
+        devices=devices,
+        log_dir=log_dir,
+        overwrite=args.overwrite,
+        verbose=1 if sys.stdout.isatty() else 2,
     )
     last = history[-1]
     noise = batches.training.noise
@@ -351,7 +366,7 @@ def run_search(args):
     print(f"{len(events)} events with a statistic above {args.threshold:g}; the loudest:")
     print(table(rows, ["rank", "GPS time (s)", "statistic", "timing +- (s)"]))
     if args.plot:
-        title = f"{', '.join(attributes['files'])}: loudest event, statistic {loudest.stat[0]:.1f} ({card['name']})"
+        title = f"{', '.join(attributes['files'])}\nloudest event, statistic {loudest.stat[0]:.1f} ({card['name']})"
         plot_event(result.snapshot, loudest.time[0], args.plot, title)
     print(f"saved: {args.output}, {beside}" + (f", {args.plot}" if args.plot else ""))
 

@@ -14,7 +14,17 @@ from pathlib import Path
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
 
-CARD_FIELDS = ("name", "model", "options", "sample_rate", "detectors", "window_samples", "whitening", "sha256")
+CARD_FIELDS = (
+    "name",
+    "model",
+    "options",
+    "sample_rate",
+    "detectors",
+    "window_samples",
+    "whitening",
+    "timing",
+    "sha256",
+)
 
 
 def saved_models_folder():

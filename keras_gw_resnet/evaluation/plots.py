@@ -6,6 +6,8 @@ import numpy as np
 
 from keras_gw_resnet.files import written_aside
 
+SECONDS_SHOWN = 1.5
+
 
 def _new_figure(rows, height):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -40,9 +42,9 @@ def plot_event(snapshot, event_time, path, title):
         axis.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     axes[-1].plot(snapshot.score_time - event_time, snapshot.scores, color="k", linewidth=1)
     axes[-1].axvline(0, color="0.6", linewidth=0.8, zorder=0)
-    axes[-1].set_ylabel("ranking\nstatistic")
+    axes[-1].set_ylabel("ranking statistic of\nthe window around")
     axes[-1].set_xlabel(f"time in seconds from GPS {event_time:.3f}")
-    axes[-1].set_xlim(max(time[0], -4), min(time[-1], 4))
+    axes[-1].set_xlim(max(time[0], -SECONDS_SHOWN), min(time[-1], SECONDS_SHOWN))
     axes[0].set_title(title, fontsize=10)
     _save(figure, path)
 

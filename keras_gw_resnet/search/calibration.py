@@ -1,4 +1,4 @@
-"""Measure on simulated signals where in its window a network sees the coalescence, and how well."""
+"""Measure on simulated signals how far from the coalescence a network sees its evidence, and how sharply."""
 
 import numpy as np
 
@@ -26,8 +26,7 @@ def calibrate_timing(model, bank, taps, detectors, whitening, *, signals=256, sn
         seconds: Length of the strain around each signal.
 
     Returns:
-        Dictionary for the card: merger_seconds (after the start of the window in the plateau's centre),
-        spread_seconds (half the width of the central 68 %), tolerance_seconds (holds 95 % of the signals, at most
+        Dictionary for the card: merger_seconds (after the sample to which the evidence is counted), spread_seconds (half the width of the central 68 %), tolerance_seconds (holds 95 % of the signals, at most
         0.3 s), signals, snr_range.
     """
     sample_rate = whitening.sample_rate
@@ -41,9 +40,13 @@ def calibrate_timing(model, bank, taps, detectors, whitening, *, signals=256, sn
         strain, filters = noise.draw(rng, 32)
         signal, _, merger, _ = source.draw(rng, filters)
         for one, at in zip(strain + signal, merger * seconds, strict=True):
-            scores = scanner.scores(one)
             events = find_events(
-                scores, 0.0, scanner.stride / sample_rate, merger_seconds=0.0, tolerance_seconds=0.0, threshold=-np.inf
+                scanner.scan(one),
+                0.0,
+                scanner.stride / sample_rate,
+                merger_seconds=0.0,
+                tolerance_seconds=0.0,
+                threshold=-np.inf,
             )
             lag.append(at - events.loudest(1).time[0])
     lag = np.array(lag[:signals])

@@ -10,7 +10,6 @@ import scipy.signal
 from keras_gw_resnet.files import written_aside
 
 CLUSTER_SECONDS = 1.0
-PLATEAU_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,47 +42,47 @@ def join(events):
     return Events(*(values[order] for values in every))
 
 
-def plateau_centre(scores, peak, stride_seconds):
-    """Return the centre, in fractional score indices, of the plateau of high scores around a peak.
+def locate(scan, window):
+    """Return where in a window the evidence for a signal is, as a fractional index into `scan.evidence`.
 
-    A window classifier answers to a signal in every window that holds the coalescence where it was trained to
-    expect it: a plateau, whose highest point says little about the time. Its weighted centre says more.
+    Args:
+        scan: `scan.Scan`.
+        window: Index of the window, the highest of its cluster.
+
+    Returns:
+        The centre of weight of the evidence around its highest value in the window, above half its height.
     """
-    reach = round(PLATEAU_SECONDS / stride_seconds)
-    first, last = max(0, peak - reach), min(len(scores), peak + reach + 1)
-    around = np.asarray(scores[first:last], np.float64)
-    level = (around.max() + np.median(scores)) / 2
-    above = around >= level
-    # Only what hangs together with the peak.
-    at = peak - first
-    left = at - np.argmin(above[at::-1]) + 1 if not above[: at + 1].all() else 0
-    right = at + np.argmin(above[at:]) if not above[at:].all() else len(above)
-    weight = around[left:right] - level
-    index = np.arange(left, right, dtype=np.float64)
-    return first + (np.average(index, weights=weight) if weight.sum() > 0 else float(at))
+    evidence = np.asarray(scan.evidence[window : window + scan.reach], np.float64)
+    peak = int(np.argmax(evidence))
+    level = (evidence[peak] + np.median(evidence)) / 2
+    below = np.flatnonzero(evidence < level)
+    left = below[below < peak].max(initial=-1) + 1
+    right = below[below > peak].min(initial=len(evidence))
+    weight = evidence[left:right] - level
+    return window + (np.average(np.arange(left, right), weights=weight) if weight.sum() > 0 else peak)
 
 
-def find_events(scores, gps_start, stride_seconds, *, merger_seconds, tolerance_seconds, threshold):
+def find_events(scan, gps_start, stride_seconds, *, merger_seconds, tolerance_seconds, threshold):
     """Cluster the scores of one stretch: the highest score within `CLUSTER_SECONDS` either side is an event.
 
     Args:
-        scores: float32 array (windows,).
-        gps_start: GPS time at which the first window starts.
+        scan: `scan.Scan` of the stretch.
+        gps_start: GPS time of its first sample.
         stride_seconds: From one window to the next.
-        merger_seconds: Coalescence time after the start of the window in the plateau's centre.
+        merger_seconds: Coalescence time after the sample to which the evidence for it is counted.
         tolerance_seconds: Timing tolerance to give the events.
         threshold: Lowest score of an event.
 
     Returns:
         Events.
     """
-    padded = np.concatenate([[-np.inf], scores, [-np.inf]])
+    padded = np.concatenate([[-np.inf], scan.scores, [-np.inf]])
     distance = max(1, round(CLUSTER_SECONDS / stride_seconds))
     peaks = scipy.signal.find_peaks(padded, height=threshold, distance=distance)[0] - 1
-    centres = np.array([plateau_centre(scores, peak, stride_seconds) for peak in peaks])
+    at = np.array([locate(scan, peak) for peak in peaks], np.float64)
     return Events(
-        time=gps_start + centres * stride_seconds + merger_seconds,
-        stat=scores[peaks].astype(np.float64),
+        time=gps_start + at * stride_seconds + merger_seconds,
+        stat=scan.scores[peaks].astype(np.float64),
         var=np.full(len(peaks), float(tolerance_seconds)),
     )
 

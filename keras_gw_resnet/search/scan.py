@@ -4,6 +4,8 @@ The features of a long stretch are those of its windows wherever the window's ed
 with `crop_edges` averages only such features, so its scan equals window-by-window prediction to rounding.
 """
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 from keras import layers
@@ -12,7 +14,24 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.receptive import receptive_field
 
 CHUNK_SAMPLES = 32768
-HEAD_LAYERS = (layers.Dropout, layers.Dense, layers.Activation, layers.BatchNormalization)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a network says about a stretch of strain.
+
+    A network that ends in an average over time and one dense layer is a sum over time: its score of a window is the
+    mean of the evidence that lies in it, and the evidence says where in the window the signal is.
+
+    Attributes:
+        scores: float32 array (windows,): score i belongs to the window that starts at sample i * stride.
+        evidence: float32 array (windows + reach - 1,): score i is the mean of evidence [i, i + reach).
+        reach: Values of evidence in a window.
+    """
+
+    scores: np.ndarray
+    evidence: np.ndarray
+    reach: int
 
 
 def _pooling(model):
@@ -57,31 +76,31 @@ class Scanner:
         self.exact = cropped and all(
             crop >= seen for crop, seen in zip(cropping.cropping, field.padded_features, strict=True)
         )
-        self._network = self._slide(model, features, pool)
+        self.reach = features.shape[1]
+        self._evidence = self._slide(model, features, pool)
 
     def _slide(self, model, features, pool):
+        after = [
+            layer for layer in model.layers[model.layers.index(pool) + 1 :] if not isinstance(layer, layers.Dropout)
+        ]
+        if len(after) != 1 or not isinstance(after[0], layers.Dense):
+            names = ", ".join(type(layer).__name__ for layer in after)
+            raise InputError(
+                f"network {model.name} ends in {names}; expected one Dense layer after the average over time"
+            )
         strain = keras.Input((None, self.detectors), name="strain")
         trunk = keras.Model(model.input, features)
         sliding = keras.models.clone_model(trunk, input_tensors=strain)
         sliding.set_weights(trunk.get_weights())
-        x = layers.AveragePooling1D(features.shape[1], strides=1, padding="valid")(sliding.outputs[0])
-        for layer in model.layers[model.layers.index(pool) + 1 :]:
-            if not isinstance(layer, HEAD_LAYERS):
-                raise InputError(
-                    f"network {model.name}: a head with a {type(layer).__name__} layer cannot be slid over strain"
-                )
-            if isinstance(layer, layers.Dense) and layer.activation is not keras.activations.linear:
-                # A squashing output saturates: loud events are ranked by what goes into it.
-                config = {**layer.get_config(), "activation": "linear"}
-                weights, layer = layer.get_weights(), layers.Dense.from_config(config)  # noqa: PLW2901
-                layer.build(x.shape)
-                layer.set_weights(weights)
-            x = layer(x)
-        network = keras.Model(sliding.inputs, x)
+        # The mean and a linear layer may change places. A squashing activation is left out: it saturates, and loud
+        # events have to be ranked by what goes into it.
+        dense = layers.Dense(1, name="evidence")
+        network = keras.Model(sliding.inputs, dense(sliding.outputs[0]))
+        dense.set_weights(after[0].get_weights())
         network.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
         return network
 
-    def scores(self, strain, progress=None):
+    def scan(self, strain, progress=None):
         """Score every window of a stretch.
 
         Args:
@@ -89,21 +108,25 @@ class Scanner:
             progress: Called with the number of samples done, chunk by chunk.
 
         Returns:
-            float32 array (windows,): score i belongs to the window that starts at sample i * stride.
+            Scan.
         """
-        count = (len(strain) - self.window_samples) // self.stride + 1
-        if count < 1:
+        windows = (len(strain) - self.window_samples) // self.stride + 1
+        if windows < 1:
             raise ValueError(f"strain of {len(strain)} samples is shorter than the window of {self.window_samples}")
+        count = windows + self.reach - 1
+        overlap = self.window_samples - self.reach * self.stride
         # All chunks have one length, so that one compiled graph serves them.
-        chunk_scores = min(count, max(1, CHUNK_SAMPLES // self.stride))
-        chunk = (chunk_scores - 1) * self.stride + self.window_samples
-        scores = np.empty(count, np.float32)
-        for first in range(0, count, chunk_scores):
+        each = min(count, max(self.reach, CHUNK_SAMPLES // self.stride))
+        chunk = each * self.stride + overlap
+        evidence = np.empty(count, np.float32)
+        for first in range(0, count, each):
             piece = strain[first * self.stride : first * self.stride + chunk]
             if len(piece) < chunk:
                 piece = np.concatenate([piece, np.zeros((chunk - len(piece), self.detectors), np.float32)])
-            last = min(count, first + chunk_scores)
-            scores[first:last] = self._network.predict_on_batch(piece[None])[0, : last - first, 0]
+            last = min(count, first + each)
+            evidence[first:last] = self._evidence.predict_on_batch(piece[None])[0, : last - first, 0]
             if progress is not None:
                 progress((last - first) * self.stride)
-        return scores
+        total = np.cumsum(np.concatenate([[0.0], evidence]), dtype=np.float64)
+        scores = (total[self.reach :] - total[: -self.reach]) / self.reach
+        return Scan(scores.astype(np.float32), evidence, self.reach)

@@ -19,7 +19,7 @@ class Snapshot:
 
     Attributes:
         stretch: WhitenedStretch, a few seconds.
-        score_time: GPS time of each score, shifted so that a signal's plateau is centred on its coalescence.
+        score_time: GPS time of the middle of each score's window.
         scores: The network's statistic.
     """
 
@@ -38,12 +38,6 @@ class SearchResult:
     snapshot: Snapshot | None
     exact: bool
     stride_seconds: float
-
-
-def merger_after_window_start(card):
-    """Return where in its window, in seconds, a network's plateau says the coalescence is."""
-    timing = card.get("timing", {})
-    return timing.get("merger_seconds", 0.75 * card["window_samples"] / card["sample_rate"])
 
 
 def search(model, card, paths, *, threshold, snapshot_seconds=8.0):
@@ -66,28 +60,27 @@ def search(model, card, paths, *, threshold, snapshot_seconds=8.0):
     window, rate = card["window_samples"], card["sample_rate"]
     headers = find_segments(paths)
     scanner = Scanner(model)
-    stride_seconds, merger = scanner.stride / rate, merger_after_window_start(card)
-    tolerance = card.get("timing", {}).get("tolerance_seconds", 0.3)
+    stride_seconds, timing = scanner.stride / rate, card["timing"]
     coverage, found, snapshot, searched = Coverage(), [], None, 0.0
     total = sum(span.stop - span.start for span in coincident_spans(headers, detectors))
     with tqdm(total=round(total), desc="search", unit="s", disable=None, dynamic_ncols=True) as bar:
         for stretch in whitened_stretches(headers, detectors, whitening, window_samples=window, coverage=coverage):
-            scores = scanner.scores(stretch.strain, progress=lambda samples: bar.update(samples / rate))
-            if not np.all(np.isfinite(scores)):
+            scan = scanner.scan(stretch.strain, progress=lambda samples: bar.update(samples / rate))
+            if not np.all(np.isfinite(scan.scores)):
                 raise InputError(
                     f"GPS {stretch.gps_start:.0f}: the network's statistic is not finite; it cannot rank events"
                 )
             events = find_events(
-                scores,
+                scan,
                 stretch.gps_start,
                 stride_seconds,
-                merger_seconds=merger,
-                tolerance_seconds=tolerance,
+                merger_seconds=timing["merger_seconds"],
+                tolerance_seconds=timing["tolerance_seconds"],
                 threshold=threshold,
             )
-            searched += len(scores) * stride_seconds
+            searched += len(scan.scores) * stride_seconds
             if len(events) and (snapshot is None or events.stat.max() > snapshot.scores.max()):
-                snapshot = _snapshot(stretch, scores, events, stride_seconds, merger, snapshot_seconds)
+                snapshot = _snapshot(stretch, scan, events, scanner, snapshot_seconds)
             found.append(events)
         bar.total = bar.n
     if not found:
@@ -99,12 +92,11 @@ def search(model, card, paths, *, threshold, snapshot_seconds=8.0):
     return SearchResult(join(found), coverage, searched, snapshot, scanner.exact, stride_seconds)
 
 
-def _snapshot(stretch, scores, events, stride_seconds, merger, seconds):
-    centre = events.loudest(1).time[0]
-    rate = stretch.sample_rate
+def _snapshot(stretch, scan, events, scanner, seconds):
+    centre, rate = events.loudest(1).time[0], stretch.sample_rate
     first = max(0, round((centre - stretch.gps_start - seconds / 2) * rate))
     strain = stretch.strain[first : first + round(seconds * rate)]
     part = WhitenedStretch(stretch.gps_start + first / rate, rate, stretch.detectors, strain.copy(), stretch.filters)
-    time = stretch.gps_start + np.arange(len(scores)) * stride_seconds + merger
-    near = np.abs(time - centre) <= seconds / 2
-    return Snapshot(part, time[near], scores[near])
+    middle = stretch.gps_start + (np.arange(len(scan.scores)) * scanner.stride + scanner.window_samples / 2) / rate
+    near = np.abs(middle - centre) <= seconds / 2
+    return Snapshot(part, middle[near], scan.scores[near])

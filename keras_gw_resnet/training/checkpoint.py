@@ -27,9 +27,13 @@ class EpochCheckpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Write the checkpoint of the epoch and remove the one before."""
         self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}})
+        state = {
+            "history": self.history,
+            "seeds": {name: generator.state.numpy().tolist() for name, generator in _seed_generators(self.model)},
+        }
         stem = self.folder / f"epoch-{epoch + 1:04d}"
         with written_aside(stem.with_suffix(".json")) as aside:
-            aside.write_text(json.dumps(self.history, indent=1))
+            aside.write_text(json.dumps(state, indent=1))
         with written_aside(stem.with_suffix(".keras")) as aside:
             self.model.save(aside)
         for old in self.folder.glob("epoch-*"):
@@ -37,10 +41,30 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 old.unlink()
 
 
+def _seed_generators(model):
+    """Yield the random states of dropout layers by layer name; a .keras file does not hold them."""
+    for layer in model.layers:
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None:
+            yield layer.name, generator
+
+
 def last_checkpoint(folder):
-    """Return (epochs done, path of the model, history) of the last whole checkpoint, or (0, None, [])."""
-    done = 0, None, []
+    """Return (epochs done, path of the model) of the last whole checkpoint, or (0, None)."""
+    done = 0, None
     for path in sorted(Path(folder).glob("epoch-*.keras")):
-        epoch = int(re.fullmatch(r"epoch-(\d+)", path.stem).group(1))
-        done = epoch, path, json.loads(path.with_suffix(".json").read_text())
+        done = int(re.fullmatch(r"epoch-(\d+)", path.stem).group(1)), path
     return done
+
+
+def load_checkpoint(path):
+    """Load the model of a checkpoint with its optimizer and random states.
+
+    Returns:
+        Tuple (compiled keras.Model, history as a list of dictionaries).
+    """
+    model = keras.saving.load_model(path)
+    state = json.loads(path.with_suffix(".json").read_text())
+    for name, generator in _seed_generators(model):
+        generator.state.assign(state["seeds"][name])
+    return model, state["history"]

@@ -5,8 +5,8 @@ import contextlib
 from keras_gw_resnet.errors import InputError
 
 
-def device_scope(devices=None):
-    """Return a context in which a model built and compiled trains on several local devices.
+def prepare_devices(devices=None):
+    """Fix the devices to train on, before TensorFlow starts them.
 
     Args:
         devices: How many; None: all GPUs of this machine, or its CPU. Where there are fewer GPUs than asked for,
@@ -14,26 +14,39 @@ def device_scope(devices=None):
             training runs distributed.
 
     Returns:
-        The scope of a `tf.distribute.MirroredStrategy`, or an empty context for one device.
+        List of device names.
 
     Raises:
-        InputError: Fewer than one device, or TensorFlow has already fixed the number of devices.
+        InputError: Fewer than one device, or TensorFlow already runs with another number of devices.
     """
     import tensorflow as tf
 
     if devices is not None and devices < 1:
         raise InputError(f"--devices is {devices}; expected at least 1")
-    gpus = tf.config.list_logical_devices("GPU") if tf.config.list_physical_devices("GPU") else []
+    gpus = tf.config.list_physical_devices("GPU")
     devices = devices or max(1, len(gpus))
-    if devices == 1:
-        return contextlib.nullcontext()
     if len(gpus) >= devices:
-        names = [gpu.name for gpu in gpus[:devices]]
-    else:
+        return [f"GPU:{i}" for i in range(devices)]
+    # On CPUs a run can be repeated, and resumed, to the bit; on GPUs that would cost speed.
+    tf.config.experimental.enable_op_determinism()
+    if devices > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
         try:
-            cpu = tf.config.list_physical_devices("CPU")[0]
             tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
         except RuntimeError as error:
             raise InputError(f"--devices {devices}: TensorFlow already runs with another number of devices") from error
-        names = [f"CPU:{i}" for i in range(devices)]
-    return tf.distribute.MirroredStrategy(names).scope()
+    return [f"CPU:{i}" for i in range(devices)]
+
+
+def device_scope(names):
+    """Return a context in which a model built and compiled trains on all these devices.
+
+    Args:
+        names: Device names from `prepare_devices`.
+
+    Returns:
+        The scope of a `tf.distribute.MirroredStrategy`, or an empty context for one device.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(names).scope() if len(names) > 1 else contextlib.nullcontext()

@@ -7,7 +7,7 @@ import keras
 
 from keras_gw_resnet.datasets.tf_adapter import to_dataset
 from keras_gw_resnet.models.registry import build_model
-from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint
+from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint
 from keras_gw_resnet.training.distribution import device_scope
 from keras_gw_resnet.training.folder import claim_folder
 
@@ -32,13 +32,14 @@ def _compiled(config):
     return model
 
 
-def fit(config, batches, out, *, log_dir=None, overwrite=False, verbose=2):
+def fit(config, batches, out, *, devices, log_dir=None, overwrite=False, verbose=2):
     """Train, going on from the last epoch in `out` where there is one.
 
     Args:
         config: TrainingConfig.
         batches: Batches, from `load_batches`.
         out: Output folder, checked with `check_folder`.
+        devices: Names from `prepare_devices`.
         log_dir: TensorBoard folder; None: `out`/logs.
         overwrite: Start afresh in a folder that holds a run.
         verbose: Of `keras.Model.fit`: 1 for progress bars, 2 for a line an epoch.
@@ -48,9 +49,9 @@ def fit(config, batches, out, *, log_dir=None, overwrite=False, verbose=2):
     """
     started, out = time.monotonic(), Path(out)
     checkpoints = out / "checkpoints"
-    done, path, history = (0, None, []) if overwrite else last_checkpoint(checkpoints)
-    with device_scope(config.devices):
-        model = keras.saving.load_model(path) if path else _compiled(config)
+    done, path = (0, None) if overwrite else last_checkpoint(checkpoints)
+    with device_scope(devices):
+        model, history = load_checkpoint(path) if path else (_compiled(config), [])
     claim_folder(config, out, overwrite)
     if done:
         print(f"going on after epoch {done} of {config.epochs}", flush=True)

@@ -1,0 +1,118 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def run_command(*command, cwd=ROOT, env=None, timeout=300):
+    """Run a command line with this Python, as a user would."""
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def assert_refused(result, *mentioned):
+    """One line on stderr that mentions these, exit code 2, no traceback."""
+    assert result.returncode == 2, (result.returncode, result.stdout, result.stderr)
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, result.stderr
+    for text in mentioned:
+        assert str(text) in lines[0], (text, lines[0])
+
+
+def shared(*parts):
+    """Return a path in the shared data, or skip loudly."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"SHARED DATA ABSENT: {'/'.join(parts)} is not beside this checkout; this check did not run")
+    return path
+
+
+@pytest.fixture(scope="session")
+def gw150914_files():
+    return sorted(shared("gwosc").glob("*.hdf5"))
+
+
+@pytest.fixture(scope="session")
+def mlgwsc1_folder():
+    return shared("mlgwsc1")
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory):
+    """A folder with simulated noise and a waveform bank, made through the command line."""
+    folder = tmp_path_factory.mktemp("data")
+    simulate = ("-m", "keras_gw_resnet", "simulate")
+    for command in (
+        (*simulate, "noise", "--segments", 2, "--segment-seconds", 64, "--output", folder / "noise.hdf"),
+        (*simulate, "bank", "--number", 24, "--seed", 5, "--output", folder / "bank.hdf"),
+    ):
+        result = run_command(*command)
+        assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_bank(small_data):
+    from keras_gw_resnet.simulation.bank import load_bank
+
+    return load_bank(small_data / "bank.hdf")
+
+
+@pytest.fixture(scope="session")
+def small_run(small_data, tmp_path_factory):
+    """A tiny network trained for a moment through train.py."""
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    result = run_command("train.py", *tiny_training(small_data, out))
+    assert result.returncode == 0, result.stderr
+    return out
+
+
+def tiny_training(data, out, **changes):
+    """Arguments of a training that takes seconds."""
+    options = {
+        "--model": "resnet16",
+        "--width": 4,
+        "--dropout": 0.1,
+        "--data": data,
+        "--out": out,
+        "--epochs": 2,
+        "--steps-per-epoch": 3,
+        "--batch-size": 16,
+        "--seed": 3,
+        **changes,
+    }
+    return [part for pair in options.items() for part in pair]
+
+
+def disturb_batch_norm(model, seed=0):
+    """Give batch norms statistics as after training, so that they matter."""
+    import keras
+
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            layer.set_weights(
+                [
+                    gamma * rng.uniform(0.5, 1.5, gamma.shape),
+                    beta + rng.normal(0, 0.3, beta.shape),
+                    mean + rng.normal(0, 0.1, mean.shape),
+                    variance * rng.uniform(0.5, 1.5, variance.shape),
+                ]
+            )

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_gw_resnet import InputError
+from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, split_stretches
+from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.strain.stretches import WhitenedStretch
+
+TAPS = [np.zeros(8192), np.ones(8192), np.full(8192, 2.0)]
+
+
+def stretch(samples, gps_start=1000.0, cuts=(0,), detectors=("H1", "L1")):
+    """Strain whose values say where they come from: sample number, plus a million for the second detector."""
+    strain = np.arange(samples, dtype=np.float32)[:, None] + np.arange(len(detectors), dtype=np.float32) * 1e6
+    filters = tuple([(c, TAPS[i]) for i, c in enumerate(cuts)] for _ in detectors)
+    return WhitenedStretch(gps_start, 2048, detectors, strain, filters)
+
+
+def test_windows_are_cut_from_the_files_each_detector_at_its_own_time():
+    noise = FileNoise([stretch(10000)], 100)
+    windows, filters = noise.draw(np.random.default_rng(0), 500)
+    assert windows.shape == (500, 100, 2)
+    assert filters.shape == (500, 2)
+    np.testing.assert_array_equal(np.diff(windows, axis=1), 1)
+    first = windows[:, 0, :] - [0, 1e6]
+    assert first.min() >= 0
+    assert first.max() <= 9900
+    assert scipy.stats.kstest(first[:, 0] / 9900, "uniform").pvalue > 1e-3
+    assert abs(np.corrcoef(first.T)[0, 1]) < 0.2
+
+
+@given(st.integers(120, 5000), st.integers(120, 5000), st.integers(1, 120))
+def test_no_window_runs_over_a_change_of_filter(first, second, window):
+    noise = FileNoise([stretch(first + second, cuts=(0, first))], window)
+    windows, filters = noise.draw(np.random.default_rng(0), 50)
+    starts = windows[:, 0, 0]
+    late = starts >= first
+    assert np.all((starts + window <= first) | late)
+    np.testing.assert_array_equal([noise.taps[0][i][0] for i in filters[:, 0]], late)
+
+
+def test_too_short_noise_is_refused():
+    with pytest.raises(InputError, match="as long as one window of 200 samples"):
+        FileNoise([stretch(199)], 200)
+    with pytest.raises(InputError, match="as long as one window of 200 samples"):
+        FileNoise([stretch(300, cuts=(0, 150))], 200)
+
+
+@given(st.integers(3000, 100_000), st.floats(0.05, 0.9), st.lists(st.integers(1, 99_000), max_size=2, unique=True))
+def test_held_out_part_is_later_and_keeps_its_filter(samples, share, cuts):
+    cuts = (0, *sorted(c for c in cuts if c < samples))
+    whole = stretch(samples, cuts=cuts)
+    kept, held_out = split_stretches([whole], share, margin_seconds=1.0)
+    for part in (*kept, *held_out):
+        if not len(part.strain):
+            continue
+        offset = round((part.gps_start - whole.gps_start) * 2048)
+        assert part.strain[0, 0] == offset
+        for start, taps in part.filters[0]:
+            owner = max(i for i, c in enumerate(cuts) if c <= offset + start)
+            assert taps is TAPS[owner]
+    if held_out:
+        assert held_out[0].gps_start >= kept[0].gps_start + kept[0].seconds + 0.999
+
+
+def test_simulated_noise_is_white_above_the_cut():
+    settings = Whitening()
+    noise = GaussianNoise([TAPS[:1], TAPS[:2]], ("H1", "L1"), 2048, settings)
+    windows, filters = noise.draw(np.random.default_rng(0), 400)
+    assert windows.dtype == np.float32
+    assert windows.var() == pytest.approx(1 - 20 / 1024, abs=5e-3)
+    assert set(filters[:, 0]) == {0}
+    assert set(filters[:, 1]) == {0, 1}
+    power = (np.abs(np.fft.rfft(windows * np.hanning(2048)[:, None], axis=1)) ** 2).mean(axis=(0, 2))
+    assert power[:15].max() < 0.01 * power[40:].mean()
+    assert power[30:].std() / power[30:].mean() < 0.1
+    assert abs(np.corrcoef(windows[..., 0].ravel(), windows[..., 1].ravel())[0, 1]) < 5e-3

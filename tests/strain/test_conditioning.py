@@ -1,0 +1,145 @@
+import itertools
+
+import numpy as np
+import pytest
+import scipy.signal
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_gw_resnet import InputError
+from keras_gw_resnet.simulation.noise import coloured_noise
+from keras_gw_resnet.simulation.psds import load_psd
+from keras_gw_resnet.strain.conditioning import (
+    Whitening,
+    median_psd,
+    psd_blocks,
+    resample,
+    response,
+    whiten,
+    whitening_filter,
+)
+
+SETTINGS = Whitening()
+
+
+@pytest.fixture(scope="module")
+def psd():
+    return load_psd("aLIGOZeroDetHighPower", 0.25, 1024)
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return coloured_noise("aLIGOZeroDetHighPower", 1238166018, 256, seed=5)
+
+
+def test_whitened_noise_is_white_gaussian_and_of_unit_variance(noise):
+    whitened, _ = whiten(noise, SETTINGS)
+    assert len(whitened) == len(noise) - 2 * SETTINGS.edge_samples
+    band = 1 - SETTINGS.low_frequency / 1024
+    assert whitened.var() == pytest.approx(band, abs=0.015)
+    frequency, spectrum = scipy.signal.welch(whitened, 2048, nperseg=4096)
+    inside = (frequency > 25) & (frequency < 1000)
+    assert np.abs(spectrum[inside] * 1024 - 1).max() < 0.5
+    assert (spectrum[inside] * 1024).mean() == pytest.approx(1, abs=0.015)
+    # Every twentieth sample: the missing band below 20 Hz correlates neighbours by 2 %.
+    assert scipy.stats.kstest(whitened[::20] / whitened.std(), "norm").pvalue > 1e-3
+
+
+def test_sum_of_squares_is_the_optimal_snr_squared(psd):
+    time = np.arange(-4, 4, 1 / 2048)
+    signal = 1e-22 * np.exp(-(time**2) / 0.01) * np.cos(2 * np.pi * 90 * time)
+    taps = whitening_filter(psd, SETTINGS)
+    whitened = scipy.signal.oaconvolve(signal, taps, mode="same")
+    frequency = np.fft.rfftfreq(len(signal), 1 / 2048)
+    spectrum = np.fft.rfft(signal) / 2048
+    density = np.interp(frequency, np.arange(len(psd)) / 4, psd)
+    band = (frequency >= 20) & (density > 0)
+    snr_squared = 4 * np.sum(np.abs(spectrum[band]) ** 2 / density[band]) * (frequency[1] - frequency[0])
+    assert np.sum(whitened**2) == pytest.approx(snr_squared, rel=2e-3)
+    from pycbc.filter import sigma
+    from pycbc.types import FrequencySeries, TimeSeries
+
+    long_psd = FrequencySeries(np.interp(frequency, np.arange(len(psd)) / 4, psd), delta_f=frequency[1])
+    theirs = sigma(TimeSeries(signal, 1 / 2048), long_psd, low_frequency_cutoff=20)
+    assert np.sqrt(np.sum(whitened**2)) == pytest.approx(theirs, rel=1e-3)
+
+
+def test_psd_agrees_with_pycbc(noise, psd):
+    from pycbc.psd import welch
+    from pycbc.types import TimeSeries
+
+    ours = median_psd(noise, 2048, 4.0)
+    theirs = welch(TimeSeries(noise, 1 / 2048), seg_len=8192, seg_stride=4096, avg_method="median").numpy()
+    band = slice(80, 4090)
+    np.testing.assert_allclose(ours[band], theirs[band], rtol=0.02)
+    assert np.mean(ours[band] / psd[band]) == pytest.approx(1, abs=0.02)
+
+
+def test_whitened_time_is_the_strain_time(noise):
+    marked = noise.copy()
+    marked[100000] += 1e-18
+    whitened, _ = whiten(marked, SETTINGS)
+    assert np.argmax(np.abs(whitened)) + SETTINGS.edge_samples == 100000
+
+
+def test_filter_response_matches_its_taps(psd):
+    taps = whitening_filter(psd, SETTINGS)
+    np.testing.assert_allclose(taps[1:], taps[1:][::-1])
+    wanted = 1 / np.sqrt(psd[400:4000] * 1024)
+    np.testing.assert_allclose(response(taps)[400:4000], wanted, rtol=1e-2)
+    assert np.all(response(taps)[:75] < 1e-6 * wanted.max())
+
+
+def test_real_strain_is_white(gw150914_files):
+    from keras_gw_resnet.strain.files import find_segments
+    from keras_gw_resnet.strain.stretches import whitened_stretches
+
+    (stretch,) = whitened_stretches(find_segments(gw150914_files), ("H1", "L1"), SETTINGS)
+    assert stretch.strain.std(axis=0) == pytest.approx([1, 1], abs=0.05)
+    for strain in stretch.strain.T:
+        frequency, spectrum = scipy.signal.welch(strain, 2048, nperseg=4096, average="median")
+        band = (frequency > 25) & (frequency < 900)
+        lines = spectrum / scipy.signal.medfilt(spectrum, 41)
+        assert lines[band].max() < 5
+
+
+def test_resampling_keeps_the_band_and_removes_what_lies_above():
+    time = np.arange(4096 * 8) / 4096
+    low, high = np.sin(2 * np.pi * 200 * time), np.sin(2 * np.pi * 1500 * time)
+    result = resample(low + high, 4096, 2048)
+    assert len(result) == 2048 * 8
+    inside = slice(200, -200)
+    np.testing.assert_allclose(result[inside], low[::2][inside], atol=5e-3)
+    assert resample(low, 4096, 4096) is low
+    with pytest.raises(InputError, match="1024 Hz; at least 2048"):
+        resample(low, 1024, 2048)
+
+
+@given(st.integers(0, 3_000_000), st.floats(8, 600))
+def test_blocks_tile_the_stretch(samples, psd_seconds):
+    settings = Whitening(psd_seconds=psd_seconds)
+    blocks = psd_blocks(samples, settings)
+    edge = settings.edge_samples
+    if samples <= 2 * edge:
+        assert blocks == []
+        return
+    assert blocks[0][0] == edge
+    assert blocks[-1][1] == samples - edge
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(blocks))
+    for start, stop, psd_start, psd_stop in blocks:
+        assert 0 <= psd_start < psd_stop <= samples
+        assert psd_stop - psd_start >= min(samples, settings.filter_samples)
+        assert psd_stop - psd_start <= round(psd_seconds * 2048)
+        assert start < stop
+
+
+def test_unusable_strain_is_refused(psd):
+    with pytest.raises(InputError, match="too short to whiten"):
+        whiten(np.ones(8192), SETTINGS)
+    with pytest.raises(InputError, match="zero or not finite"):
+        whiten(np.ones(20000), SETTINGS)
+    with pytest.raises(InputError, match="too short for a PSD"):
+        median_psd(np.ones(100), 2048)
+    with pytest.raises(InputError, match="expected 4097"):
+        whitening_filter(psd[:-1], SETTINGS)

@@ -1,0 +1,132 @@
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_gw_resnet import InputError
+from keras_gw_resnet.strain.files import find_segments, read_segment
+from keras_gw_resnet.strain.writers import mlgwsc1_file, write_gwosc
+
+
+def write_segments(path, segments, rate=2048):
+    with mlgwsc1_file(path, ["H1", "L1"], rate) as add:
+        for detector, start, strain in segments:
+            add(detector, start, strain)
+
+
+def test_real_gwosc_pair(gw150914_files):
+    headers = find_segments(gw150914_files)
+    assert [(h.detector, h.gps_start, h.sample_rate, h.samples) for h in headers] == [
+        ("H1", 1126259446.0, 4096.0, 131072),
+        ("L1", 1126259446.0, 4096.0, 131072),
+    ]
+    segment = read_segment(headers[0])
+    assert segment.strain.dtype == np.float64
+    assert segment.valid.all()
+    assert segment.strain[0] == pytest.approx(2.17704028e-19, rel=1e-8)
+    part = read_segment(headers[0], 100, 200)
+    np.testing.assert_array_equal(part.strain, segment.strain[100:200])
+    assert part.gps_start == 1126259446 + 100 / 4096
+
+
+def test_real_challenge_file(mlgwsc1_folder):
+    headers = find_segments(mlgwsc1_folder / "set3-background.hdf")
+    assert [(h.detector, h.gps_start, h.sample_rate, h.samples) for h in headers] == [
+        ("H1", 1238205077.0, 2048.0, 1228800),
+        ("L1", 1238205077.0, 2048.0, 1228800),
+    ]
+
+
+def test_folder_passes_over_files_without_strain(small_data):
+    headers = find_segments(small_data)
+    assert {h.path for h in headers} == {str(small_data / "noise.hdf")}
+    assert len(headers) == 4
+
+
+def test_pattern(tmp_path):
+    for start in (0, 100):
+        write_segments(tmp_path / f"s{start}.hdf", [("H1", start, np.ones(2048))])
+    assert len(find_segments(str(tmp_path / "s*.hdf"))) == 2
+    with pytest.raises(InputError, match="matches no file"):
+        find_segments(str(tmp_path / "t*.hdf"))
+
+
+def test_gwosc_without_data_is_invalid(tmp_path):
+    strain = np.random.default_rng(0).normal(size=4096 * 4)
+    strain[4096 + 5] = np.nan
+    write_gwosc(tmp_path / "a.hdf5", "H1", 10, 4096, strain, "SIMULATED")
+    (header,) = find_segments(tmp_path / "a.hdf5")
+    assert header.present == (True, False, True, True)
+    valid = read_segment(header).valid
+    np.testing.assert_array_equal(valid.reshape(4, 4096).all(axis=1), [True, False, True, True])
+    assert not valid[4096:8192].any()
+    assert not read_segment(header, 8000, 9000).valid[:192].any()
+
+
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=4),
+    st.integers(0, 60),
+    st.integers(0, 60),
+)
+def test_any_part_of_any_segment_comes_back(tmp_path_factory, lengths, first, count):
+    path = tmp_path_factory.mktemp("segments") / "s.hdf"
+    rng = np.random.default_rng(0)
+    pieces = [rng.normal(size=n) for n in lengths]
+    starts = np.cumsum([0, *(n + 5 for n in lengths)])[:-1]
+    write_segments(path, [("H1", int(s), p) for s, p in zip(starts, pieces, strict=True)], rate=1)
+    headers = find_segments(path)
+    assert [h.gps_start for h in headers] == list(starts)
+    for header, piece in zip(headers, pieces, strict=True):
+        segment = read_segment(header, first, first + count)
+        np.testing.assert_array_equal(segment.strain, piece[first : first + count])
+        assert segment.gps_start == header.gps_start + first
+
+
+def test_bad_files(tmp_path):
+    good = tmp_path / "good.hdf"
+    write_segments(good, [("H1", 0, np.random.default_rng(0).normal(size=50000))])
+    (tmp_path / "cut.hdf").write_bytes(good.read_bytes()[:-20000])
+    (tmp_path / "text.hdf").write_text("no HDF5 at all")
+    (tmp_path / "empty.hdf").touch()
+    with h5py.File(tmp_path / "other.hdf", "w") as file:
+        file["something"] = 1
+    with h5py.File(tmp_path / "norate.hdf", "w") as file:
+        file["H1/0"] = np.ones(5)
+    with h5py.File(tmp_path / "flat.hdf", "w") as file:
+        file["H1/0"] = np.ones((5, 5))
+    with h5py.File(tmp_path / "halfgwosc.hdf", "w") as file:
+        file["strain/Strain"] = np.ones(5)
+    (tmp_path / "emptyfolder").mkdir()
+    for name, message in {
+        "missing.hdf": "no such file",
+        "cut.hdf": "truncated or damaged",
+        "text.hdf": "no HDF5",
+        "empty.hdf": "no HDF5",
+        "other.hdf": "no strain in a known layout",
+        "norate.hdf": "unknown sample rate",
+        "flat.hdf": "no one-dimensional strain",
+        "halfgwosc.hdf": "lacks Xstart, Xspacing, meta/Detector",
+        "emptyfolder": "no strain file",
+    }.items():
+        with pytest.raises(InputError, match=message) as error:
+            find_segments(tmp_path / name)
+        assert name in str(error.value)
+
+
+def test_damaged_data_are_named(tmp_path):
+    path = tmp_path / "damaged.hdf"
+    write_segments(path, [("H1", 0, np.random.default_rng(0).normal(size=50000))])
+    header = find_segments(path)[0]
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(bytes(50000))
+    with pytest.raises(InputError, match=r"damaged\.hdf"):
+        read_segment(header)
+
+
+def test_overlapping_segments_are_refused(tmp_path):
+    write_segments(tmp_path / "a.hdf", [("H1", 0, np.ones(20480))])
+    write_segments(tmp_path / "b.hdf", [("H1", 9, np.ones(20480))])
+    with pytest.raises(InputError, match="overlaps"):
+        find_segments([tmp_path / "a.hdf", tmp_path / "b.hdf"])

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_gw_resnet import InputError
+from keras_gw_resnet.strain import stretches
+from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.strain.files import find_segments
+from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, whitened_stretches
+from keras_gw_resnet.strain.writers import mlgwsc1_file, write_gwosc
+
+SETTINGS = Whitening()
+BOTH = ("H1", "L1")
+
+
+def noise(seconds, seed=0, rate=2048):
+    return np.random.default_rng(seed).normal(size=round(seconds * rate)) * 1e-21
+
+
+def write(path, segments, rate=2048):
+    with mlgwsc1_file(path, BOTH, rate) as add:
+        for detector, start, strain in segments:
+            add(detector, start, strain)
+    return find_segments(path)
+
+
+def test_spans_are_the_common_time_with_segments_joined(tmp_path):
+    headers = write(
+        tmp_path / "s.hdf",
+        [("H1", 0, noise(10)), ("H1", 10, noise(10)), ("H1", 30, noise(10)), ("L1", 5, noise(30))],
+    )
+    assert [(s.start, s.stop) for s in coincident_spans(headers, BOTH)] == [(5, 20), (30, 35)]
+    with pytest.raises(InputError, match=r"no strain of V1 \(found H1, L1\)"):
+        coincident_spans(headers, ("H1", "V1"))
+
+
+def test_joined_segments_are_one_stretch(tmp_path):
+    strain = noise(40)
+    other = noise(40, 1)
+    whole = write(tmp_path / "a.hdf", [("H1", 0, strain), ("L1", 0, other)])
+    parts = write(tmp_path / "b.hdf", [("H1", 0, strain[:20480]), ("H1", 10, strain[20480:]), ("L1", 0, other)])
+    (one,), (two,) = (list(whitened_stretches(h, BOTH, SETTINGS)) for h in (whole, parts))
+    np.testing.assert_array_equal(one.strain, two.strain)
+    assert one.gps_start == 2
+    assert one.seconds == 36
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    bad=st.lists(st.tuples(st.sampled_from(BOTH), st.integers(0, 60 * 2048 - 1), st.integers(1, 9000)), max_size=4),
+    window=st.integers(1, 4096),
+)
+def test_no_window_ever_touches_an_invalid_sample(tmp_path_factory, bad, window):
+    strain = {"H1": noise(60), "L1": noise(60, 1)}
+    valid = np.ones(60 * 2048, bool)
+    for detector, start, count in bad:
+        strain[detector][start : start + count] = np.nan
+        valid[start : start + count] = False
+    headers = write(tmp_path_factory.mktemp("gaps") / "s.hdf", [(d, 100, s) for d, s in strain.items()])
+    coverage = Coverage()
+    edge = SETTINGS.edge_samples
+    for stretch in whitened_stretches(headers, BOTH, SETTINGS, window_samples=window, coverage=coverage):
+        first = round((stretch.gps_start - 100) * 2048)
+        assert np.all(np.isfinite(stretch.strain))
+        assert len(stretch.strain) >= window
+        assert valid[first - edge : first + len(stretch.strain) + edge].all()
+    assert coverage.invalid == pytest.approx(np.count_nonzero(~valid) / 2048)
+    assert coverage.given == 60
+    assert coverage.whitened + coverage.short + coverage.invalid == pytest.approx(60)
+
+
+def test_missing_seconds_of_a_4_khz_file_stay_out(tmp_path):
+    strain = {"H1": noise(40, 0, 4096), "L1": noise(40, 1, 4096)}
+    strain["L1"][20 * 4096 + 100] = np.nan
+    for detector, values in strain.items():
+        write_gwosc(tmp_path / f"{detector}.hdf5", detector, 0, 4096, values, "SIMULATED")
+    coverage = Coverage()
+    found = list(whitened_stretches(find_segments(tmp_path), BOTH, SETTINGS, coverage=coverage))
+    assert len(found) == 2
+    assert found[0].gps_start + found[0].seconds + 2 <= 20
+    assert found[1].gps_start - 2 >= 21
+    assert coverage.invalid == pytest.approx(1, abs=0.05)
+    assert all(np.abs(s.strain).max() < 7 for s in found)
+
+
+def test_slabs_hold_every_window_once(tmp_path, monkeypatch):
+    headers = write(tmp_path / "s.hdf", [("H1", 0, noise(120)), ("L1", 0, noise(120, 1))])
+    monkeypatch.setattr(stretches, "SLAB_SECONDS", 40)
+    window, coverage = 2048, Coverage()
+    starts = []
+    for stretch in whitened_stretches(headers, BOTH, SETTINGS, window_samples=window, coverage=coverage):
+        first = round(stretch.gps_start * 2048)
+        starts.extend(range(first, first + len(stretch.strain) - window + 1))
+    edge = SETTINGS.edge_samples
+    assert starts == list(range(edge, 120 * 2048 - edge - window + 1))
+    assert coverage.whitened == pytest.approx(120)
+
+
+def test_clocks_off_the_grid_and_slow_sampling_are_refused(tmp_path):
+    with mlgwsc1_file(tmp_path / "a.hdf", BOTH, 2048) as add:
+        add("H1", 0, noise(20))
+        add("L1", 0, noise(20))
+    headers = find_segments(tmp_path / "a.hdf")
+    from dataclasses import replace
+
+    shifted = [headers[0], replace(headers[1], gps_start=0.0001)]
+    with pytest.raises(InputError, match="off the grid"):
+        list(whitened_stretches(shifted, BOTH, SETTINGS))
+    slow = write(tmp_path / "b.hdf", [("H1", 0, noise(20, rate=1024)), ("L1", 0, noise(20, rate=1024))], rate=1024)
+    with pytest.raises(InputError, match=r"b\.hdf: H1 is sampled at 1024 Hz"):
+        list(whitened_stretches(slow, BOTH, SETTINGS))

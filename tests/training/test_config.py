@@ -1,0 +1,32 @@
+import json
+
+import pytest
+
+from keras_gw_resnet import InputError
+from keras_gw_resnet.training.config import TrainingConfig
+
+
+def test_survives_json_and_names_differences():
+    config = TrainingConfig(model="resnet18", data="d", options={"width": 16, "kernel_size": [7, 3, 3, 3]})
+    recorded = json.loads(json.dumps(config.to_dict()))
+    assert config.differences(recorded) == []
+    other = TrainingConfig(model="resnet18", data="d", options={"width": 16, "kernel_size": [7, 3, 3, 3]}, seed=4)
+    assert other.differences(recorded) == ["seed: 0 -> 4"]
+
+
+@pytest.mark.parametrize(
+    ("options", "mentioned"),
+    [
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"steps_per_epoch": -1}, "--steps-per-epoch is -1"),
+        ({"batch_size": 7}, "even number"),
+        ({"learning_rate": 0}, "--learning-rate"),
+        ({"snr_range": (9, 5)}, "--snr is 9 5"),
+        ({"validation_share": 1.0}, "--validation-share"),
+        ({"noise": "pink"}, "'files' or 'gaussian'"),
+        ({"noise": "gaussian"}, "--psd"),
+    ],
+)
+def test_contradictions_are_refused(options, mentioned):
+    with pytest.raises(InputError, match=mentioned):
+        TrainingConfig(model="resnet18", data="d", **options)

@@ -1,0 +1,49 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from keras_gw_resnet import InputError
+from keras_gw_resnet.training.config import TrainingConfig
+from keras_gw_resnet.training.data import load_batches
+
+
+def config(data, **options):
+    return TrainingConfig(model="resnet18", data=str(data), batch_size=8, **options)
+
+
+def test_validation_shares_nothing_with_training(small_data, small_bank):
+    batches = load_batches(config(small_data))
+    assert len(batches.held_out_bank) == 2
+    training, validation = batches.training.signals.bank, batches.validation.signals.bank
+    assert len(training) + len(validation) == len(small_bank)
+    assert not {w.tobytes() for w in training.hplus} & {w.tobytes() for w in validation.hplus}
+    for start, stop in batches.training.noise.intervals:
+        for other_start, other_stop in batches.validation.noise.intervals:
+            assert stop + 3.9 < other_start or other_stop < start
+    assert batches.provenance["files"] == ["noise.hdf"]
+    assert batches.provenance["bank"]["fingerprint"] == small_bank.fingerprint()
+
+
+def test_fresh_noise_needs_no_strain(small_data, tmp_path):
+    shutil.copy(small_data / "bank.hdf", tmp_path)
+    batches = load_batches(config(tmp_path, noise="gaussian", psds=("aLIGOZeroDetHighPower",)))
+    strain, label = batches.training[0]
+    assert strain.shape == (8, 2048, 2)
+    assert np.all(np.isfinite(strain))
+    assert label.sum() == 4
+
+
+def test_missing_parts_are_named(small_data, tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        load_batches(config(tmp_path / "none"))
+    with pytest.raises(InputError, match=r"no waveform bank there.*simulate bank"):
+        load_batches(config(tmp_path))
+    shutil.copy(small_data / "bank.hdf", tmp_path)
+    with pytest.raises(InputError, match="no strain file"):
+        load_batches(config(tmp_path))
+    shutil.copy(small_data / "bank.hdf", tmp_path / "second.hdf")
+    with pytest.raises(InputError, match="2 waveform banks"):
+        load_batches(config(tmp_path))
+    with pytest.raises(InputError, match="no strain of V1"):
+        load_batches(config(small_data, detectors=("H1", "V1")))

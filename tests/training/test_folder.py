@@ -1,0 +1,33 @@
+import pytest
+
+from keras_gw_resnet import InputError
+from keras_gw_resnet.training.config import TrainingConfig
+from keras_gw_resnet.training.folder import check_folder, claim_folder
+
+CONFIG = TrainingConfig(model="resnet18", data="d")
+OTHER = TrainingConfig(model="resnet18", data="d", batch_size=64)
+
+
+def test_new_and_interrupted_folders_are_accepted(tmp_path):
+    check_folder(CONFIG, tmp_path / "new")
+    check_folder(CONFIG, tmp_path)
+    claim_folder(CONFIG, tmp_path / "run", False)
+    check_folder(CONFIG, tmp_path / "run")
+
+
+def test_what_is_not_this_run_is_refused(tmp_path):
+    run = tmp_path / "run"
+    claim_folder(CONFIG, run, False)
+    with pytest.raises(InputError, match="batch_size: 128 -> 64"):
+        check_folder(OTHER, run)
+    (run / "model.keras").touch()
+    with pytest.raises(InputError, match="finished run"):
+        check_folder(CONFIG, run)
+    check_folder(OTHER, run, overwrite=True)
+    claim_folder(OTHER, run, True)
+    assert not (run / "model.keras").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="not empty"):
+        check_folder(CONFIG, tmp_path)
+    with pytest.raises(InputError, match="is a file"):
+        check_folder(CONFIG, tmp_path / "file")
