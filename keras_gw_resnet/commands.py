@@ -54,16 +54,19 @@ def load_keras(prepare=None):
     return prepared
 
 
+def _is_number(text):
+    return text == "-" or all(part.strip().lstrip("-").replace(".", "", 1).isdigit() for part in text.split("+-"))
+
+
 def table(rows, header):
-    """Return rows of text as aligned columns, numbers to the right."""
-    rows = [[str(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-
-    def cell(text, width):
-        number = text.replace("+-", "").replace("-", "", 1).replace(".", "", 1).strip().isdigit()
-        return text.rjust(width) if number else text.ljust(width)
-
-    return "\n".join("  ".join(cell(t, w) for t, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    """Return rows of text as aligned columns, columns of numbers to the right."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    columns = []
+    for title, *cells in zip(header, *rows, strict=True):
+        width = max(len(text) for text in (title, *cells))
+        align = str.rjust if cells and all(_is_number(cell) for cell in cells) else str.ljust
+        columns.append([align(text, width) for text in (title, *cells)])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
 def _writable_folder(path, option):

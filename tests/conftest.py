@@ -100,19 +100,15 @@ def tiny_training(data, out, **changes):
     return [part for pair in options.items() for part in pair]
 
 
-def disturb_batch_norm(model, seed=0):
-    """Give batch norms statistics as after training, so that they matter."""
+def settle_batch_norm(model, seed=0):
+    """Give an untrained network the statistics of batch norm that it would have after training on noise."""
     import keras
 
-    rng = np.random.default_rng(seed)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            gamma, beta, mean, variance = layer.get_weights()
-            layer.set_weights(
-                [
-                    gamma * rng.uniform(0.5, 1.5, gamma.shape),
-                    beta + rng.normal(0, 0.3, beta.shape),
-                    mean + rng.normal(0, 0.1, mean.shape),
-                    variance * rng.uniform(0.5, 1.5, variance.shape),
-                ]
-            )
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    shape = tuple(size or 2048 for size in model.input_shape[1:])
+    model(np.random.default_rng(seed).normal(size=(8, *shape)).astype("float32"), training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum

@@ -25,7 +25,7 @@ def list_models(pattern="*"):
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
 
 
-def build_model(name, **options):
+def build_model(name, /, **options):
     """Build an untrained network.
 
     Args:

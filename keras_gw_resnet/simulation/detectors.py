@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_gw_resnet.errors import InputError
+
 SPEED_OF_LIGHT = 299792458.0
 
 
@@ -29,10 +31,12 @@ def lal_geometry(name):
     """Return the Geometry of a detector that LAL knows.
 
     Raises:
-        KeyError: LAL does not know it.
+        InputError: LAL does not know it.
     """
     import lal
 
+    if name not in lal.cached_detector_by_prefix:
+        raise InputError(f"unknown detector {name!r}; expected a prefix such as H1, L1, V1 or K1")
     detector = lal.cached_detector_by_prefix[name]
     return Geometry(name, np.array(detector.location, float), np.array(detector.response, float))
 

@@ -7,6 +7,7 @@ from multiprocessing import get_context
 import numpy as np
 from tqdm import tqdm
 
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.simulation.detectors import lal_geometry
 from keras_gw_resnet.simulation.populations import draw, get_population
@@ -71,7 +72,13 @@ def make_bank(
 
     Returns:
         WaveformBank.
+
+    Raises:
+        InputError: Unknown population or detector, or less than half a second to keep.
     """
+    if duration_seconds < 2 * SECONDS_AFTER_MERGER:
+        raise InputError(f"--duration is {duration_seconds:g} s; expected at least {2 * SECONDS_AFTER_MERGER:g} s")
+    geometries = {name: lal_geometry(name) for name in detectors}
     drawn = draw(get_population(population), number, np.random.default_rng(seed))
     after = round(SECONDS_AFTER_MERGER * sample_rate)
     before = round(duration_seconds * sample_rate) - after
@@ -94,7 +101,7 @@ def make_bank(
         parameters=drawn,
         sample_rate=sample_rate,
         merger_sample=before,
-        detectors={name: lal_geometry(name) for name in detectors},
+        detectors=geometries,
         population=population,
         seed=seed,
     )

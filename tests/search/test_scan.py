@@ -1,0 +1,77 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_gw_resnet import InputError, build_model
+from keras_gw_resnet.search.scan import CHUNK_SAMPLES, Scanner
+from tests.conftest import settle_batch_norm
+
+
+def model_of(name, **options):
+    model = build_model(name, **{"width": 4, "dropout": 0.1, **options})
+    settle_batch_norm(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet16", {}),
+        ("resnet18", {"kernel_size": (7, 3, 3, 3)}),
+        ("resnet50", {}),
+        ("resnet152", {"input_shape": (4096, 3)}),
+    ],
+)
+def test_scan_equals_prediction_of_every_window(name, options):
+    model = model_of(name, **options)
+    _, window, detectors = model.input_shape
+    scanner = Scanner(model)
+    assert scanner.exact
+    # Not a whole number of strides or chunks.
+    strain = np.random.default_rng(0).normal(size=(CHUNK_SAMPLES + 3 * window + 77, detectors)).astype("float32")
+    scan = scanner.scan(strain)
+    assert len(scan.scores) == (len(strain) - window) // scanner.stride + 1
+    assert len(scan.evidence) == len(scan.scores) + scan.reach - 1
+    edge = CHUNK_SAMPLES // scanner.stride
+    chosen = sorted({0, 1, 17, edge - scan.reach, edge - 1, edge, len(scan.scores) - 1})
+    windows = np.stack([strain[i * scanner.stride : i * scanner.stride + window] for i in chosen])
+    predicted = model.predict(windows, verbose=0)[:, 0]
+    assert predicted.std() > 1e-2
+    np.testing.assert_allclose(scan.scores[chosen], predicted, atol=1e-3)
+
+
+def test_one_window_gives_one_score():
+    model = model_of("resnet18")
+    strain = np.random.default_rng(0).normal(size=(2048, 2)).astype("float32")
+    scan = Scanner(model).scan(strain)
+    np.testing.assert_allclose(scan.scores, model.predict(strain[None], verbose=0)[:, 0], atol=1e-3)
+    with pytest.raises(ValueError, match="shorter than the window"):
+        Scanner(model).scan(strain[:-1])
+
+
+def test_a_sigmoid_is_ranked_by_what_goes_into_it():
+    model = model_of("resnet18", classifier_activation="sigmoid")
+    strain = np.random.default_rng(0).normal(size=(2048, 2)).astype("float32")
+    score = Scanner(model).scan(strain).scores[0]
+    assert 1 / (1 + np.exp(-score)) == pytest.approx(model.predict(strain[None], verbose=0)[0, 0], abs=1e-4)
+
+
+def test_a_network_without_cropping_is_said_to_be_approximate():
+    scanner = Scanner(model_of("resnet18", crop_edges=False))
+    assert not scanner.exact
+    strain = np.random.default_rng(0).normal(size=(4096, 2)).astype("float32")
+    assert len(scanner.scan(strain).scores) == 65
+
+
+def test_networks_that_cannot_slide_are_refused():
+    with pytest.raises(InputError, match="3 outputs; a search needs one"):
+        Scanner(model_of("resnet18", classes=3))
+    with pytest.raises(InputError, match="no multiple of the network's stride 32"):
+        Scanner(model_of("resnet18", input_shape=(2040, 2)))
+    inputs = keras.Input((64, 2))
+    with pytest.raises(InputError, match="0 global average poolings"):
+        Scanner(keras.Model(inputs, layers.Dense(1)(layers.Flatten()(inputs))))
+    pooled = layers.GlobalAveragePooling1D()(inputs)
+    with pytest.raises(InputError, match="ends in Dense, Dense"):
+        Scanner(keras.Model(inputs, layers.Dense(1)(layers.Dense(4, activation="relu")(pooled))))

@@ -1,0 +1,207 @@
+import os
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from keras_gw_resnet.commands import table
+from tests.conftest import assert_refused, run_command, tiny_training
+
+PACKAGE = ("-m", "keras_gw_resnet")
+
+
+def search(model, *files, output):
+    return run_command(*PACKAGE, "search", model, *files, "--output", output)
+
+
+def test_help_teaches_with_an_example():
+    for command in ([*PACKAGE, "search"], ["train.py"], ["evaluate.py"], [*PACKAGE, "simulate", "bank"]):
+        result = run_command(*command, "--help")
+        assert result.returncode == 0
+        assert "example:" in result.stdout
+    assert "COMMAND" in run_command(*PACKAGE, "--help").stdout
+    assert run_command(*PACKAGE, "--version").stdout.startswith("keras-gw-resnet 0.")
+
+
+def test_models_lists_the_family():
+    result = run_command(*PACKAGE, "models", "resnet*")
+    assert result.returncode == 0, result.stderr
+    names = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("resnet")]
+    assert names[:6] == ["resnet16", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+    assert result.stderr == ""
+
+
+def test_train_evaluate_search_as_a_user_does(small_run, small_data, tmp_path):
+    """The whole way with a network too small to be any good; that the figures are good is the demo's test."""
+    out = tmp_path / "evaluation"
+    result = run_command("evaluate.py", small_run, "--data", small_data, "--output", out, "--windows", 4000)
+    assert result.returncode == 0, result.stderr
+    assert "trained on this very waveform bank" in result.stdout.splitlines()[0]
+    assert "detected at FAP 0.01" in result.stdout
+    assert {p.name for p in out.iterdir()} == {"evaluation.json", "efficiency.png"}
+    events, picture = tmp_path / "events.hdf", tmp_path / "loudest.png"
+    command = (*PACKAGE, "search", small_run, small_data / "noise.hdf", "--output", events, "--plot", picture)
+    result = run_command(*command, "--threshold", -100)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    with h5py.File(events) as file:
+        assert len(file["time"]) == len(file["stat"]) == len(file["var"]) > 20
+        assert np.all(np.diff(file["time"]) > 0)
+        assert file.attrs["exact_scan"]
+        assert file.attrs["searched_seconds"] == pytest.approx(2 * (64 - 4 - 1), abs=0.1)
+    assert picture.stat().st_size > 10_000
+    assert "rank" in result.stdout
+    before = events.read_bytes()
+    assert_refused(run_command(*command), "events.hdf", "exists already", "--overwrite")
+    assert events.read_bytes() == before
+    quiet = run_command(*command, "--threshold", 1e6, "--overwrite")
+    assert quiet.returncode == 0
+    assert "no event with a statistic above" in quiet.stdout
+
+
+def write_mlgwsc(path, detectors, rate=2048, seconds=20, nan=()):
+    with h5py.File(path, "w") as file:
+        for detector in detectors:
+            strain = np.random.default_rng(0).normal(size=rate * seconds) * 1e-21
+            for start, stop in nan:
+                strain[round(start * rate) : round(stop * rate)] = np.nan
+            file[f"{detector}/100"] = strain
+            file[f"{detector}/100"].attrs.update(start_time=100.0, delta_t=1 / rate)
+    return path
+
+
+def test_strain_that_cannot_be_searched(small_run, small_data, tmp_path):
+    good = small_data / "noise.hdf"
+    (tmp_path / "text.hdf5").write_text("strain? no")
+    (tmp_path / "cut.hdf5").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    with h5py.File(tmp_path / "layout.hdf5", "w") as file:
+        file["data/strain"] = np.ones(4)
+    with h5py.File(tmp_path / "rate.hdf5", "w") as file:
+        file["H1/0"], file["L1/0"] = np.ones(4), np.ones(4)
+    write_mlgwsc(tmp_path / "h1.hdf5", ["H1"])
+    write_mlgwsc(tmp_path / "slow.hdf5", ["H1", "L1"], rate=512)
+    write_mlgwsc(tmp_path / "short.hdf5", ["H1", "L1"], seconds=4)
+    write_mlgwsc(tmp_path / "nan.hdf5", ["H1", "L1"], nan=[(0, 20)])
+    output = tmp_path / "events.hdf"
+    for name, mentioned in {
+        "missing.hdf5": ["no such file"],
+        "text.hdf5": ["no HDF5"],
+        "cut.hdf5": ["truncated"],
+        "layout.hdf5": ["no strain in a known layout", "GWOSC"],
+        "rate.hdf5": ["unknown sample rate"],
+        "h1.hdf5": ["no strain of L1", "found H1"],
+        "slow.hdf5": ["sampled at 512 Hz", "at least 2048 Hz"],
+        "short.hdf5": ["no valid stretch of 5 s"],
+        "nan.hdf5": ["20 s of it invalid"],
+    }.items():
+        assert_refused(search(small_run, tmp_path / name, output=output), name, *mentioned)
+        assert not output.exists()
+        assert not output.with_suffix(".csv").exists()
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_nan_stretches_are_skipped_and_said(small_run, tmp_path):
+    path = write_mlgwsc(tmp_path / "gap.hdf5", ["H1", "L1"], seconds=40, nan=[(20, 22)])
+    result = search(small_run, path, output=tmp_path / "events.hdf")
+    assert result.returncode == 0, result.stderr
+    assert "invalid and skipped 2.0 s" in result.stdout
+
+
+def test_models_that_do_not_fit(small_run, small_data, tmp_path):
+    good, output = small_data / "noise.hdf", tmp_path / "events.hdf"
+    assert_refused(search(tmp_path / "nothing", good, output=output), "no saved network there")
+    three = tmp_path / "three"
+    shutil.copytree(small_run, three)
+    card = (three / "card.json").read_text()
+    (three / "card.json").write_text(
+        card.replace('"detectors": [\n    "H1",\n    "L1"\n  ]', '"detectors": ["H1", "L1", "V1"]')
+    )
+    assert_refused(search(three, good, output=output), "noise.hdf", "no strain of V1")
+    (three / "card.json").write_text(card.replace('"window_samples": 2048', '"window_samples": 4096'))
+    assert_refused(search(three, good, output=output), "model.keras", "(None, 2048, 2)", "(None, 4096, 2)")
+    (three / "card.json").write_text("{}")
+    assert_refused(search(three, good, output=output), "card.json", "lacks name")
+    assert not output.exists()
+
+
+def test_outputs_that_cannot_be_written(small_run, small_data, tmp_path):
+    good = small_data / "noise.hdf"
+    assert_refused(search(small_run, good, output=tmp_path / "events.txt"), "events.txt", ".hdf")
+    (tmp_path / "file").touch()
+    assert_refused(search(small_run, good, output=tmp_path / "file" / "events.hdf"), "cannot write there")
+    assert_refused(run_command("train.py", *tiny_training(small_data, tmp_path / "file")), "is a file")
+    assert_refused(run_command("train.py", *tiny_training(small_data, small_run)), "finished run", "--overwrite")
+    out = tmp_path / "evaluation"
+    out.mkdir()
+    assert_refused(run_command("evaluate.py", small_run, "--data", small_data, "--output", out), "exists already")
+    if os.geteuid() != 0:
+        (tmp_path / "locked").mkdir(mode=0o500)
+        assert_refused(search(small_run, good, output=tmp_path / "locked" / "e.hdf"), "cannot write there")
+
+
+def test_training_that_cannot_start_leaves_nothing(small_data, tmp_path):
+    out = tmp_path / "run"
+    strain_only = tmp_path / "strain"
+    strain_only.mkdir()
+    shutil.copy(small_data / "noise.hdf", strain_only)
+    short = tmp_path / "short"
+    short.mkdir()
+    shutil.copy(small_data / "bank.hdf", short)
+    write_mlgwsc(short / "noise.hdf", ["H1", "L1"], seconds=6)
+    for changes, mentioned in (
+        ({"--model": "resnet19"}, ["resnet19", "resnet18"]),
+        ({"--model": "resnet152", "--window-samples": 1024}, ["too short", "1472"]),
+        ({"--data": tmp_path / "none"}, ["none", "no such folder"]),
+        ({"--data": strain_only}, ["no waveform bank", "simulate bank"]),
+        ({"--data": short}, ["too few", "--noise gaussian"]),
+        ({"--epochs": 0}, ["--epochs is 0"]),
+        ({"--epochs": "many"}, ["--epochs", "many"]),
+        ({"--batch-size": 15}, ["even number"]),
+        ({"--noise": "gaussian"}, ["--psd"]),
+        ({"--merger": ["0.9", "0.2"]}, ["merger range"]),
+        ({"--devices": 0}, ["--devices is 0"]),
+        ({"--kernel-size": ["3", "5"]}, ["expected one number or 4"]),
+    ):
+        arguments = []
+        for part in tiny_training(small_data, out, **changes):
+            arguments.extend(part if isinstance(part, list) else [part])
+        assert_refused(run_command("train.py", *arguments), *mentioned)
+        assert not out.exists()
+    assert_refused(run_command("train.py", "--model", "resnet18"), "--data, --out")
+
+
+def test_evaluation_that_cannot_be(small_run, small_data, tmp_path):
+    for options, mentioned in (
+        (("--data", tmp_path / "none"), "no such folder"),
+        (("--data", small_data, "--windows", 100), "at least 2000"),
+        (("--data", small_data, "--snr", 20, 8), "--snr is 20 8"),
+    ):
+        out = tmp_path / "evaluation"
+        assert_refused(run_command("evaluate.py", small_run, *options, "--output", out), mentioned)
+        assert not out.exists()
+
+
+def test_simulations_that_cannot_be(small_data, tmp_path):
+    simulate = (*PACKAGE, "simulate")
+    out = tmp_path / "x.hdf"
+    for command, mentioned in (
+        (("bank", "--population", "set9", "--output", out), "set9"),
+        (("noise", "--psd", "aLIGONothing", "--output", out), "aLIGONothing"),
+        (("noise", "--psd", tmp_path / "none.txt", "--output", out), "none.txt"),
+        (("bank", "--output", small_data / "bank.hdf"), "exists already"),
+        (("bank", "--number", 0, "--output", out), "at least 1"),
+        (("bank", "--number", 2, "--detectors", "H1", "X9", "--output", out), "X9"),
+        (("bank", "--number", 2, "--duration", "0.1", "--output", out), "--duration"),
+    ):
+        assert_refused(run_command(*simulate, *command), mentioned)
+        assert not out.exists()
+
+
+def test_table_is_aligned():
+    text = table([["a", "1.5", "0.1 +- 0.2"], ["longer", "-12.25", "10.1 +- 0.2"]], ["name", "value", "error"])
+    assert text.splitlines() == [
+        "name     value        error",
+        "a          1.5   0.1 +- 0.2",
+        "longer  -12.25  10.1 +- 0.2",
+    ]

@@ -1,0 +1,128 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from keras_gw_resnet import InputError, build_model, load_model
+from keras_gw_resnet.zoo import find_model, list_saved, save_model, saved_models_folder
+from tests.conftest import assert_refused, run_command
+
+CARD = {
+    "name": "small",
+    "model": "resnet16",
+    "options": {"width": 4},
+    "sample_rate": 2048,
+    "detectors": ["H1", "L1"],
+    "window_samples": 2048,
+    "whitening": {},
+    "timing": {},
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "small"
+    model = build_model("resnet16", width=4)
+    model.compile("adam", "mse")
+    save_model(model, CARD, folder)
+    return folder, model
+
+
+def test_saved_and_loaded_give_the_same_scores(saved):
+    folder, model = saved
+    strain = np.random.default_rng(0).normal(size=(2, 2048, 2)).astype("float32")
+    for name in (folder, folder / "model.keras", str(folder)):
+        loaded, card = load_model(name)
+        np.testing.assert_array_equal(loaded.predict(strain, verbose=0), model.predict(strain, verbose=0))
+        assert card["name"] == "small"
+        assert card["parameters"] == model.count_params()
+        assert card["packages"]["keras"]
+
+
+def test_found_by_name(saved, monkeypatch):
+    folder, _ = saved
+    monkeypatch.setenv("KERAS_GW_RESNET_SAVED_MODELS", str(folder.parent))
+    assert list_saved() == ["small"]
+    assert find_model("small") == folder
+
+
+def changed(saved, tmp_path, **card):
+    folder = tmp_path / "copy"
+    shutil.copytree(saved[0], folder)
+    old = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({k: v for k, v in {**old, **card}.items() if v is not None}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ({"sha256": "0" * 64}, "changed or damaged"),
+        ({"window_samples": 4096}, r"takes input of shape \(None, 2048, 2\)"),
+        ({"detectors": ["H1", "L1", "V1"]}, "its card says"),
+        ({"whitening": None}, "lacks whitening"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(saved, tmp_path, card, message):
+    with pytest.raises(InputError, match=message):
+        load_model(changed(saved, tmp_path, **card))
+
+
+def test_damaged_files_are_refused(saved, tmp_path):
+    folder = changed(saved, tmp_path)
+    (folder / "card.json").write_text("{")
+    with pytest.raises(InputError, match="is no JSON"):
+        load_model(folder)
+    (folder / "card.json").unlink()
+    with pytest.raises(InputError, match="no such file"):
+        load_model(folder)
+    with pytest.raises(InputError, match="no saved network there"):
+        load_model(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("name", list_saved())
+def test_shipped_network_loads_in_bare_keras(name, tmp_path):
+    path = saved_models_folder() / name / "model.keras"
+    code = (
+        "import sys, numpy, keras; sys.modules['keras_gw_resnet'] = None;"
+        "model = keras.saving.load_model(sys.argv[1], safe_mode=True);"
+        "numpy.save('score.npy', model.predict(numpy.load('strain.npy'), verbose=0))"
+    )
+    model, _ = load_model(name)
+    strain = np.random.default_rng(0).normal(size=(2, *model.input_shape[1:])).astype("float32")
+    np.save(tmp_path / "strain.npy", strain)
+    result = run_command("-I", "-c", code, path, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "score.npy"), model.predict(strain, verbose=0))
+
+
+@pytest.mark.parametrize("name", list_saved())
+def test_shipped_network_finds_gw150914_above_all_else(name, gw150914_files, tmp_path):
+    import h5py
+
+    output = tmp_path / "events.hdf"
+    result = run_command("-m", "keras_gw_resnet", "search", name, *gw150914_files, "--output", output)
+    assert result.returncode == 0, result.stderr
+    with h5py.File(output) as file:
+        time, stat = file["time"][()], file["stat"][()]
+    loudest = np.argmax(stat)
+    assert abs(time[loudest] - 1126259462.42) < 0.1
+    assert np.all(np.delete(stat, loudest) < stat[loudest])
+
+
+def test_changed_model_is_refused_on_the_command_line(saved, tmp_path, small_data):
+    folder = changed(saved, tmp_path)
+    with (folder / "model.keras").open("ab") as file:
+        file.write(b"x")
+    timing = {"merger_seconds": 0.0, "tolerance_seconds": 0.1}
+    old = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**old, "timing": timing}))
+    output = tmp_path / "e.hdf"
+    result = run_command("-m", "keras_gw_resnet", "search", folder, small_data / "noise.hdf", "--output", output)
+    assert_refused(result, "sha256", "model.keras")
+    assert not output.exists()
+
+
+def test_there_is_a_shipped_network():
+    assert list_saved()
