@@ -54,6 +54,12 @@ def load_keras(prepare=None):
     return prepared
 
 
+def _shown(path):
+    """Return a path as short as it can be typed here."""
+    path = Path(path)
+    return path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+
+
 def _is_number(text):
     return text == "-" or all(part.strip().lstrip("-").replace(".", "", 1).isdigit() for part in text.split("+-"))
 
@@ -94,7 +100,7 @@ def run_simulate_bank(args):
         processes=args.processes,
     )
     save_bank(bank, args.output)
-    print(f"{args.output}: {len(bank)} waveforms of {args.population}, fingerprint {bank.fingerprint()}")
+    print(f"{_shown(args.output)}: {len(bank)} waveforms of {args.population}, fingerprint {bank.fingerprint()}")
 
 
 def run_simulate_noise(args):
@@ -115,7 +121,7 @@ def run_simulate_noise(args):
     )
     total = args.segments * args.segment_seconds
     print(
-        f"{args.output}: {total} s of simulated Gaussian noise of {', '.join(args.detectors)} in {args.segments} segments"
+        f"{_shown(args.output)}: {total} s of simulated Gaussian noise of {', '.join(args.detectors)} in {args.segments} segments"
     )
 
 
@@ -227,10 +233,10 @@ def _train(config, batches, args, log_dir):
     print(
         f"validation AUC {last['val_auc']:.4f} on held-out noise and waveforms, SNR {config.snr_range[0]:g}-"
         f"{config.snr_range[1]:g}; event times good to {timing['spread_seconds']:.3f} s (68 %)\n"
-        f"saved: {args.out}/model.keras, card.json, history.csv\n"
-        f"next:  keras-gw-resnet evaluate {args.out} --data FOLDER\n"
-        f"       keras-gw-resnet search {args.out} FILE... --output events.hdf\n"
-        f"       tensorboard --logdir {log_dir}"
+        f"saved: {_shown(args.out)}/model.keras, card.json, history.csv\n"
+        f"next:  keras-gw-resnet evaluate {_shown(args.out)} --data FOLDER\n"
+        f"       keras-gw-resnet search {_shown(args.out)} FILE... --output events.hdf\n"
+        f"       tensorboard --logdir {_shown(log_dir)}"
     )
 
 
@@ -265,12 +271,13 @@ def run_evaluate(args):
     load_keras()
     from tqdm import tqdm
 
+    from keras_gw_resnet.backend import jit_compile
     from keras_gw_resnet.evaluation.plots import plot_efficiency
     from keras_gw_resnet.evaluation.windows import evaluate_scores
     from keras_gw_resnet.zoo import load_model
 
     model, card = load_model(args.model)
-    model.compile(jit_compile=False)
+    model.compile(jit_compile=jit_compile())
     scored = []
     with tqdm(total=args.windows, desc="evaluate", unit="window", disable=None, dynamic_ncols=True) as bar:
         for index in range(-(-args.windows // 500)):
@@ -314,7 +321,7 @@ def _print_evaluation(result, output):
             cells.append("-" if fraction is None else f"{fraction:.3f} +- {error:.3f}")
         rows.append(cells)
     print(table(rows, ["SNR", *(f"detected at FAP {p}" for p in curves)]))
-    print(f"saved: {output}/evaluation.json, efficiency.png")
+    print(f"saved: {_shown(output)}/evaluation.json, efficiency.png")
 
 
 def run_search(args):
@@ -371,7 +378,8 @@ def run_search(args):
     if args.plot:
         title = f"{', '.join(attributes['files'])}\nloudest event, statistic {loudest.stat[0]:.1f} ({card['name']})"
         plot_event(result.snapshot, loudest.time[0], args.plot, title)
-    print(f"saved: {args.output}, {beside}" + (f", {args.plot}" if args.plot else ""))
+    written = [args.output, beside, *([args.plot] if args.plot else [])]
+    print(f"saved: {', '.join(str(_shown(path)) for path in written)}")
 
 
 def run_models(args):

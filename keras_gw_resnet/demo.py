@@ -41,8 +41,8 @@ def _short(path):
 
 
 def _run(step, made, *command):
-    """Run one command in the project's folder, unless what it makes is there already."""
-    if Path(made).exists():
+    """Run one command in the project's folder, unless what it makes (None: run always) is there already."""
+    if made is not None and made.exists():
         print(f"\n[{step}] {_short(made)} is there already: reused", flush=True)
         return
     shown = ["python", *(_short(a) if isinstance(a, Path) else str(a) for a in command)]
@@ -119,7 +119,7 @@ def demo(folder, *, seed=0):
     print(f"\nThe search runs on {what}. Its coalescence is at GPS {truth:.2f}.", flush=True)
     events, picture = model / "events.hdf", model / "loudest-event.png"
     search = ("-m", "keras_gw_resnet", "search", model, *files, "--output", events, "--plot", picture, "--overwrite")
-    _run("search", folder / "never", *search)
+    _run("search", None, *search)
     _closing(model, evaluation, events, picture, time.monotonic() - started)
 
 

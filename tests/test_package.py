@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "search": {"models", "strain", "simulation", "datasets"},
     "evaluation": {"models", "strain", "simulation", "datasets", "search"},
 }
-COMMON = {"errors", "files"}
+COMMON = {"errors", "files", "backend"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -1,6 +1,7 @@
 """Measure on simulated signals how far from the coalescence a network sees its evidence, and how sharply."""
 
 import numpy as np
+from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import InjectionSettings, SignalSource
 from keras_gw_resnet.datasets.noise import GaussianNoise
@@ -36,7 +37,7 @@ def calibrate_timing(model, bank, taps, detectors, whitening, *, signals=256, sn
     source = SignalSource(bank, noise.taps, noise.detectors, window, settings)
     rng = np.random.default_rng(SIGNAL_SEED)
     lag = []
-    for _ in range(-(-signals // 32)):
+    for _ in tqdm(range(-(-signals // 32)), desc="event times", unit="batch", disable=None, dynamic_ncols=True):
         strain, filters = noise.draw(rng, 32)
         signal, _, merger, _ = source.draw(rng, filters)
         for one, at in zip(strain + signal, merger * seconds, strict=True):

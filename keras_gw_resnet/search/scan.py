@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.receptive import receptive_field
 
@@ -97,7 +98,7 @@ class Scanner:
         dense = layers.Dense(1, name="evidence")
         network = keras.Model(sliding.inputs, dense(sliding.outputs[0]))
         dense.set_weights(after[0].get_weights())
-        network.compile(jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
+        network.compile(jit_compile=jit_compile())
         return network
 
     def scan(self, strain, progress=None):

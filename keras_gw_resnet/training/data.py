@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
 from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
 from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, split_stretches
 from keras_gw_resnet.errors import InputError
@@ -10,7 +12,7 @@ from keras_gw_resnet.simulation.bank import WaveformBank, is_bank, load_bank
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.strain.conditioning import whitening_filter
 from keras_gw_resnet.strain.files import HDF5_SUFFIXES, find_segments
-from keras_gw_resnet.strain.stretches import Coverage, whitened_stretches
+from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, whitened_stretches
 
 # Batches of the validation set are drawn with a seed of their own.
 VALIDATION_SEED = 1_000_003
@@ -56,9 +58,14 @@ def read_noise(folder, detectors, whitening, window_samples):
     """
     headers = find_segments(folder)
     coverage = Coverage()
-    stretches = list(
-        whitened_stretches(headers, detectors, whitening, window_samples=window_samples, coverage=coverage)
-    )
+    total = round(sum(span.stop - span.start for span in coincident_spans(headers, detectors)))
+    stretches = []
+    with tqdm(total=total, desc="whitening", unit="s", disable=None, dynamic_ncols=True) as bar:
+        for stretch in whitened_stretches(
+            headers, detectors, whitening, window_samples=window_samples, coverage=coverage
+        ):
+            stretches.append(stretch)
+            bar.update(round(stretch.seconds))
     if not stretches:
         raise InputError(
             f"{folder}: {coverage.given:g} s of coincident strain, {coverage.invalid:g} s of it invalid, leave no "

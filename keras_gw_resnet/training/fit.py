@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 
+from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.datasets.tf_adapter import to_dataset
 from keras_gw_resnet.models.registry import build_model
 from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint
@@ -26,8 +27,7 @@ def _compiled(config):
             keras.metrics.AUC(from_logits=True, name="auc"),
             keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy"),
         ],
-        # XLA makes convolution stacks slower on CPU, and may not be forced under MirroredStrategy.
-        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+        jit_compile=jit_compile(),
     )
     return model
 
