@@ -2,8 +2,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+JAX := $(VENV)/.ready-jax
 
-.PHONY: help setup demo test test-slow lint clean
+.PHONY: help setup demo test test-slow test-jax lint clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,13 @@ test: $(READY)  ## run the tests
 
 test-slow: $(READY)  ## run the tests that take minutes too
 	@$(BIN)/python -m pytest -m "slow or not slow"
+
+$(JAX): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'jax[cpu]>=0.6'
+	@touch $@
+
+test-jax: $(JAX)  ## run the tests of the networks with Keras on JAX
+	@KERAS_BACKEND=jax $(BIN)/python -m pytest tests/models
 
 lint: $(READY)  ## check the style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

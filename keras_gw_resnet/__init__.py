@@ -4,19 +4,20 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
-    "ResNet": "models.resnet",
-    "ResNet16": "models.resnet",
-    "ResNet18": "models.resnet",
-    "ResNet34": "models.resnet",
-    "ResNet50": "models.resnet",
-    "ResNet101": "models.resnet",
-    "ResNet152": "models.resnet",
-    "build_model": "models.registry",
-    "list_models": "models.registry",
-    "load_model": "zoo",
-    "InputError": "errors",
+_ROOMS = {
+    "models.resnet": ("ResNet", "ResNet16", "ResNet18", "ResNet34", "ResNet50", "ResNet101", "ResNet152"),
+    "models.highway": ("HighwayNet", "Highway20", "Highway36"),
+    "models.densenet": ("DenseNet", "DenseNet121", "DenseNet169", "DenseNet201"),
+    "models.cnn": ("ResidualCNN",),
+    "models.composite": ("StackedNetwork",),
+    "models.ensemble": ("Ensemble",),
+    "models.literature": ("AresGW54", "AresGW54Wide", "Gabbard2018", "GeorgeHuerta2018", "Aframe"),
+    "models.registry": ("build_model", "list_models", "model_info"),
+    "strain.conditioning": ("preprocess_input",),
+    "zoo": ("load_model",),
+    "errors": ("InputError",),
 }
+_PUBLIC = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = list(_PUBLIC)
 

@@ -68,6 +68,16 @@ def _add_train(subparsers):
     group.add_argument("--kernel-size", type=int, nargs="+", metavar="N", help="one, or one a stage (default: 3)")
     group.add_argument("--stem-kernel-size", type=int, metavar="N", help="of the first convolution (default: 15)")
     group.add_argument("--dropout", type=float, metavar="X", help="before the last layer (default: 0)")
+    group.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other option of the network's constructor, as JSON: --option zero_init=true",
+    )
+    group.add_argument(
+        "--input-statistics", type=Path, metavar="FILE", help="mean and variance of the input, for residual-cnn"
+    )
     group.add_argument("--window-samples", type=int, default=2048, metavar="N", help="input length (default: 2048)")
     group = parser.add_argument_group("examples")
     group.add_argument("--noise", default="files", help="'files' (default) or 'gaussian': simulated afresh")
@@ -165,6 +175,53 @@ def _add_simulate(subparsers):
         _add_detectors(each)
 
 
+def _add_models(subparsers):
+    parser = _command(
+        subparsers,
+        "models",
+        commands.run_models,
+        "list the networks of the zoo, or draw one",
+        "keras-gw-resnet models 'resnet1*'\n  keras-gw-resnet models highway20 --plot highway20.png",
+    )
+    parser.add_argument(
+        "pattern", nargs="?", default="*", metavar="PATTERN", help="name or shell pattern (default: all)"
+    )
+    parser.add_argument(
+        "--width", type=_positive, metavar="N", help="channels of the first stage (default: the network's)"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the network of this name instead")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
+
+
+def _add_statistics(subparsers):
+    parser = _command(
+        subparsers,
+        "statistics",
+        commands.run_statistics,
+        "measure mean and variance of whitened strain, for networks that normalise their input",
+        "keras-gw-resnet statistics data/train/noise.hdf --output statistics.json\n"
+        "  python train.py --model residual-cnn --input-statistics statistics.json --data data/train --out runs/cnn",
+    )
+    parser.add_argument("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns")
+    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="JSON file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    _add_detectors(parser)
+
+
+def _add_export(subparsers):
+    parser = _command(
+        subparsers,
+        "export",
+        commands.run_export,
+        "export a saved network to another format, read it back and compare",
+        "keras-gw-resnet export resnet18-w16 --format savedmodel --output exported",
+    )
+    parser.add_argument("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
+    parser.add_argument("--format", required=True, choices=("savedmodel", "onnx"), help="TensorFlow SavedModel or ONNX")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+
+
 def build_parser():
     """Return the parser of all commands."""
     parser = _Parser(prog=PROGRAM, description="Residual networks that find gravitational waves in detector strain.")
@@ -174,10 +231,9 @@ def build_parser():
     _add_evaluate(subparsers)
     _add_search(subparsers)
     _add_simulate(subparsers)
-    models = _command(
-        subparsers, "models", commands.run_models, "list the networks of the zoo", "keras-gw-resnet models 'resnet1*'"
-    )
-    models.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="shell pattern (default: all)")
+    _add_models(subparsers)
+    _add_statistics(subparsers)
+    _add_export(subparsers)
     demo = _command(
         subparsers,
         "demo",

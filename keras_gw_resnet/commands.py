@@ -34,18 +34,21 @@ def _quiet_stderr():
             os.close(kept)
 
 
-def load_keras(prepare=None):
+def load_keras(prepare=None, *, training=False):
     """Import Keras and its backend without the backend's start-up messages on stderr.
 
     Args:
         prepare: Called before the backend starts its devices.
+        training: Whether gradients will be computed.
 
     Returns:
         What `prepare` returned.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # oneDNN is off by default on some processors, where it makes convolutions a fifth faster all the same.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if not training:
+        # On processors where TensorFlow leaves oneDNN off, it doubles the rate of matrix products all the same. Not in
+        # training: the gradient of a strided 1x1 convolution of four channels corrupts memory there (2.21, AVX2).
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with _quiet_stderr():
         import keras
 
@@ -134,6 +137,22 @@ def _model_options(args):
     }
     if args.kernel_size and len(args.kernel_size) == 1:
         options["kernel_size"] = args.kernel_size[0]
+    for assignment in args.option:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise InputError(f"--option {assignment}: expected NAME=VALUE, for example blocks=8")
+        try:
+            options[name.replace("-", "_")] = json.loads(value)
+        except ValueError:
+            options[name.replace("-", "_")] = value
+    if args.input_statistics:
+        try:
+            measured = json.loads(args.input_statistics.read_text())
+            options.update(mean=measured["mean"], variance=measured["variance"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{args.input_statistics}: cannot be read as statistics; make it with 'keras-gw-resnet statistics'"
+            ) from error
     return {name: list(v) if isinstance(v, tuple) else v for name, v in options.items() if v is not None}
 
 
@@ -185,7 +204,7 @@ def _check_run_folder(config, args):
 def _train(config, batches, args, log_dir):
     from keras_gw_resnet.training.distribution import prepare_devices
 
-    devices = load_keras(lambda: prepare_devices(config.devices))
+    devices = load_keras(lambda: prepare_devices(config.devices), training=True)
     from keras_gw_resnet.models.registry import build_model
     from keras_gw_resnet.search.calibration import calibrate_timing
     from keras_gw_resnet.training.fit import fit
@@ -383,20 +402,39 @@ def run_search(args):
 
 
 def run_models(args):
-    """List the networks of the zoo and the saved ones."""
+    """List the networks of the zoo with their size and reach and the saved ones, or draw one."""
     import fnmatch
 
     load_keras()
-    from keras_gw_resnet.models.registry import list_models
-    from keras_gw_resnet.zoo import list_saved, load_card
+    from tqdm import tqdm
 
+    from keras_gw_resnet.models.registry import build_model, list_models, model_info
+    from keras_gw_resnet.models.weights import list_saved
+    from keras_gw_resnet.zoo import load_card
+
+    options = {} if args.width is None else {"width": args.width}
+    if args.plot:
+        from keras_gw_resnet.evaluation.drawing import draw_network
+
+        refuse_existing(args.plot, args.overwrite)
+        model = build_model(args.pattern, **options)
+        draw_network(model, args.plot)
+        print(f"saved: {_shown(args.plot)}")
+        return
     names = list_models(args.pattern)
-    saved = [load_card(name) for name in list_saved()]
     if not names:
-        raise InputError(f"no network matches {args.pattern!r}; there are {', '.join(list_models())}")
-    print(
-        table([[n, ", ".join(c["name"] for c in saved if c["model"] == n) or "-"] for n in names], ["network", "saved"])
-    )
+        build_model(args.pattern)
+    saved = [load_card(name) for name in list_saved()]
+    rows = []
+    for name in tqdm(names, desc="networks", unit="network", disable=None, leave=False, dynamic_ncols=True):
+        info = model_info(name, **options)
+        reach = "-" if info.receptive_samples is None else f"{info.receptive_samples}"
+        milliseconds = "-" if info.receptive_milliseconds is None else f"{info.receptive_milliseconds:.0f}"
+        weights = ", ".join(card["name"] for card in saved if card["model"] == name) or "-"
+        row = [name, info.depth, info.parameters, reach, milliseconds, info.stride or "-"]
+        rows.append([*row, f"{info.multiply_adds / 1e6:.0f}", weights])
+    header = ["network", "depth", "parameters", "reach (samples)", "reach (ms)", "stride", "Mmul-add/s", "saved"]
+    print(table(rows, header))
     rows = [
         [c["name"], c["parameters"], f"{c['window_samples'] / c['sample_rate']:g}", "+".join(c["detectors"])]
         for c in saved
@@ -405,6 +443,50 @@ def run_models(args):
     if rows:
         print()
         print(table(rows, ["saved network", "parameters", "window (s)", "detectors"]))
+
+
+def run_statistics(args):
+    """Measure mean and variance of the whitened strain in files, for networks that normalise their input."""
+    import numpy as np
+
+    from keras_gw_resnet.strain.conditioning import Whitening
+    from keras_gw_resnet.strain.files import find_segments
+    from keras_gw_resnet.strain.stretches import whitened_stretches
+
+    refuse_existing(args.output, args.overwrite)
+    count, total, squares = 0, np.zeros(len(args.detectors)), np.zeros(len(args.detectors))
+    for stretch in whitened_stretches(find_segments(args.strain), tuple(args.detectors), Whitening()):
+        strain = stretch.strain.astype(np.float64)
+        count, total, squares = count + len(strain), total + strain.sum(axis=0), squares + (strain**2).sum(axis=0)
+    if not count:
+        raise InputError(f"{', '.join(args.strain)}: no valid stretch of strain long enough to whiten")
+    mean = total / count
+    result = {
+        "detectors": list(args.detectors),
+        "seconds": count / Whitening().sample_rate,
+        "mean": mean.tolist(),
+        "variance": (squares / count - mean**2).tolist(),
+    }
+    with written_aside(args.output) as aside:
+        aside.write_text(json.dumps(result, indent=2) + "\n")
+    rows = [[d, f"{m:.6f}", f"{v:.4f}"] for d, m, v in zip(args.detectors, mean, result["variance"], strict=True)]
+    print(table(rows, ["detector", "mean", "variance"]))
+    print(f"saved: {_shown(args.output)}, from {result['seconds']:.1f} s of whitened strain")
+
+
+def run_export(args):
+    """Export a saved network to another format, read it back and compare."""
+    from keras_gw_resnet.zoo import load_card, load_model
+
+    refuse_existing(args.output, args.overwrite)
+    load_card(args.model)
+    load_keras()
+    from keras_gw_resnet.export import export_model
+
+    model, card = load_model(args.model)
+    path, difference = export_model(model, card, args.format, args.output)
+    print(f"largest difference of scores on random strain between network and export: {difference:.1e}")
+    print(f"saved: {_shown(path)}, card.json")
 
 
 def run_demo(args):

@@ -6,13 +6,13 @@ sha256 of the model file, which is checked before the file is opened.
 
 import hashlib
 import json
-import os
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.models.weights import find_model_file, load_keras_file
 
 CARD_FIELDS = (
     "name",
@@ -25,16 +25,6 @@ CARD_FIELDS = (
     "timing",
     "sha256",
 )
-
-
-def saved_models_folder():
-    """Return the folder of the networks that ship with the project."""
-    return Path(os.environ.get("KERAS_GW_RESNET_SAVED_MODELS", Path(__file__).parents[1] / "saved_models"))
-
-
-def list_saved():
-    """List the names of the networks in `saved_models_folder()`."""
-    return sorted(card.parent.name for card in saved_models_folder().glob("*/card.json"))
 
 
 def package_versions():
@@ -86,18 +76,7 @@ def find_model(name_or_path):
     Raises:
         InputError: There is no such network.
     """
-    path = Path(name_or_path)
-    for folder in (
-        path,
-        path.parent if path.name == "model.keras" else path,
-        saved_models_folder() / str(name_or_path),
-    ):
-        if (folder / "model.keras").is_file():
-            return folder
-    known = ", ".join(list_saved()) or "none"
-    raise InputError(
-        f"{name_or_path}: no saved network there (expected model.keras and card.json); by name there are: {known}"
-    )
+    return find_model_file(name_or_path).parent
 
 
 def load_card(name_or_path):
@@ -134,19 +113,7 @@ def load_model(name_or_path):
         InputError: No such network, a damaged file, or one whose sha256 is not the card's.
     """
     folder, card = find_model(name_or_path), load_card(name_or_path)
-    sha256 = hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
-    if sha256 != card["sha256"]:
-        raise InputError(
-            f"{folder / 'model.keras'}: sha256 is {sha256[:12]}..., the card says {card['sha256'][:12]}...; "
-            "the file was changed or damaged, fetch or train it again"
-        )
-    import keras
-
-    try:
-        model = keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
-    except (ValueError, OSError, TypeError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{folder / 'model.keras'}: Keras cannot load it ({first_line})") from error
+    model = load_keras_file(folder / "model.keras", card["sha256"])
     expected = (None, card["window_samples"], len(card["detectors"]))
     if tuple(model.input_shape) != expected:
         raise InputError(

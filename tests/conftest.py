@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import numpy as np
 import pytest
@@ -112,3 +111,10 @@ def settle_batch_norm(model, seed=0):
     model(np.random.default_rng(seed).normal(size=(8, *shape)).astype("float32"), training=True)
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
+
+
+def scores_of(model, strain):
+    """Score windows operation by operation: no graph to trace or compile for a single call."""
+    import keras
+
+    return keras.ops.convert_to_numpy(model(strain, training=False))

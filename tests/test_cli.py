@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 
@@ -24,12 +25,62 @@ def test_help_teaches_with_an_example():
     assert run_command(*PACKAGE, "--version").stdout.startswith("keras-gw-resnet 0.")
 
 
-def test_models_lists_the_family():
-    result = run_command(*PACKAGE, "models", "resnet*")
+def test_models_lists_the_zoo_with_size_and_reach():
+    result = run_command(*PACKAGE, "models", "resnet1*", "--width", 16)
     assert result.returncode == 0, result.stderr
-    names = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("resnet")]
-    assert names[:6] == ["resnet16", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
     assert result.stderr == ""
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0][:3] == ["network", "depth", "parameters"]
+    assert [line[0] for line in lines[1:5]] == ["resnet16", "resnet18", "resnet101", "resnet152"]
+    assert lines[2] == ["resnet18", "18", "245025", "443", "216", "32", "22", *list_of_saved("resnet18")]
+    assert_refused(run_command(*PACKAGE, "models", "resnet19"), "resnet18")
+
+
+def list_of_saved(model):
+    from keras_gw_resnet.models.weights import list_saved
+    from keras_gw_resnet.zoo import load_card
+
+    names = [name for name in list_saved() if load_card(name)["model"] == model]
+    return ", ".join(names).split() or ["-"]
+
+
+def test_models_draws_a_network(tmp_path):
+    picture = tmp_path / "net.png"
+    result = run_command(*PACKAGE, "models", "highway20", "--width", 8, "--plot", picture)
+    assert result.returncode == 0, result.stderr
+    assert picture.stat().st_size > 20_000
+    assert_refused(run_command(*PACKAGE, "models", "highway20", "--plot", picture), "exists already")
+
+
+def test_export_is_read_back_and_compared(small_run, tmp_path):
+    out = tmp_path / "exported"
+    result = run_command(*PACKAGE, "export", small_run, "--format", "savedmodel", "--output", out)
+    assert result.returncode == 0, result.stderr
+    assert "largest difference" in result.stdout
+    assert {p.name for p in out.iterdir()} == {"saved_model", "card.json"}
+    again = run_command(*PACKAGE, "export", small_run, "--format", "savedmodel", "--output", out)
+    assert_refused(again, "exists already")
+
+
+def test_statistics_reach_the_network(small_data, tmp_path):
+    statistics = tmp_path / "statistics.json"
+    command = (*PACKAGE, "statistics", small_data / "noise.hdf", "--output", statistics)
+    result = run_command(*command)
+    assert result.returncode == 0, result.stderr
+    measured = json.loads(statistics.read_text())
+    assert measured["variance"] == pytest.approx([1, 1], abs=0.03)
+    assert measured["mean"] == pytest.approx([0, 0], abs=0.01)
+    assert_refused(run_command(*command), "exists already")
+    out = tmp_path / "cnn"
+    changes = {"--model": "residual-cnn", "--input-statistics": statistics, "--option": "block_dropout=0.2"}
+    trained = run_command("train.py", *tiny_training(small_data, out, **changes))
+    assert trained.returncode == 0, trained.stderr
+    options = json.loads((out / "card.json").read_text())["options"]
+    assert options["variance"] == measured["variance"]
+    assert options["block_dropout"] == 0.2
+    (tmp_path / "bad.json").write_text("[]")
+    changes["--input-statistics"] = tmp_path / "bad.json"
+    assert_refused(run_command("train.py", *tiny_training(small_data, tmp_path / "b", **changes)), "bad.json")
 
 
 def test_train_evaluate_search_as_a_user_does(small_run, small_data, tmp_path):
@@ -151,7 +202,9 @@ def test_training_that_cannot_start_leaves_nothing(small_data, tmp_path):
     write_mlgwsc(short / "noise.hdf", ["H1", "L1"], seconds=6)
     for changes, mentioned in (
         ({"--model": "resnet19"}, ["resnet19", "resnet18"]),
-        ({"--model": "resnet152", "--window-samples": 1024}, ["too short", "1472"]),
+        ({"--model": "aresgw54", "--window-samples": 1024}, ["too short", "2048"]),
+        ({"--option": "depth=3"}, ["no option depth", "kernel_size"]),
+        ({"--option": "depth"}, ["NAME=VALUE"]),
         ({"--data": tmp_path / "none"}, ["none", "no such folder"]),
         ({"--data": strain_only}, ["no waveform bank", "simulate bank"]),
         ({"--data": short}, ["too few", "--noise gaussian"]),

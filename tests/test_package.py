@@ -72,3 +72,15 @@ def test_public_names_are_there():
 def test_nothing_of_this_machine_is_tracked():
     for path in [*MODULES, *Path(ROOT / "tests").rglob("*.py"), ROOT / "README.md", ROOT / "Makefile"]:
         assert str(ROOT.parent) + "/" not in path.read_text(), path
+
+
+def test_the_documented_way_to_add_a_family_runs():
+    text = (ROOT / "docs" / "architectures.md").read_text()
+    code = [part.split("```")[0] for part in text.split("```python")[1:]]
+    scope = {}
+    exec(code[-1], scope)
+    model = scope["PlainNet"](width=4, input_shape=(1024, 3))
+    assert model.input_shape == (None, 1024, 3)
+    assert model.get_layer("crop_edges")
+    exec(code[0], scope)
+    assert scope["network"].output_shape == (None, 1)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model, load_model
-from keras_gw_resnet.zoo import find_model, list_saved, save_model, saved_models_folder
+from keras_gw_resnet.models.weights import list_saved, saved_models_folder
+from keras_gw_resnet.zoo import find_model, save_model
 from tests.conftest import assert_refused, run_command
 
 CARD = {

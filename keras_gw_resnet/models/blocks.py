@@ -1,92 +1,111 @@
-"""Stem, residual blocks and head: tensor in, tensor out. Built-in Keras layers only."""
+"""Building blocks that the families share: tensor in, tensor out. Built-in Keras layers only."""
+
+import math
+from dataclasses import dataclass
 
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.receptive import receptive_field
 
 # Keras' default of 0.99 leaves the moving statistics, and with them every validation, far behind in short runs.
 BATCH_NORM_MOMENTUM = 0.9
+NORMALIZATIONS = ("batch", "group")
 
 
-def conv_norm(x, filters, kernel_size, *, strides=1, activation="relu", kernel_initializer="he_normal", name):
-    """Apply convolution, batch norm and activation to x of shape (batch, samples, channels)."""
-    x = layers.Conv1D(
-        filters,
-        kernel_size,
-        strides=strides,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=kernel_initializer,
-        name=name,
-    )(x)
-    x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")(x)
-    return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
+@dataclass(frozen=True)
+class Style:
+    """How the convolutions of a network are made.
 
-
-def stem(x, filters, *, kernel_size, kernel_initializer):
-    """Shorten the input fourfold: convolution of stride 2, batch norm, ReLU, max-pool of stride 2."""
-    x = conv_norm(x, filters, kernel_size, strides=2, kernel_initializer=kernel_initializer, name="stem_conv")
-    return layers.MaxPooling1D(3, strides=2, padding="same", name="stem_pool")(x)
-
-
-def _shortcut(x, filters, strides, kernel_initializer, name):
-    if x.shape[-1] == filters and strides == 1:
-        return x
-    return conv_norm(
-        x,
-        filters,
-        1,
-        strides=strides,
-        activation=None,
-        kernel_initializer=kernel_initializer,
-        name=f"{name}_shortcut",
-    )
-
-
-def basic_block(x, filters, *, kernel_size, strides, kernel_initializer, name):
-    """Add two convolutions of `filters` channels to the shortcut (arXiv 1512.03385, fig. 5 left)."""
-    options = {"kernel_initializer": kernel_initializer}
-    y = conv_norm(x, filters, kernel_size, strides=strides, name=f"{name}_conv1", **options)
-    y = conv_norm(y, filters, kernel_size, activation=None, name=f"{name}_conv2", **options)
-    y = layers.Add(name=f"{name}_add")([_shortcut(x, filters, strides, kernel_initializer, name), y])
-    return layers.Activation("relu", name=f"{name}_out")(y)
-
-
-def bottleneck_block(x, filters, *, kernel_size, strides, kernel_initializer, name):
-    """Add a 1, k, 1 convolution sequence ending in 4 * `filters` channels (arXiv 1512.03385, fig. 5 right).
-
-    The stride sits on the middle convolution, so that no sample is skipped unseen.
+    Attributes:
+        kernel_size: Of the convolutions in the blocks; one number, or one for each stage.
+        normalization: "batch", or "group": group norm looks at the whole window, so that a network with it cannot
+            be slid over strain exactly, but does not depend on the batch.
+        kernel_initializer: Keras initializer of the convolutions, for example "he_normal" or "glorot_uniform".
+        stochastic_depth: Share of the blocks' branches dropped in training, rising linearly from 0 at the first
+            block to this at the last (arXiv 1603.09382).
     """
-    options = {"kernel_initializer": kernel_initializer}
-    y = conv_norm(x, filters, 1, name=f"{name}_conv1", **options)
-    y = conv_norm(y, filters, kernel_size, strides=strides, name=f"{name}_conv2", **options)
-    y = conv_norm(y, 4 * filters, 1, activation=None, name=f"{name}_conv3", **options)
-    y = layers.Add(name=f"{name}_add")([_shortcut(x, 4 * filters, strides, kernel_initializer, name), y])
-    return layers.Activation("relu", name=f"{name}_out")(y)
 
+    kernel_size: int | tuple = 3
+    normalization: str = "batch"
+    kernel_initializer: str = "he_normal"
+    stochastic_depth: float = 0.0
 
-def head(x, inputs, *, classes, classifier_activation, dropout, crop_edges):
-    """Average the features over time and classify.
+    def __post_init__(self):
+        if self.normalization not in NORMALIZATIONS:
+            raise InputError(f"normalization={self.normalization!r}; expected one of {', '.join(NORMALIZATIONS)}")
+        require_share(stochastic_depth=self.stochastic_depth)
 
-    With `crop_edges`, features that have seen the zero padding at the window's edges are dropped before the
-    average: what remains depends on the strain alone, so that a window cut from a long stretch of strain and
-    the stretch itself give the same features, to rounding.
+    def kernels(self, stages):
+        """Return the kernel size of each stage.
 
-    Raises:
-        InputError: The input is so short that no feature would remain.
-    """
-    if crop_edges:
-        field = receptive_field(inputs, x)
-        left, right = field.padded_features
-        length = x.shape[1]
-        if length is not None and left + right >= length:
+        Raises:
+            InputError: Their number is not that of the stages.
+        """
+        sizes = [self.kernel_size] * stages if isinstance(self.kernel_size, int) else list(self.kernel_size)
+        if len(sizes) != stages or min(sizes) < 1:
             raise InputError(
-                f"input of {inputs.shape[1]} samples is too short for this network: every feature sees its edges; "
-                f"expected at least {(left + right + 1) * field.stride} samples, or crop_edges=False"
+                f"kernel_size={self.kernel_size}; expected one number or {stages}, one for each stage, at least 1"
             )
-        x = layers.Cropping1D((left, right), name="crop_edges")(x)
-    x = layers.GlobalAveragePooling1D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    return layers.Dense(classes, activation=classifier_activation, dtype="float32", name="score")(x)
+        return sizes
+
+    def conv(self, x, filters, kernel_size, *, strides=1, use_bias=False, name, **options):
+        """Apply a convolution to x of shape (batch, samples, channels)."""
+        return layers.Conv1D(
+            filters,
+            kernel_size,
+            strides=strides,
+            use_bias=use_bias,
+            **{"padding": "same", "kernel_initializer": self.kernel_initializer, **options},
+            name=name,
+        )(x)
+
+    def norm(self, x, *, name, gamma_initializer="ones"):
+        """Normalise x."""
+        if self.normalization == "group":
+            groups = math.gcd(x.shape[-1], 16)
+            return layers.GroupNormalization(groups, gamma_initializer=gamma_initializer, name=name)(x)
+        return layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, gamma_initializer=gamma_initializer, name=name)(
+            x
+        )
+
+    def conv_norm(self, x, filters, kernel_size, *, strides=1, activation="relu", gamma_initializer="ones", name):
+        """Apply convolution, norm and activation."""
+        x = self.conv(x, filters, kernel_size, strides=strides, name=name)
+        x = self.norm(x, name=f"{name}_norm", gamma_initializer=gamma_initializer)
+        return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
+
+    def norm_conv(self, x, filters, kernel_size, *, strides=1, name, **options):
+        """Apply norm, ReLU and convolution: the pre-activation order (arXiv 1603.05027)."""
+        x = layers.Activation("relu", name=f"{name}_relu")(self.norm(x, name=f"{name}_norm"))
+        return self.conv(x, filters, kernel_size, strides=strides, name=name, **options)
+
+    def drop_branch(self, y, position, *, name):
+        """Drop the branch of whole examples in training; `position` runs from 0 (first block) to 1 (last)."""
+        rate = self.stochastic_depth * position
+        return layers.Dropout(rate, noise_shape=(None, 1, 1), name=f"{name}_drop")(y) if rate else y
+
+    def stem(self, x, filters, kernel_size):
+        """Shorten the input fourfold: convolution of stride 2, norm, ReLU, max-pool of stride 2."""
+        x = self.conv_norm(x, filters, kernel_size, strides=2, name="stem_conv")
+        return layers.MaxPooling1D(3, strides=2, padding="same", name="stem_pool")(x)
+
+    def shortcut(self, x, filters, strides, *, name):
+        """Return x, or its projection where channels or length change."""
+        if x.shape[-1] == filters and strides == 1:
+            return x
+        return self.conv_norm(x, filters, 1, strides=strides, activation=None, name=f"{name}_shortcut")
+
+
+def require_share(**shares):
+    """Raise InputError when one of the named numbers is no share from 0 to below 1."""
+    for name, value in shares.items():
+        if not 0 <= value < 1:
+            raise InputError(f"{name}={value}; expected a share from 0 to below 1")
+
+
+def require_counts(**counts):
+    """Raise InputError when one of the named numbers, or one in a named sequence of them, is below 1."""
+    for name, value in counts.items():
+        values = [value] if isinstance(value, int) else list(value)
+        if not values or any(not isinstance(v, int) or v < 1 for v in values):
+            raise InputError(f"{name}={value}; expected whole numbers of at least 1")

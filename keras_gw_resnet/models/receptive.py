@@ -1,12 +1,29 @@
 """How far the features of a network see, read off its graph."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 from keras import layers
 
-ELEMENTWISE = (layers.Activation, layers.ReLU, layers.BatchNormalization, layers.Dropout, layers.Normalization)
-MERGING = (layers.Add, layers.Multiply, layers.Subtract, layers.Concatenate, layers.Average)
+CONVOLUTIONS = (layers.Conv1D, layers.SeparableConv1D, layers.DepthwiseConv1D)
+POOLINGS = (layers.MaxPooling1D, layers.AveragePooling1D)
+# What looks at the whole window, yet keeps the places of the samples.
+GLOBAL_NORMS = (layers.GroupNormalization, layers.LayerNormalization)
+POINTWISE = (
+    layers.Activation,
+    layers.ReLU,
+    layers.BatchNormalization,
+    layers.Dropout,
+    layers.Normalization,
+    layers.Rescaling,
+    layers.Add,
+    layers.Multiply,
+    layers.Subtract,
+    layers.Concatenate,
+    layers.Average,
+)
+# Tensor arithmetic such as 1 - x, as Keras records it in a graph.
+POINTWISE_OPERATIONS = ("Add", "Subtract", "Multiply", "Negative", "Concatenate", "Sigmoid", "Relu")
 
 
 @dataclass(frozen=True)
@@ -16,11 +33,13 @@ class ReceptiveField:
     Attributes:
         stride: Input samples from one feature to the next.
         left, right: Samples seen before and after sample i * stride.
+        local: False where a norm over the whole window makes every feature depend on all of it a little.
     """
 
     stride: int = 1
     left: int = 0
     right: int = 0
+    local: bool = True
 
     @property
     def samples(self):
@@ -36,24 +55,35 @@ class ReceptiveField:
         reach = (kernel - 1) * dilation
         # 'same' padding of an input of a whole number of strides.
         before = max(reach + 1 - stride, 0) // 2 if padding == "same" else 0
-        return ReceptiveField(
-            self.stride * stride, self.left + before * self.stride, self.right + (reach - before) * self.stride
+        return replace(
+            self,
+            stride=self.stride * stride,
+            left=self.left + before * self.stride,
+            right=self.right + (reach - before) * self.stride,
         )
 
 
-def _after(layer, fields):
+def _merge(fields, name):
+    if len({f.stride for f in fields}) != 1:
+        raise ValueError(f"layer {name} merges features of different strides")
+    return ReceptiveField(
+        fields[0].stride, max(f.left for f in fields), max(f.right for f in fields), all(f.local for f in fields)
+    )
+
+
+def _after(operation, fields):
     first = fields[0]
-    if isinstance(layer, ELEMENTWISE):
-        return first
-    if isinstance(layer, MERGING):
-        if len({f.stride for f in fields}) != 1:
-            raise ValueError(f"layer {layer.name} merges features of different strides")
-        return ReceptiveField(first.stride, max(f.left for f in fields), max(f.right for f in fields))
-    if isinstance(layer, layers.Conv1D):
-        return first._through(layer.kernel_size[0], layer.strides[0], layer.padding, layer.dilation_rate[0])
-    if isinstance(layer, layers.MaxPooling1D | layers.AveragePooling1D):
-        return first._through(layer.pool_size[0], layer.strides[0], layer.padding)
-    raise ValueError(f"the receptive field of a {type(layer).__name__} layer ({layer.name}) is not known")
+    if isinstance(operation, POINTWISE) or type(operation).__name__ in POINTWISE_OPERATIONS:
+        return _merge(fields, operation.name)
+    if isinstance(operation, CONVOLUTIONS):
+        return first._through(
+            operation.kernel_size[0], operation.strides[0], operation.padding, operation.dilation_rate[0]
+        )
+    if isinstance(operation, POOLINGS):
+        return first._through(operation.pool_size[0], operation.strides[0], operation.padding)
+    if isinstance(operation, GLOBAL_NORMS):
+        return replace(first, local=False)
+    raise ValueError(f"the receptive field of a {type(operation).__name__} layer ({operation.name}) is not known")
 
 
 def receptive_field(inputs, outputs):
@@ -69,12 +99,15 @@ def receptive_field(inputs, outputs):
     Raises:
         ValueError: A layer on the way is not local in time, or is not known here.
     """
-    model = keras.Model(inputs, outputs)
     fields = {id(inputs): ReceptiveField()}
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if not node.is_input:
-                arriving = [fields[id(tensor)] for tensor in node.input_tensors]
-                field = _after(node.operation, arriving)
-                fields.update({id(tensor): field for tensor in node.output_tensors})
+    for node in nodes_in_order(keras.Model(inputs, outputs)):
+        arriving = [fields[id(tensor)] for tensor in node.input_tensors]
+        field = _after(node.operation, arriving)
+        fields.update({id(tensor): field for tensor in node.output_tensors})
     return fields[id(outputs)]
+
+
+def nodes_in_order(model):
+    """Yield the nodes of a functional model's graph, inputs left out, each after those it depends on."""
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)

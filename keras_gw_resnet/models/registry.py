@@ -1,4 +1,4 @@
-"""Networks by name."""
+"""Networks by name: a new family is its own file, one line in this table, and one golden line in the tests."""
 
 import difflib
 import fnmatch
@@ -6,17 +6,32 @@ import inspect
 import re
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models import resnet
+from keras_gw_resnet.models import cnn, composite, densenet, highway, literature, resnet
+from keras_gw_resnet.models.frame import assemble
+from keras_gw_resnet.models.info import info_of
 
+# name -> (constructor, builder whose signature names its options)
 MODELS = {
-    "resnet16": resnet.ResNet16,
-    "resnet18": resnet.ResNet18,
-    "resnet34": resnet.ResNet34,
-    "resnet50": resnet.ResNet50,
-    "resnet101": resnet.ResNet101,
-    "resnet152": resnet.ResNet152,
+    "resnet16": (resnet.ResNet16, resnet.ResNet),
+    "resnet18": (resnet.ResNet18, resnet.ResNet),
+    "resnet34": (resnet.ResNet34, resnet.ResNet),
+    "resnet50": (resnet.ResNet50, resnet.ResNet),
+    "resnet101": (resnet.ResNet101, resnet.ResNet),
+    "resnet152": (resnet.ResNet152, resnet.ResNet),
+    "highway20": (highway.Highway20, highway.HighwayNet),
+    "highway36": (highway.Highway36, highway.HighwayNet),
+    "densenet121": (densenet.DenseNet121, densenet.DenseNet),
+    "densenet169": (densenet.DenseNet169, densenet.DenseNet),
+    "densenet201": (densenet.DenseNet201, densenet.DenseNet),
+    "residual-cnn": (cnn.ResidualCNN, cnn.ResidualCNN),
+    "stacked-residual-highway": (composite.StackedResidualHighway, composite.StackedNetwork),
+    "stacked-mixed": (composite.StackedMixed, composite.StackedNetwork),
+    "aresgw54": (literature.AresGW54, literature.AresGW54),
+    "aresgw54-wide": (literature.AresGW54Wide, literature.AresGW54),
+    "gabbard2018": (literature.Gabbard2018, literature.Gabbard2018),
+    "george-huerta2018": (literature.GeorgeHuerta2018, literature.GeorgeHuerta2018),
+    "aframe": (literature.Aframe, resnet.ResNet),
 }
-_BUILDERS = dict.fromkeys(MODELS, resnet.ResNet)
 
 
 def list_models(pattern="*"):
@@ -25,8 +40,23 @@ def list_models(pattern="*"):
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
 
 
+def model_options(name):
+    """Return the names of the keyword options of a network.
+
+    Raises:
+        InputError: Unknown name; the message gives the nearest.
+    """
+    if name not in MODELS:
+        near = difflib.get_close_matches(str(name), MODELS, n=3, cutoff=0.5) or list_models()
+        raise InputError(f"unknown model {name!r}; did you mean {', '.join(near)}?")
+    parameters = [
+        p for function in (MODELS[name][1], assemble) for p in inspect.signature(function).parameters.values()
+    ]
+    return list(dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY))
+
+
 def build_model(name, /, **options):
-    """Build an untrained network.
+    """Build a network.
 
     Args:
         name: One of `list_models()`.
@@ -38,11 +68,24 @@ def build_model(name, /, **options):
     Raises:
         InputError: Unknown name or option, or options that do not fit together.
     """
-    if name not in MODELS:
-        near = difflib.get_close_matches(str(name), MODELS, n=3, cutoff=0.5) or list_models()
-        raise InputError(f"unknown model {name!r}; did you mean {', '.join(near)}?")
-    known = [p.name for p in inspect.signature(_BUILDERS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = model_options(name)
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise InputError(f"{name} has no option {', '.join(unknown)}; its options are {', '.join(known)}")
-    return MODELS[name](**options)
+    return MODELS[name][0](**options)
+
+
+def model_info(name, /, **options):
+    """Describe a network without training it: depth, parameters, receptive field, stride, multiply-adds.
+
+    Args:
+        name: One of `list_models()`.
+        **options: Keyword options of its constructor.
+
+    Returns:
+        `info.ModelInfo`.
+
+    Raises:
+        InputError: As `build_model`.
+    """
+    return info_of(build_model(name, **options))

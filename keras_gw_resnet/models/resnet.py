@@ -1,9 +1,10 @@
 """Residual networks for strain (He et al. 2015, arXiv 1512.03385), one-dimensional: the family is the table."""
 
-import keras
+from keras import layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models import blocks
+from keras_gw_resnet.models.blocks import Style, require_counts
+from keras_gw_resnet.models.frame import assemble
 
 BLOCK_COUNTS = {
     16: ("basic", (2, 2, 2, 1)),
@@ -13,113 +14,188 @@ BLOCK_COUNTS = {
     101: ("bottleneck", (3, 4, 23, 3)),
     152: ("bottleneck", (3, 8, 36, 3)),
 }
-BLOCKS = {"basic": blocks.basic_block, "bottleneck": blocks.bottleneck_block}
+
+
+def _kernels(block, filters, kernel_size, convs_per_block):
+    """List (filters, kernel size) of the convolutions of a block; in a bottleneck the middle one has the stride."""
+    if block == "bottleneck":
+        return [(filters, 1), (filters, kernel_size), (4 * filters, 1)], 1
+    return [(filters, kernel_size)] * convs_per_block, 0
+
+
+def original_block(x, convs, strided, *, strides, style, zero_init, position, name):
+    """Add convolution, norm, ReLU sequences to the shortcut, and a ReLU behind the sum (arXiv 1512.03385)."""
+    y = x
+    for index, (filters, kernel_size) in enumerate(convs):
+        last = index == len(convs) - 1
+        y = style.conv_norm(
+            y,
+            filters,
+            kernel_size,
+            strides=strides if index == strided else 1,
+            activation=None if last else "relu",
+            gamma_initializer="zeros" if last and zero_init else "ones",
+            name=f"{name}_conv{index + 1}",
+        )
+    y = style.drop_branch(y, position, name=name)
+    y = layers.Add(name=f"{name}_add")([style.shortcut(x, convs[-1][0], strides, name=name), y])
+    return layers.Activation("relu", name=f"{name}_out")(y)
+
+
+def preactivation_block(x, convs, strided, *, strides, style, zero_init, position, name):
+    """Add norm, ReLU, convolution sequences to the shortcut, which stays bare (arXiv 1603.05027)."""
+    y = x
+    for index, (filters, kernel_size) in enumerate(convs):
+        last = index == len(convs) - 1
+        # A last norm of zero would silence the ReLU behind it for good: the last kernel starts at zero instead.
+        options = {"kernel_initializer": "zeros"} if last and zero_init else {}
+        y = style.norm_conv(
+            y,
+            filters,
+            kernel_size,
+            strides=strides if index == strided else 1,
+            name=f"{name}_conv{index + 1}",
+            **options,
+        )
+    y = style.drop_branch(y, position, name=name)
+    return layers.Add(name=f"{name}_add")([style.shortcut(x, convs[-1][0], strides, name=name), y])
+
+
+def residual_stage(x, count, filters, *, block="basic", convs_per_block=2, strides=1, positions, name, **options):
+    """Stack residual blocks; the first of them carries the stride.
+
+    Args:
+        x: Tensor (batch, length, channels).
+        count: Blocks.
+        filters: Channels of the blocks (a bottleneck gives four times as many).
+        block: "basic" or "bottleneck".
+        convs_per_block: Convolutions of a basic block.
+        strides: Of the first block.
+        positions: For each block where it stands in the network, from 0 to 1 (for stochastic depth).
+        name: Prefix of the layers' names.
+        **options: style, kernel_size, preactivation, zero_init.
+    """
+    style, kernel_size = options["style"], options["kernel_size"]
+    add = preactivation_block if options.get("preactivation") else original_block
+    convs, strided = _kernels(block, filters, kernel_size, convs_per_block)
+    for index in range(count):
+        x = add(
+            x,
+            convs,
+            strided,
+            strides=strides if index == 0 else 1,
+            style=style,
+            zero_init=options.get("zero_init", False),
+            position=positions[index],
+            name=f"{name}_block{index}",
+        )
+    return x
 
 
 def ResNet(
     block_counts,
     block="basic",
     *,
-    input_shape=(2048, 2),
-    classes=1,
-    classifier_activation=None,
     width=64,
-    kernel_size=3,
+    convs_per_block=2,
+    preactivation=False,
+    zero_init=False,
     stem_kernel_size=15,
-    dropout=0.0,
+    kernel_size=3,
+    normalization="batch",
+    stochastic_depth=0.0,
     kernel_initializer="he_normal",
-    crop_edges=True,
     name="resnet",
+    **frame,
 ):
     """Build a residual network of any depth.
 
-    The stages double the channels and halve the length, as in the source; what differs from it is the first
-    convolution (longer, for strain), the one dimension, and `crop_edges`.
+    The stages double the channels and halve the length, as in the source. What differs from it: one dimension, a
+    longer first convolution for strain, the stride of a bottleneck on its middle convolution (so that no sample is
+    skipped unseen), norms in the projection shortcuts, and `crop_edges`.
 
     Args:
         block_counts: Residual blocks of each stage.
-        block: "basic" (two convolutions) or "bottleneck" (three, ending in four times the channels).
-        input_shape: (samples, detectors) of the whitened strain; samples may be None.
-        classes: Number of outputs.
-        classifier_activation: None gives the logit, which is the better ranking statistic.
+        block: "basic" (convolutions of one width) or "bottleneck" (1, k, 1, ending in four times the channels).
         width: Channels of the first stage.
-        kernel_size: Of the convolutions in the blocks; one number, or one for each stage.
+        convs_per_block: 2 or 3 convolutions in a basic block.
+        preactivation: Norm and ReLU before each convolution (arXiv 1603.05027) instead of behind it.
+        zero_init: Blocks start as the identity and fill as training goes on: the last norm of each begins at zero
+            (arXiv 1706.02677), with `preactivation` the last convolution.
         stem_kernel_size: Of the first convolution.
-        dropout: Share of the pooled features dropped in training.
-        kernel_initializer: Keras initializer of the convolutions.
-        crop_edges: Drop the features that saw zero padding before the average over time. Long strain can then
-            be scanned exactly.
+        kernel_size, normalization, stochastic_depth, kernel_initializer: See `blocks.Style`.
         name: Name of the network.
+        **frame: Options of `frame.assemble`: input_shape, include_top, weights, pooling, classes,
+            classifier_activation, dropout, crop_edges.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
 
     Raises:
-        InputError: Unknown block, classes or width below one, kernel sizes that do not match the stages, or an
-            input too short for the network.
+        InputError: An option out of range, or an input too short for the network.
     """
-    if block not in BLOCKS:
-        raise InputError(f"block={block!r}; expected one of {', '.join(map(repr, BLOCKS))}")
-    if classes < 1 or width < 1 or not block_counts or min(block_counts) < 1:
-        raise InputError(f"classes={classes}, width={width}, block_counts={block_counts}; expected all at least 1")
-    if not 0 <= dropout < 1:
-        raise InputError(f"dropout={dropout}; expected a share from 0 to below 1")
-    kernel_sizes = [kernel_size] * len(block_counts) if isinstance(kernel_size, int) else list(kernel_size)
-    if len(kernel_sizes) != len(block_counts):
-        raise InputError(f"kernel_size={kernel_size}; expected one number or {len(block_counts)}, one for each stage")
-    inputs = keras.Input(input_shape, name="strain")
-    x = blocks.stem(inputs, width, kernel_size=stem_kernel_size, kernel_initializer=kernel_initializer)
-    for stage, (count, size) in enumerate(zip(block_counts, kernel_sizes, strict=True)):
-        for index in range(count):
-            x = BLOCKS[block](
+    if block not in ("basic", "bottleneck"):
+        raise InputError(f"block={block!r}; expected one of 'basic', 'bottleneck'")
+    if convs_per_block not in (2, 3):
+        raise InputError(f"convs_per_block={convs_per_block}; expected 2 or 3")
+    require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
+    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
+    kernels, total = style.kernels(len(block_counts)), sum(block_counts)
+
+    def body(inputs):
+        x, done = style.stem(inputs, width, stem_kernel_size), 0
+        for stage, count in enumerate(block_counts):
+            x = residual_stage(
                 x,
+                count,
                 width * 2**stage,
-                kernel_size=size,
-                strides=2 if stage > 0 and index == 0 else 1,
-                kernel_initializer=kernel_initializer,
-                name=f"stage{stage + 1}_block{index}",
+                block=block,
+                convs_per_block=convs_per_block,
+                strides=2 if stage else 1,
+                positions=[(done + i + 1) / total for i in range(count)],
+                style=style,
+                kernel_size=kernels[stage],
+                preactivation=preactivation,
+                zero_init=zero_init,
+                name=f"stage{stage + 1}",
             )
-    outputs = blocks.head(
-        x,
-        inputs,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        dropout=dropout,
-        crop_edges=crop_edges,
-    )
-    return keras.Model(inputs, outputs, name=name)
+            done += count
+        return layers.Activation("relu", name="last_relu")(style.norm(x, name="last_norm")) if preactivation else x
+
+    return assemble(body, name=name, **frame)
 
 
-def _of_depth(depth, options):
+def _of_depth(depth, **options):
+    """Build a residual network of this depth. Options as for `ResNet`, keyword-only."""
     block, counts = BLOCK_COUNTS[depth]
     return ResNet(counts, block, **{"name": f"resnet{depth}", **options})
 
 
 def ResNet16(**options):
-    """Build the 16-layer network: 7 basic blocks. Options as for `ResNet`."""
-    return _of_depth(16, options)
+    """Build the 16-layer residual network: 7 basic blocks. Options as for `ResNet`, keyword-only."""
+    return _of_depth(16, **options)
 
 
 def ResNet18(**options):
-    """Build the 18-layer network: 8 basic blocks. Options as for `ResNet`."""
-    return _of_depth(18, options)
+    """Build the 18-layer residual network: 8 basic blocks. Options as for `ResNet`, keyword-only."""
+    return _of_depth(18, **options)
 
 
 def ResNet34(**options):
-    """Build the 34-layer network: 16 basic blocks. Options as for `ResNet`."""
-    return _of_depth(34, options)
+    """Build the 34-layer residual network: 16 basic blocks. Options as for `ResNet`, keyword-only."""
+    return _of_depth(34, **options)
 
 
 def ResNet50(**options):
-    """Build the 50-layer network: 16 bottleneck blocks. Options as for `ResNet`."""
-    return _of_depth(50, options)
+    """Build the 50-layer residual network: 16 bottleneck blocks. Options as for `ResNet`, keyword-only."""
+    return _of_depth(50, **options)
 
 
 def ResNet101(**options):
-    """Build the 101-layer network: 33 bottleneck blocks. Options as for `ResNet`."""
-    return _of_depth(101, options)
+    """Build the 101-layer residual network: 33 bottleneck blocks. Options as for `ResNet`, keyword-only."""
+    return _of_depth(101, **options)
 
 
 def ResNet152(**options):
-    """Build the 152-layer network: 50 bottleneck blocks. Options as for `ResNet`."""
-    return _of_depth(152, options)
+    """Build the 152-layer residual network: 50 bottleneck blocks. Options as for `ResNet`, keyword-only."""
+    return _of_depth(152, **options)

@@ -180,3 +180,28 @@ def whiten(strain, settings):
         filters.append((start - edge, taps))
         whitened.append(piece)
     return np.concatenate(whitened), filters
+
+
+def preprocess_input(strain, sample_rate, settings=None):
+    """Turn raw strain into what the networks take: resampled and whitened with its own noise spectrum.
+
+    Args:
+        strain: Array (samples, detectors) of simultaneous strain, dimensionless and finite, some ten seconds at least.
+        sample_rate: Its samples per second.
+        settings: Whitening; None: the defaults, which the cards of saved networks state too.
+
+    Returns:
+        float32 array (samples', detectors) at `settings.sample_rate`, unit variance in noise; half a whitening filter
+        (2 s) is lost at either end.
+
+    Raises:
+        InputError: Strain of another shape, with values that are not finite, too short, constant or sampled too slowly.
+    """
+    settings = settings or Whitening()
+    strain = np.asarray(strain, np.float64)
+    if strain.ndim != 2:
+        raise InputError(f"strain of shape {strain.shape}; expected (samples, detectors)")
+    if not np.all(np.isfinite(strain)):
+        raise InputError("strain has values that are not finite; cut the gaps out first")
+    columns = [whiten(resample(column, sample_rate, settings.sample_rate), settings)[0] for column in strain.T]
+    return np.stack(columns, axis=-1).astype(np.float32)

@@ -5,7 +5,7 @@ from keras import layers
 
 from keras_gw_resnet import build_model
 from keras_gw_resnet.models.receptive import receptive_field
-from tests.conftest import settle_batch_norm
+from tests.conftest import scores_of, settle_batch_norm
 
 
 @pytest.mark.parametrize("name", ["resnet16", "resnet34", "resnet50"])
@@ -16,12 +16,12 @@ def test_field_is_what_the_features_answer_to(name):
     field = receptive_field(features.input, features.output)
     quiet = np.random.default_rng(0).normal(size=(1, 4096, 1)).astype("float32")
     index = 4096 // field.stride // 2
-    reference = features.predict(quiet, verbose=0)[0, index]
+    reference = scores_of(features, quiet)[0, index]
 
     def answers(sample):
         changed = quiet.copy()
         changed[0, sample] += 1e3
-        return np.abs(features.predict(changed, verbose=0)[0, index] - reference).max() > 0
+        return np.abs(scores_of(features, changed)[0, index] - reference).max() > 0
 
     first, last = index * field.stride - field.left, index * field.stride + field.right
     assert not answers(first - 1)
@@ -39,8 +39,8 @@ def test_features_away_from_the_padding_do_not_know_the_edge(name):
     field = receptive_field(features.input, features.output)
     left, right = field.padded_features
     strain = np.random.default_rng(0).normal(size=(1, 8192, 2)).astype("float32")
-    whole = features.predict(strain, verbose=0)[0]
-    part = features.predict(strain[:, 2048:6144], verbose=0)[0]
+    whole = scores_of(features, strain)[0]
+    part = scores_of(features, strain[:, 2048:6144])[0]
     offset = 2048 // field.stride
     inside = slice(left, len(part) - right)
     np.testing.assert_allclose(part[inside], whole[offset : offset + len(part)][inside], atol=1e-3)

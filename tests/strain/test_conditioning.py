@@ -13,6 +13,7 @@ from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.strain.conditioning import (
     Whitening,
     median_psd,
+    preprocess_input,
     psd_blocks,
     resample,
     response,
@@ -132,6 +133,23 @@ def test_blocks_tile_the_stretch(samples, psd_seconds):
         assert psd_stop - psd_start >= min(samples, settings.filter_samples)
         assert psd_stop - psd_start <= round(psd_seconds * 2048)
         assert start < stop
+
+
+def test_preprocess_input_is_the_conditioning_of_the_search(gw150914_files):
+    from keras_gw_resnet.strain.files import find_segments, read_segment
+    from keras_gw_resnet.strain.stretches import whitened_stretches
+
+    headers = find_segments(gw150914_files)
+    (stretch,) = whitened_stretches(headers, ("H1", "L1"), SETTINGS)
+    raw = np.stack([read_segment(header).strain for header in headers], axis=-1)
+    np.testing.assert_array_equal(preprocess_input(raw, 4096), stretch.strain)
+
+
+def test_preprocess_input_refuses_what_it_cannot_whiten():
+    with pytest.raises(InputError, match=r"expected .samples, detectors."):
+        preprocess_input(np.ones(100000), 2048)
+    with pytest.raises(InputError, match="not finite"):
+        preprocess_input(np.full((100000, 2), np.nan), 2048)
 
 
 def test_unusable_strain_is_refused(psd):

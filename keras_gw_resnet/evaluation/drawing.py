@@ -1,0 +1,137 @@
+"""Draw a network: one box for each kind of block, one column for each stage."""
+
+import re
+from dataclasses import dataclass
+
+from keras_gw_resnet.files import written_aside
+
+KINDS = {
+    "residual": ("#cfe3f7", "y = F(x) + x"),
+    "highway": ("#fbe3c2", "y = H(x) T(x) + x (1 - T(x))"),
+    "dense": ("#d9efd2", "y = [x, F(x)]"),
+    "plain": ("#eeeeee", ""),
+}
+_BLOCK = re.compile(r"^((?:stage|group)\d+(?:_[a-z]+)?_(?:block|layer)\d+)_")
+
+
+@dataclass
+class Box:
+    """A block, or a run of equal blocks, as it is drawn."""
+
+    stage: str
+    title: str
+    lines: tuple
+    kind: str
+    shape: tuple
+    count: int = 1
+
+
+def _describe(layer):
+    """Return what a layer does in a few words, or None where it goes without saying."""
+    kind = type(layer).__name__
+    if kind == "Conv1D":
+        stride = f", stride {layer.strides[0]}" if layer.strides[0] > 1 else ""
+        dilation = f", dilation {layer.dilation_rate[0]}" if layer.dilation_rate[0] > 1 else ""
+        role = next((f"{r}: " for r in ("shortcut", "gate", "transform") if layer.name.endswith(r)), "")
+        return f"{role}conv {layer.kernel_size[0]}, {layer.filters}{stride}{dilation}"
+    if kind in ("MaxPooling1D", "AveragePooling1D"):
+        return f"{'max' if kind[0] == 'M' else 'average'}-pool {layer.pool_size[0]}, stride {layer.strides[0]}"
+    if kind == "Dense":
+        return f"dense {layer.units}"
+    if kind == "Cropping1D":
+        return f"drop {layer.cropping[0]} and {layer.cropping[1]} features at the edges"
+    return {
+        "GlobalAveragePooling1D": "average over time",
+        "GlobalMaxPooling1D": "maximum over time",
+        "Flatten": "flatten",
+        "Functional": f"{layer.name}",
+    }.get(kind)
+
+
+def _kind(names):
+    if any(name.endswith("_gate") for name in names):
+        return "highway"
+    if any(name.endswith("_concat") for name in names):
+        return "dense"
+    return "residual" if any(name.endswith("_add") for name in names) else "plain"
+
+
+def boxes_of(model):
+    """List the Boxes of a network in the order of its layers, runs of equal blocks in one."""
+    groups = {}
+    for layer in model.layers:
+        match = _BLOCK.match(layer.name)
+        groups.setdefault(match.group(1) if match else layer.name, []).append(layer)
+    boxes = []
+    for name, layers in groups.items():
+        lines = tuple(text for text in map(_describe, layers) if text)
+        if not lines:
+            continue
+        stage = re.match(r"(stage|group)\d+", name)
+        shape = tuple(layers[-1].output.shape[1:])
+        kind = _kind([layer.name for layer in layers])
+        box = Box(stage.group() if stage else "", name, lines, kind, shape)
+        last = boxes[-1] if boxes else None
+        # In a dense block the channels grow from layer to layer; what each adds is the same.
+        if last and box.stage and (last.stage, last.kind, last.lines) == (box.stage, box.kind, box.lines):
+            last.count, last.shape = last.count + 1, box.shape
+            continue
+        boxes.append(box)
+    return boxes
+
+
+def draw_network(model, path):
+    """Draw a network from its input to its output.
+
+    Args:
+        model: `keras.Model`.
+        path: Picture to write (.png, .svg or .pdf).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = []
+    for box in boxes_of(model):
+        if not columns or columns[-1][0].stage != box.stage:
+            columns.append([])
+        columns[-1].append(box)
+    heights = [[0.55 + 0.2 * (len(box.lines) + 1) for box in column] for column in columns]
+    tall = max(sum(column) + 0.35 * len(column) for column in heights)
+    figure = Figure(figsize=(2.9 * len(columns), tall + 1.1))
+    FigureCanvasAgg(figure)
+    axis = figure.add_axes((0, 0, 1, 1), xlim=(0, 2.9 * len(columns)), ylim=(-tall - 0.2, 0.9))
+    axis.axis("off")
+    samples, detectors = model.input_shape[1:]
+    title = f"{model.name}: strain of {samples} samples x {detectors} detectors, {model.count_params():,} parameters"
+    axis.text(0.15, 0.55, title, fontsize=11, weight="bold")
+    for number, (column, high) in enumerate(zip(columns, heights, strict=True)):
+        _draw_column(axis, 2.9 * number + 0.5, column, high)
+        if number:
+            arrow = {"arrowstyle": "->", "color": "0.4"}
+            axis.annotate("", (2.9 * number + 0.45, -0.3), (2.9 * number - 0.05, -0.3), arrowprops=arrow)
+    with written_aside(path) as aside:
+        figure.savefig(aside, dpi=110)
+
+
+def _draw_column(axis, left, column, heights):
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+    top = 0.0
+    for box, height in zip(column, heights, strict=True):
+        colour, formula = KINDS[box.kind]
+        axis.add_patch(
+            FancyBboxPatch(
+                (left, top - height), 2.3, height, boxstyle="round,pad=0.03", facecolor=colour, edgecolor="0.4"
+            )
+        )
+        times = f"  x {box.count}" if box.count > 1 else ""
+        axis.text(left + 0.1, top - 0.2, box.title.replace("_", " ") + times, fontsize=7.5, weight="bold", va="center")
+        for index, line in enumerate(box.lines):
+            axis.text(left + 0.1, top - 0.42 - 0.2 * index, line, fontsize=7.5, va="center")
+        out = " x ".join("?" if size is None else str(size) for size in box.shape)
+        axis.text(left + 2.2, top - height + 0.12, out, fontsize=6.5, color="0.35", ha="right", va="center")
+        axis.text(left + 0.1, top - height + 0.12, formula, fontsize=6.5, color="0.35", va="center", style="italic")
+        if box.kind != "plain":
+            curve = {"connectionstyle": "arc3,rad=0.45", "arrowstyle": "->", "mutation_scale": 8, "color": "0.3"}
+            axis.add_patch(FancyArrowPatch((left - 0.03, top - 0.08), (left - 0.03, top - height + 0.08), **curve))
+        top -= height + 0.35

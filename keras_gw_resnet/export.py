@@ -1,0 +1,65 @@
+"""Export trained networks to other formats, and make sure that they stay what they were."""
+
+import json
+
+import numpy as np
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import written_aside
+
+LARGEST_DIFFERENCE = 1e-4
+
+
+def export_model(model, card, form, folder):
+    """Export a network, read the export back and compare the scores of random strain.
+
+    Args:
+        model: `keras.Model` with one input and one output.
+        card: Its card, written beside the export.
+        form: "savedmodel" or "onnx".
+        folder: Folder to write; it appears when the comparison has succeeded.
+
+    Returns:
+        Tuple (path of the export, largest difference relative to the largest score, or 1 if that is smaller).
+
+    Raises:
+        InputError: The export gives other scores, or a package that ONNX needs is missing.
+    """
+    strain = np.random.default_rng(0).standard_normal((8, *model.input_shape[1:]), np.float32)
+    expected = np.asarray(model(strain, training=False))
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        name, scores = FORMATS[form](model, aside, strain)
+        difference = float(np.abs(scores - expected).max() / max(1.0, np.abs(expected).max()))
+        if not difference <= LARGEST_DIFFERENCE:
+            raise InputError(
+                f"{folder}: the {form} export differs from the network by {difference:.1e} in its scores; "
+                f"at most {LARGEST_DIFFERENCE:g} is accepted, nothing was written"
+            )
+        (aside / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    return folder / name, difference
+
+
+def _savedmodel(model, folder, strain):
+    import keras
+
+    model.export(folder / "saved_model", format="tf_saved_model", verbose=False)
+    served = keras.layers.TFSMLayer(str(folder / "saved_model"), call_endpoint="serve")
+    return "saved_model", np.asarray(served(strain))
+
+
+def _onnx(model, folder, strain):
+    try:
+        import onnxruntime
+        import tf2onnx  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"--format onnx needs the package {error.name}; install it with: pip install tf2onnx onnx onnxruntime"
+        ) from error
+    path = folder / "model.onnx"
+    model.export(path, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(str(path))
+    return path.name, session.run(None, {session.get_inputs()[0].name: strain})[0]
+
+
+FORMATS = {"savedmodel": _savedmodel, "onnx": _onnx}

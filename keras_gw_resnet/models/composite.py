@@ -1,0 +1,107 @@
+"""Stacked networks: stages of different families in one network."""
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.blocks import Style, require_counts
+from keras_gw_resnet.models.densenet import dense_block, transition
+from keras_gw_resnet.models.frame import assemble
+from keras_gw_resnet.models.highway import highway_stage
+from keras_gw_resnet.models.resnet import residual_stage
+
+
+def _residual(x, count, filters, *, strides, style, **options):
+    return residual_stage(x, count, filters, strides=strides, style=style, **options)
+
+
+def _highway(x, count, filters, *, strides, style, **options):
+    return highway_stage(x, count, filters, strides=strides, gate_bias=-2.0, style=style, **options)
+
+
+def _dense(x, count, filters, *, strides, style, kernel_size, positions, name):
+    if strides != 1:
+        x = transition(x, 0.5, style=style, name=name)
+    options = {"kernel_size": kernel_size, "style": style, "positions": positions}
+    x = dense_block(x, count, max(1, filters // 4), name=name, **options)
+    # The channels that have piled up are brought to the stage's number, so that any family may follow.
+    return style.norm_conv(x, filters, 1, name=f"{name}_close")
+
+
+def _plain(x, count, filters, *, strides, style, kernel_size, positions, name):
+    for index in range(len(positions)):
+        x = style.conv_norm(x, filters, kernel_size, strides=strides if index == 0 else 1, name=f"{name}_conv{index}")
+    return x
+
+
+FAMILIES = {"residual": _residual, "highway": _highway, "dense": _dense, "plain": _plain}
+
+
+def StackedNetwork(
+    stages,
+    *,
+    width=64,
+    stem_kernel_size=15,
+    kernel_size=3,
+    normalization="batch",
+    stochastic_depth=0.0,
+    kernel_initializer="he_normal",
+    name="stacked",
+    **frame,
+):
+    """Stack stages of different families: what each does best, where in the network it does it.
+
+    Args:
+        stages: List of (family, blocks), for example [("residual", 2), ("highway", 3), ("dense", 4)]; families are
+            "residual" (basic blocks), "highway", "dense" (layers of a dense block) and "plain" (convolutions without
+            a shortcut). Each stage after the first halves the length and doubles the channels.
+        width: Channels of the first stage.
+        stem_kernel_size: Of the first convolution.
+        kernel_size, normalization, stochastic_depth, kernel_initializer: See `blocks.Style`.
+        name: Name of the network.
+        **frame: Options of `frame.assemble`.
+
+    Returns:
+        A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
+
+    Raises:
+        InputError: An unknown family, an option out of range, or an input too short for the network.
+    """
+    try:
+        stages = [(str(family), int(count)) for family, count in stages]
+    except (TypeError, ValueError):
+        raise InputError(f"stages={stages!r}; expected a list of (family, blocks)") from None
+    for family, count in stages:
+        if family not in FAMILIES:
+            raise InputError(f"stages: unknown family {family!r}; expected one of {', '.join(FAMILIES)}")
+        require_counts(**{f"{family} blocks": count})
+    require_counts(width=width, stages=[count for _, count in stages], stem_kernel_size=stem_kernel_size)
+    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
+    kernels, total = style.kernels(len(stages)), sum(count for _, count in stages)
+
+    def body(inputs):
+        x, done = style.stem(inputs, width, stem_kernel_size), 0
+        for stage, (family, count) in enumerate(stages):
+            x = FAMILIES[family](
+                x,
+                count,
+                width * 2**stage,
+                strides=2 if stage else 1,
+                style=style,
+                kernel_size=kernels[stage],
+                positions=[(done + i + 1) / total for i in range(count)],
+                name=f"stage{stage + 1}_{family}",
+            )
+            done += count
+        return x
+
+    return assemble(body, name=name, **frame)
+
+
+def StackedResidualHighway(**options):
+    """Build residual stages over highway stages: 2, 2 residual and 3, 3 highway blocks. Options as `StackedNetwork`."""
+    stages = [("residual", 2), ("residual", 2), ("highway", 3), ("highway", 3)]
+    return StackedNetwork(stages, **{"name": "stacked-residual-highway", **options})
+
+
+def StackedMixed(**options):
+    """Build one stage of each family: plain, residual, highway, dense. Options as for `StackedNetwork`."""
+    stages = [("plain", 2), ("residual", 3), ("highway", 4), ("dense", 6)]
+    return StackedNetwork(stages, **{"name": "stacked-mixed", **options})

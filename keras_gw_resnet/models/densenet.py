@@ -1,0 +1,104 @@
+"""Densely connected networks (Huang et al. 2016, arXiv 1608.06993), one-dimensional."""
+
+from keras import layers
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.blocks import Style, require_counts
+from keras_gw_resnet.models.frame import assemble
+
+BLOCK_COUNTS = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
+
+
+def dense_block(x, count, growth_rate, *, kernel_size, style, positions, name):
+    """Stack layers that each see the outputs of all before them (eq. 2), with bottlenecks (DenseNet-B).
+
+    Each layer is norm, ReLU, 1x1 convolution of 4 * growth_rate channels, norm, ReLU, convolution of growth_rate.
+    """
+    for index in range(count):
+        layer = f"{name}_layer{index}"
+        y = style.norm_conv(x, 4 * growth_rate, 1, name=f"{layer}_conv1")
+        y = style.norm_conv(y, growth_rate, kernel_size, name=f"{layer}_conv2")
+        y = style.drop_branch(y, positions[index], name=layer)
+        x = layers.Concatenate(name=f"{layer}_concat")([x, y])
+    return x
+
+
+def transition(x, compression, *, style, name):
+    """Compress the channels by a 1x1 convolution (DenseNet-C) and halve the length by averaging."""
+    x = style.norm_conv(x, max(1, int(x.shape[-1] * compression)), 1, name=f"{name}_transition")
+    return layers.AveragePooling1D(2, padding="same", name=f"{name}_pool")(x)
+
+
+def DenseNet(
+    block_counts,
+    *,
+    width=64,
+    growth_rate=None,
+    compression=0.5,
+    stem_kernel_size=15,
+    kernel_size=3,
+    normalization="batch",
+    stochastic_depth=0.0,
+    kernel_initializer="he_normal",
+    name="densenet",
+    **frame,
+):
+    """Build a densely connected network.
+
+    As in the source for 2-D images, but for the dimension, the longer first convolution and `crop_edges`.
+
+    Args:
+        block_counts: Layers of each dense block.
+        width: Channels of the stem.
+        growth_rate: Channels that each layer adds; None: half of `width`, as in the source.
+        compression: Share of the channels that a transition keeps.
+        stem_kernel_size: Of the first convolution.
+        kernel_size, normalization, stochastic_depth, kernel_initializer: See `blocks.Style`.
+        name: Name of the network.
+        **frame: Options of `frame.assemble`.
+
+    Returns:
+        A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
+
+    Raises:
+        InputError: An option out of range, or an input too short for the network.
+    """
+    growth_rate = max(1, width // 2) if growth_rate is None else growth_rate
+    require_counts(width=width, block_counts=block_counts, growth_rate=growth_rate, stem_kernel_size=stem_kernel_size)
+    if not 0 < compression <= 1:
+        raise InputError(f"compression={compression}; expected a share above 0 and up to 1")
+    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
+    kernels, total = style.kernels(len(block_counts)), sum(block_counts)
+
+    def body(inputs):
+        x, done = style.stem(inputs, width, stem_kernel_size), 0
+        for stage, count in enumerate(block_counts):
+            if stage:
+                x = transition(x, compression, style=style, name=f"stage{stage}")
+            positions = [(done + i + 1) / total for i in range(count)]
+            options = {"kernel_size": kernels[stage], "style": style, "positions": positions}
+            x = dense_block(x, count, growth_rate, name=f"stage{stage + 1}", **options)
+            done += count
+        return layers.Activation("relu", name="last_relu")(style.norm(x, name="last_norm"))
+
+    return assemble(body, name=name, **frame)
+
+
+def _of_depth(depth, **options):
+    """Build a dense network of this depth. Options as for `DenseNet`, keyword-only."""
+    return DenseNet(BLOCK_COUNTS[depth], **{"name": f"densenet{depth}", **options})
+
+
+def DenseNet121(**options):
+    """Build the 121-layer dense network. Options as for `DenseNet`, keyword-only."""
+    return _of_depth(121, **options)
+
+
+def DenseNet169(**options):
+    """Build the 169-layer dense network. Options as for `DenseNet`, keyword-only."""
+    return _of_depth(169, **options)
+
+
+def DenseNet201(**options):
+    """Build the 201-layer dense network. Options as for `DenseNet`, keyword-only."""
+    return _of_depth(201, **options)

@@ -1,0 +1,49 @@
+"""Ensembles: trained networks joined in one functional model, saved as one file."""
+
+import keras
+from keras import initializers, layers
+
+from keras_gw_resnet.errors import InputError
+
+COMBINATIONS = ("mean", "head")
+
+
+def Ensemble(members, combine="mean", *, name="ensemble"):
+    """Join networks that take the same strain and give one logit each.
+
+    The members are frozen: with a head, training changes the head alone.
+
+    Args:
+        members: At least two `keras.Model`, each (batch, samples, detectors) -> (batch, 1).
+        combine: "mean" of the logits, or "head": a dense layer over them, to be trained, that begins as the mean.
+        name: Name of the network.
+
+    Returns:
+        A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, 1).
+
+    Raises:
+        InputError: Fewer than two members, members that do not fit, or an unknown combination.
+    """
+    if combine not in COMBINATIONS:
+        raise InputError(f"combine={combine!r}; expected one of {', '.join(COMBINATIONS)}")
+    members = list(members)
+    if len(members) < 2:
+        raise InputError(f"{len(members)} member; expected at least two networks")
+    shape = members[0].input_shape[1:]
+    for member in members:
+        if member.input_shape[1:] != shape or member.output_shape[1:] != (1,):
+            raise InputError(
+                f"member {member.name} maps {member.input_shape[1:]} to {member.output_shape[1:]}; expected {shape} to (1,)"
+            )
+    inputs, logits = keras.Input(shape, name="strain"), []
+    for index, member in enumerate(members):
+        # A copy: the member itself stays trainable, and two of one name may join.
+        copy = keras.models.clone_model(member)
+        copy.set_weights(member.get_weights())
+        copy.name, copy.trainable = f"member{index}_{member.name}", False
+        logits.append(copy(inputs))
+    if combine == "mean":
+        return keras.Model(inputs, layers.Average(name="score")(logits), name=name)
+    joined = layers.Concatenate(name="logits")(logits)
+    equal = initializers.Constant(1 / len(members))
+    return keras.Model(inputs, layers.Dense(1, kernel_initializer=equal, name="score")(joined), name=name)

@@ -1,0 +1,92 @@
+"""What every network shares: input, head, weights, and the conventions of keras.applications."""
+
+import keras
+from keras import layers
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.blocks import require_counts, require_share
+from keras_gw_resnet.models.receptive import receptive_field
+from keras_gw_resnet.models.weights import take_weights
+
+# Where the number of samples is left open, the edges are cropped if features remain of a window of this length.
+USUAL_SAMPLES = 2048
+POOLINGS = {"avg": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling1D}
+
+
+def assemble(
+    body,
+    *,
+    name,
+    input_shape=(2048, 2),
+    include_top=True,
+    weights=None,
+    pooling=None,
+    classes=1,
+    classifier_activation=None,
+    dropout=0.0,
+    crop_edges=None,
+):
+    """Put a network together around its body.
+
+    Args:
+        body: Function of the input tensor (batch, samples, detectors) that gives features (batch, length, channels).
+        name: Name of the network.
+        input_shape: (samples, detectors) of the whitened strain (see `preprocess_input`); samples may be None where
+            the head pools.
+        include_top: Whether to add dropout and the dense layer. Without, the network ends in the features, or, with
+            `pooling`, in their average or maximum over time.
+        weights: None, the path of a .keras file, or the name of a saved network of the same architecture.
+        pooling: "avg" (also the default of the head) or "max".
+        classes: Number of outputs.
+        classifier_activation: Of the last layer; None gives the logit, which is the better ranking statistic.
+        dropout: Share of the pooled features dropped in training.
+        crop_edges: Drop the features that saw the zero padding at the window's edges before pooling: what remains
+            depends on the strain alone, so that long strain can be scanned exactly. None: where some remain.
+
+    Returns:
+        A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
+
+    Raises:
+        InputError: Options out of range, an input too short for the network, weights of another architecture.
+    """
+    require_counts(classes=classes)
+    require_share(dropout=dropout)
+    if len(tuple(input_shape)) != 2 or not input_shape[1] or input_shape[1] < 1:
+        raise InputError(f"input_shape={input_shape}; expected (samples, detectors)")
+    if pooling not in (None, *POOLINGS):
+        raise InputError(f"pooling={pooling!r}; expected None, 'avg' or 'max'")
+    inputs = keras.Input(tuple(input_shape), name="strain")
+    x = body(inputs)
+    if include_top or pooling:
+        x = _crop(inputs, x, crop_edges)
+        x = POOLINGS[pooling or "avg"](name="pool")(x)
+    if include_top:
+        if dropout:
+            x = layers.Dropout(dropout, name="dropout")(x)
+        x = layers.Dense(classes, activation=classifier_activation, dtype="float32", name="score")(x)
+    model = keras.Model(inputs, x, name=name)
+    if weights is not None:
+        take_weights(model, weights)
+    return model
+
+
+def _crop(inputs, features, crop_edges):
+    if crop_edges is False:
+        return features
+    field, samples, length = receptive_field(inputs, features), inputs.shape[1], features.shape[1]
+    if samples is not None and samples < field.stride:
+        raise InputError(
+            f"input of {samples} samples is too short for the strides of this network; "
+            f"expected at least {field.stride} samples"
+        )
+    if not field.local:
+        return features
+    left, right = field.padded_features
+    if crop_edges is None and left + right >= (length or USUAL_SAMPLES // field.stride):
+        return features
+    if length is not None and left + right >= length:
+        raise InputError(
+            f"input of {samples} samples is too short for this network: every feature sees its edges; "
+            f"expected at least {(left + right + 1) * field.stride} samples, or crop_edges=False"
+        )
+    return layers.Cropping1D((left, right), name="crop_edges")(features)

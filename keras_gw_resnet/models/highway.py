@@ -1,0 +1,125 @@
+"""Convolutional highway networks (Srivastava et al. 2015, arXiv 1505.00387)."""
+
+from keras import initializers, layers
+
+from keras_gw_resnet.models.blocks import Style, require_counts
+from keras_gw_resnet.models.frame import assemble
+
+BLOCK_COUNTS = {20: (3, 4, 4, 4), 36: (7, 8, 8, 8)}
+
+
+def highway_block(x, *, kernel_size, gate_bias, style, position, name):
+    """Mix a transformed and the carried input: y = H(x) * T(x) + x * C(x) with C = 1 - T (eq. 2 and 3).
+
+    H is convolution, norm and ReLU; T is convolution and sigmoid, with a negative bias, so that at the start most of
+    the input is carried through.
+    """
+    filters = x.shape[-1]
+    transformed = style.conv_norm(x, filters, kernel_size, name=f"{name}_transform")
+    gate = style.conv(
+        x,
+        filters,
+        kernel_size,
+        use_bias=True,
+        bias_initializer=initializers.Constant(gate_bias),
+        kernel_initializer="glorot_uniform",
+        activation="sigmoid",
+        name=f"{name}_gate",
+    )
+    if style.stochastic_depth:
+        # Scaled back, so that a gate stays a share: dropped or not in training, its expectation in use.
+        kept = 1 - style.stochastic_depth * position
+        gate = layers.Rescaling(kept, name=f"{name}_kept")(style.drop_branch(gate, position, name=name))
+    carried = layers.Multiply(name=f"{name}_carry")([x, 1.0 - gate])
+    return layers.Add(name=f"{name}_out")([layers.Multiply(name=f"{name}_pass")([transformed, gate]), carried])
+
+
+def highway_stage(x, count, filters, *, strides, kernel_size, gate_bias, style, positions, name):
+    """Stack highway blocks, with a convolution before them where channels or length change.
+
+    A highway block gives what it takes, so that the change needs a layer of its own, which counts in the depth.
+    """
+    if x.shape[-1] != filters or strides != 1:
+        x = style.conv_norm(x, filters, kernel_size, strides=strides, name=f"{name}_transition")
+    for index in range(count):
+        x = highway_block(
+            x,
+            kernel_size=kernel_size,
+            gate_bias=gate_bias,
+            style=style,
+            position=positions[index],
+            name=f"{name}_block{index}",
+        )
+    return x
+
+
+def HighwayNet(
+    block_counts,
+    *,
+    width=64,
+    gate_bias=-2.0,
+    stem_kernel_size=15,
+    kernel_size=3,
+    normalization="batch",
+    stochastic_depth=0.0,
+    kernel_initializer="he_normal",
+    name="highway",
+    **frame,
+):
+    """Build a highway network: gates learn how much of its input each block carries on.
+
+    From the source: the block and the negative gate bias. Not from it: stem, stages and norms, which are those of
+    `ResNet`, so that the two compare; the source has no convolution that changes the length.
+
+    Args:
+        block_counts: Highway blocks of each stage.
+        width: Channels of the first stage; each further stage has twice as many and half the length.
+        gate_bias: Bias of the transform gates at the start, negative (the source takes -1 to -4).
+        stem_kernel_size: Of the first convolution.
+        kernel_size, normalization, stochastic_depth, kernel_initializer: See `blocks.Style`.
+        name: Name of the network.
+        **frame: Options of `frame.assemble`.
+
+    Returns:
+        A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
+
+    Raises:
+        InputError: An option out of range, or an input too short for the network.
+    """
+    require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
+    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
+    kernels, total = style.kernels(len(block_counts)), sum(block_counts)
+
+    def body(inputs):
+        x, done = style.stem(inputs, width, stem_kernel_size), 0
+        for stage, count in enumerate(block_counts):
+            x = highway_stage(
+                x,
+                count,
+                width * 2**stage,
+                strides=2 if stage else 1,
+                kernel_size=kernels[stage],
+                gate_bias=gate_bias,
+                style=style,
+                positions=[(done + i + 1) / total for i in range(count)],
+                name=f"stage{stage + 1}",
+            )
+            done += count
+        return x
+
+    return assemble(body, name=name, **frame)
+
+
+def _of_depth(depth, **options):
+    """Build a highway network of this depth: stem, blocks, three transitions, head. Options as for `HighwayNet`."""
+    return HighwayNet(BLOCK_COUNTS[depth], **{"name": f"highway{depth}", **options})
+
+
+def Highway20(**options):
+    """Build the 20-layer highway network. Options as for `HighwayNet`, keyword-only."""
+    return _of_depth(20, **options)
+
+
+def Highway36(**options):
+    """Build the 36-layer highway network. Options as for `HighwayNet`, keyword-only."""
+    return _of_depth(36, **options)

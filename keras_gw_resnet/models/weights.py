@@ -1,0 +1,88 @@
+"""Weights of saved networks for networks built here."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from keras_gw_resnet.errors import InputError
+
+
+def saved_models_folder():
+    """Return the folder of the networks that ship with the project."""
+    return Path(os.environ.get("KERAS_GW_RESNET_SAVED_MODELS", Path(__file__).parents[2] / "saved_models"))
+
+
+def list_saved():
+    """List the names of the networks in `saved_models_folder()`."""
+    return sorted(card.parent.name for card in saved_models_folder().glob("*/card.json"))
+
+
+def find_model_file(name_or_path):
+    """Return the model file of a saved network given its name, its folder, or the file itself.
+
+    Raises:
+        InputError: There is none.
+    """
+    path = Path(name_or_path)
+    for candidate in (path, path / "model.keras", saved_models_folder() / str(name_or_path) / "model.keras"):
+        if candidate.is_file():
+            return candidate
+    known = ", ".join(list_saved()) or "none"
+    raise InputError(
+        f"{name_or_path}: no saved network there (expected model.keras and card.json); by name there are: {known}"
+    )
+
+
+def load_keras_file(path, expected_sha256=None):
+    """Load a .keras file with safe_mode on, after checking its sha256.
+
+    Args:
+        path: pathlib.Path of the file.
+        expected_sha256: None: that of the card beside the file, where there is one.
+
+    Returns:
+        `keras.Model`, not compiled.
+
+    Raises:
+        InputError: Another sha256, or a file that Keras cannot load.
+    """
+    import keras  # finding a network needs no Keras; loading does
+
+    card = path.parent / "card.json"
+    if expected_sha256 is None and card.exists():
+        expected_sha256 = json.loads(card.read_text()).get("sha256")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if expected_sha256 is not None and found != expected_sha256:
+        raise InputError(
+            f"{path}: sha256 is {found[:12]}..., the card says {expected_sha256[:12]}...; "
+            "the file was changed or damaged, fetch or train it again"
+        )
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, OSError, TypeError) as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: Keras cannot load it ({first_line})") from error
+
+
+def take_weights(model, weights):
+    """Copy the weights of a saved network into one of the same architecture.
+
+    Args:
+        model: `keras.Model`.
+        weights: Path of a .keras file or its folder, or the name of a saved network.
+
+    Raises:
+        InputError: No such file or network, a damaged one, or another architecture.
+    """
+    path = find_model_file(weights)
+    saved = load_keras_file(path)
+    own, other = ([tuple(w.shape) for w in m.weights] for m in (model, saved))
+    if own != other:
+        at = next((i for i, (a, b) in enumerate(zip(own, other, strict=False)) if a != b), min(len(own), len(other)))
+        layer = model.weights[at].path if at < len(own) else "the end"
+        raise InputError(
+            f"{path}: weights of another architecture ({saved.name}, {saved.count_params()} parameters; expected "
+            f"{model.name}, {model.count_params()}); they differ first at {layer}"
+        )
+    model.set_weights(saved.get_weights())

@@ -1,0 +1,49 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_gw_resnet import InputError, build_model
+from keras_gw_resnet.models.ensemble import Ensemble
+from tests.conftest import scores_of, settle_batch_norm
+
+
+@pytest.fixture(scope="module")
+def members():
+    built = [build_model("resnet16", width=4), build_model("highway20", width=4), build_model("resnet16", width=4)]
+    for seed, model in enumerate(built):
+        settle_batch_norm(model, seed)
+    return built
+
+
+STRAIN = np.random.default_rng(0).normal(size=(16, 2048, 2)).astype("float32")
+
+
+@pytest.mark.parametrize("combine", ["mean", "head"])
+def test_begins_as_the_mean_of_its_members(members, combine, tmp_path):
+    ensemble = Ensemble(members, combine)
+    mean = np.mean([scores_of(m, STRAIN) for m in members], axis=0)
+    np.testing.assert_allclose(scores_of(ensemble, STRAIN), mean, atol=1e-5)
+    ensemble.save(tmp_path / "e.keras")
+    loaded = keras.saving.load_model(tmp_path / "e.keras", safe_mode=True)
+    np.testing.assert_array_equal(scores_of(loaded, STRAIN), scores_of(ensemble, STRAIN))
+
+
+def test_training_moves_the_head_alone(members):
+    ensemble = Ensemble(members, "head")
+    assert [w.path for w in ensemble.trainable_weights] == ["score/kernel", "score/bias"]
+    before = [w.copy() for w in ensemble.get_weights()]
+    ensemble.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    ensemble.fit(STRAIN, np.ones((16, 1)), epochs=2, verbose=0)
+    after = ensemble.get_weights()
+    moved = [not np.array_equal(a, b) for a, b in zip(after, before, strict=True)]
+    assert sum(moved) == 2
+    assert all(m.trainable for m in members)
+
+
+def test_what_does_not_fit(members):
+    with pytest.raises(InputError, match="at least two"):
+        Ensemble(members[:1])
+    with pytest.raises(InputError, match="combine='median'"):
+        Ensemble(members, "median")
+    with pytest.raises(InputError, match="expected \\(2048, 2\\)"):
+        Ensemble([members[0], build_model("resnet16", width=4, input_shape=(4096, 2))])

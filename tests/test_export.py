@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from keras_gw_resnet import InputError, build_model, list_models
+from keras_gw_resnet.export import FORMATS, export_model
+from tests.conftest import settle_batch_norm
+
+FAST = ["resnet18", "highway20", "residual-cnn", "stacked-mixed", "aresgw54", "gabbard2018", "george-huerta2018"]
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in FAST else pytest.mark.slow) for n in list_models()])
+def test_savedmodel_gives_the_same_scores(name, tmp_path):
+    model = build_model(name, width=4)
+    settle_batch_norm(model)
+    path, difference = export_model(model, {"name": name}, "savedmodel", tmp_path / "out")
+    assert difference < 1e-4
+    assert path.name == "saved_model"
+
+
+def test_onnx_gives_the_same_scores(tmp_path):
+    pytest.importorskip(
+        "tf2onnx", reason="ONNX EXTRA ABSENT: pip install tf2onnx onnx onnxruntime; this check did not run"
+    )
+    pytest.importorskip("onnxruntime", reason="ONNX EXTRA ABSENT: this check did not run")
+    model = build_model("resnet18", width=4)
+    settle_batch_norm(model)
+    path, difference = export_model(model, {}, "onnx", tmp_path / "out")
+    assert difference < 1e-4
+    assert path.name == "model.onnx"
+
+
+def test_without_the_extra_onnx_says_what_to_install(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(InputError, match="onnx"):
+        export_model(build_model("resnet16", width=4), {}, "onnx", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_differs_is_refused(tmp_path, monkeypatch):
+    def wrong(model, folder, strain):
+        return "x", np.full((len(strain), 1), 9.0)
+
+    monkeypatch.setitem(FORMATS, "wrong", wrong)
+    with pytest.raises(InputError, match="differs from the network"):
+        export_model(build_model("resnet16", width=4), {}, "wrong", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
