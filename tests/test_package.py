@@ -47,7 +47,19 @@ def test_imports_run_downwards(path):
             assert target in MAY_IMPORT[room] | {room} | COMMON, f"{where} imports {name}"
 
 
-STANDARD = {"difflib", "fnmatch", "inspect", "re", "dataclasses", "collections", "math"}
+STANDARD = {
+    "difflib",
+    "fnmatch",
+    "functools",
+    "hashlib",
+    "inspect",
+    "json",
+    "math",
+    "os",
+    "pathlib",
+    "re",
+    "dataclasses",
+}
 
 
 def test_import_is_light():
