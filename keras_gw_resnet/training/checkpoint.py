@@ -1,6 +1,7 @@
 """Checkpoints at the end of every epoch, whole or not at all."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -25,7 +26,9 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self.history = history
 
     def on_epoch_end(self, epoch, logs=None):
-        """Write the checkpoint of the epoch and remove the one before."""
+        """Write the checkpoint of the epoch and remove the one before; keep that one when the loss has diverged."""
+        if not math.isfinite((logs or {}).get("loss", math.nan)):
+            return
         self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}})
         state = {
             "history": self.history,

@@ -7,6 +7,7 @@ import keras
 
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.datasets.tf_adapter import to_dataset
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.registry import build_model
 from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint
 from keras_gw_resnet.training.distribution import device_scope
@@ -46,6 +47,9 @@ def fit(config, batches, out, *, devices, log_dir=None, overwrite=False, verbose
 
     Returns:
         Tuple (trained keras.Model, history as a list of dictionaries, seconds spent in this call).
+
+    Raises:
+        InputError: The loss diverged.
     """
     started, out = time.monotonic(), Path(out)
     checkpoints = out / "checkpoints"
@@ -71,4 +75,9 @@ def fit(config, batches, out, *, devices, log_dir=None, overwrite=False, verbose
                 keras.callbacks.TerminateOnNaN(),
             ],
         )
+        if len(history) < config.epochs:
+            raise InputError(
+                f"{out}: the loss is no longer finite in epoch {len(history) + 1}; the checkpoint before it is kept; "
+                f"start again with a --learning-rate below {config.learning_rate:g}"
+            )
     return model, history, time.monotonic() - started

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet.training.checkpoint import last_checkpoint
-from tests.conftest import ROOT, run_command, tiny_training
+from tests.conftest import ROOT, assert_refused, run_command, tiny_training
 
 
 def weights(path):
@@ -59,6 +59,15 @@ def test_a_killed_run_goes_on_to_the_same_weights(small_data, small_run, tmp_pat
     assert "going on after epoch" in result.stdout
     for one, two in zip(weights(small_run / "model.keras"), weights(out / "model.keras"), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_a_diverging_run_stops_and_saves_no_network(small_data, tmp_path):
+    out = tmp_path / "diverging"
+    out.mkdir()
+    result = run_command("train.py", *tiny_training(small_data, out, **{"--learning-rate": "1e30"}))
+    assert_refused(result, "no longer finite", "--learning-rate")
+    assert not (out / "model.keras").exists()
+    assert not list(out.glob("checkpoints/*"))
 
 
 def test_two_devices_train_like_one(small_data, small_run, tmp_path):
