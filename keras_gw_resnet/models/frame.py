@@ -6,7 +6,7 @@ from keras import layers
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import require_counts, require_share
 from keras_gw_resnet.models.receptive import receptive_field
-from keras_gw_resnet.models.weights import take_weights
+from keras_gw_resnet.models.weights import find_model_file, take_weights
 
 # Where the number of samples is left open, the edges are cropped if features remain of a window of this length.
 USUAL_SAMPLES = 2048
@@ -55,6 +55,8 @@ def assemble(
         raise InputError(f"input_shape={input_shape}; expected (samples, detectors)")
     if pooling not in (None, *POOLINGS):
         raise InputError(f"pooling={pooling!r}; expected None, 'avg' or 'max'")
+    if weights is not None:
+        weights = find_model_file(weights)
     inputs = keras.Input(tuple(input_shape), name="strain")
     x = body(inputs)
     if include_top or pooling:

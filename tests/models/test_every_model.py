@@ -32,6 +32,9 @@ GOLDEN = {
     "stacked-residual-highway": (106033, 18),
 }
 SHAPES = [(2048, 2), (4096, 3)]
+# The deepest of each family are built by the code of their smaller sisters; the slow run repeats every check on them.
+DEEPEST = {"densenet169", "densenet201", "resnet101", "resnet152", "highway36", "aresgw54-wide"}
+LIGHTER_FIRST = [pytest.param(n, marks=pytest.mark.slow) if n in DEEPEST else n for n in list_models()]
 
 
 def small(model, /, **options):
@@ -131,7 +134,6 @@ def test_shared_options(name):
         ({"classes": 0}, "classes=0"),
         ({"width": 0}, "width=0"),
         ({"dropout": 1.0}, "dropout=1.0"),
-        ({"input_shape": (16, 2)}, "too short"),
         ({"input_shape": (2048,)}, "expected .samples, detectors."),
         ({"pooling": "median"}, "pooling='median'"),
         ({"nonsense": 1}, "no option nonsense"),
@@ -145,7 +147,7 @@ def test_bad_options_are_refused(name, options, mentioned):
         small(name, **options)
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", LIGHTER_FIRST)
 def test_shortest_input_named_in_the_error_works(name):
     import re
 
@@ -157,8 +159,12 @@ def test_shortest_input_named_in_the_error_works(name):
         small(name, input_shape=(least - 1, 2))
 
 
-@pytest.mark.parametrize("name", [n for n in list_models() if n not in ("gabbard2018", "george-huerta2018")])
+@pytest.mark.parametrize("name", LIGHTER_FIRST)
 def test_any_length_where_the_head_allows(name):
+    if name in ("gabbard2018", "george-huerta2018"):
+        with pytest.raises(InputError, match="needs a fixed number of samples"):
+            small(name, input_shape=(None, 2))
+        return
     model = small(name, input_shape=(None, 2))
     for samples in (2048, 3200):
         assert scores_of(model, strain_for((samples, 2))).shape == (4, 1)
