@@ -1,6 +1,7 @@
 """The command line: parse, call, exit code."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -19,6 +20,24 @@ def _positive(text):
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text}; expected at least 1")
     return number
+
+
+def _seed(text):
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text}; expected a whole number of at least 0")
+    return number
+
+
+def _finite(text):
+    if not math.isfinite(number := float(text)):
+        raise argparse.ArgumentTypeError(f"{text}; expected a finite number")
+    return number
+
+
+def _picture(text):
+    if (path := Path(text)).suffix not in (".png", ".pdf", ".svg"):
+        raise argparse.ArgumentTypeError(f"{text}; expected a name that ends in .png, .pdf or .svg")
+    return path
 
 
 def _command(subparsers, name, run, text, example):
@@ -53,8 +72,8 @@ def _add_train(subparsers):
     add("--epochs", type=int, default=20, metavar="N", help="default: 20")
     add("--steps-per-epoch", type=int, default=200, metavar="N", help="batches an epoch (default: 200)")
     add("--batch-size", type=int, default=128, metavar="N", help="examples a batch, over all devices (default: 128)")
-    add("--learning-rate", type=float, default=2e-3, metavar="X", help="peak of the cosine schedule (default: 0.002)")
-    add("--seed", type=int, default=0, metavar="N", help="of weights, examples and dropout (default: 0)")
+    add("--learning-rate", type=_finite, default=2e-3, metavar="X", help="peak of the cosine schedule (default: 0.002)")
+    add("--seed", type=_seed, default=0, metavar="N", help="of weights, examples and dropout (default: 0)")
     add("--log-dir", type=Path, metavar="DIR", help="for TensorBoard (default: OUT/logs)")
     add(
         "--devices",
@@ -67,7 +86,7 @@ def _add_train(subparsers):
     group.add_argument("--width", type=int, metavar="N", help="channels of the first stage (default: 64)")
     group.add_argument("--kernel-size", type=int, nargs="+", metavar="N", help="one, or one a stage (default: 3)")
     group.add_argument("--stem-kernel-size", type=int, metavar="N", help="of the first convolution (default: 15)")
-    group.add_argument("--dropout", type=float, metavar="X", help="before the last layer (default: 0)")
+    group.add_argument("--dropout", type=_finite, metavar="X", help="before the last layer (default: 0)")
     group.add_argument(
         "--option",
         action="append",
@@ -82,10 +101,12 @@ def _add_train(subparsers):
     group = parser.add_argument_group("examples")
     group.add_argument("--noise", default="files", help="'files' (default) or 'gaussian': simulated afresh")
     group.add_argument("--psd", nargs="+", default=[], metavar="PSD", help="names or files, for --noise gaussian")
-    group.add_argument("--snr", type=float, nargs=2, default=(5.0, 20.0), metavar=("LOW", "HIGH"), help="default: 5 20")
+    group.add_argument(
+        "--snr", type=_finite, nargs=2, default=(5.0, 20.0), metavar=("LOW", "HIGH"), help="default: 5 20"
+    )
     group.add_argument(
         "--merger",
-        type=float,
+        type=_finite,
         nargs=2,
         default=(0.65, 0.85),
         metavar=("LOW", "HIGH"),
@@ -93,12 +114,12 @@ def _add_train(subparsers):
     )
     group.add_argument(
         "--lone-signal-share",
-        type=float,
+        type=_finite,
         default=0.2,
         metavar="X",
         help="negatives with one detector's signal (default: 0.2)",
     )
-    group.add_argument("--validation-share", type=float, default=0.1, metavar="X", help="held out (default: 0.1)")
+    group.add_argument("--validation-share", type=_finite, default=0.1, metavar="X", help="held out (default: 0.1)")
     _add_detectors(group)
 
 
@@ -114,9 +135,11 @@ def _add_evaluate(subparsers):
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
     add("--data", required=True, type=Path, metavar="DIR", help="folder with strain files and a waveform bank")
     add("--output", type=Path, metavar="DIR", help="default: runs/evaluation-NAME")
-    add("--snr", type=float, nargs=2, default=(8.0, 20.0), metavar=("LOW", "HIGH"), help="network SNR (default: 8 20)")
+    add(
+        "--snr", type=_finite, nargs=2, default=(8.0, 20.0), metavar=("LOW", "HIGH"), help="network SNR (default: 8 20)"
+    )
     add("--windows", type=int, default=30000, metavar="N", help="half of them with a signal (default: 30000)")
-    add("--seed", type=int, default=1, metavar="N", help="of the examples (default: 1)")
+    add("--seed", type=_seed, default=1, metavar="N", help="of the examples (default: 1)")
     add("--overwrite", action="store_true", help="replace an existing output folder")
 
 
@@ -132,8 +155,14 @@ def _add_search(subparsers):
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
     add("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns with all detectors of the network")
     add("--output", required=True, type=Path, metavar="FILE", help="events as HDF5; a .csv is written beside it")
-    add("--plot", type=Path, metavar="FILE", help="picture of the loudest event")
-    add("--threshold", type=float, default=-4.0, metavar="X", help="lowest statistic (logit) of an event (default: -4)")
+    add("--plot", type=_picture, metavar="FILE", help="picture of the loudest event")
+    add(
+        "--threshold",
+        type=_finite,
+        default=-4.0,
+        metavar="X",
+        help="lowest statistic (logit) of an event (default: -4)",
+    )
     add("--top", type=_positive, default=10, metavar="N", help="events to print (default: 10)")
     add("--overwrite", action="store_true", help="replace existing output files")
 
@@ -150,7 +179,7 @@ def _add_simulate(subparsers):
     )
     bank.add_argument("--population", default="set3", help="set1, set2 or set3 of MLGWSC-1 (default: set3)")
     bank.add_argument("--number", type=_positive, default=2000, metavar="N", help="waveforms (default: 2000)")
-    bank.add_argument("--duration", type=float, default=2.0, metavar="S", help="seconds kept of each (default: 2)")
+    bank.add_argument("--duration", type=_finite, default=2.0, metavar="S", help="seconds kept of each (default: 2)")
     bank.add_argument("--processes", type=_positive, metavar="N", help="default: one a core")
     noise = _command(
         kinds,
@@ -169,7 +198,7 @@ def _add_simulate(subparsers):
         help="names or files; one is drawn for each segment and detector (default: aLIGOZeroDetHighPower)",
     )
     for each in (bank, noise):
-        each.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+        each.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
         each.add_argument("--output", required=True, type=Path, metavar="FILE", help="HDF5 file to write")
         each.add_argument("--overwrite", action="store_true", help="replace an existing file")
         _add_detectors(each)
@@ -189,7 +218,7 @@ def _add_models(subparsers):
     parser.add_argument(
         "--width", type=_positive, metavar="N", help="channels of the first stage (default: the network's)"
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the network of this name instead")
+    parser.add_argument("--plot", type=_picture, metavar="FILE", help="draw the network of this name instead")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
 
 
@@ -242,7 +271,7 @@ def build_parser():
         "keras-gw-resnet demo --folder runs/demo",
     )
     demo.add_argument("--folder", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
-    demo.add_argument("--seed", type=int, default=0, metavar="N", help="of the training (default: 0)")
+    demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the training (default: 0)")
     return parser
 
 

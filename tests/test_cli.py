@@ -179,6 +179,8 @@ def test_models_that_do_not_fit(small_run, small_data, tmp_path):
 def test_outputs_that_cannot_be_written(small_run, small_data, tmp_path):
     good = small_data / "noise.hdf"
     assert_refused(search(small_run, good, output=tmp_path / "events.txt"), "events.txt", ".hdf")
+    picture = run_command(*PACKAGE, "search", small_run, good, "--output", tmp_path / "e.hdf", "--plot", "loudest.xyz")
+    assert_refused(picture, "loudest.xyz", ".png")
     (tmp_path / "file").touch()
     assert_refused(search(small_run, good, output=tmp_path / "file" / "events.hdf"), "cannot write there")
     assert_refused(run_command("train.py", *tiny_training(small_data, tmp_path / "file")), "is a file")
@@ -244,6 +246,8 @@ def test_simulations_that_cannot_be(small_data, tmp_path):
         (("noise", "--psd", tmp_path / "none.txt", "--output", out), "none.txt"),
         (("bank", "--output", small_data / "bank.hdf"), "exists already"),
         (("bank", "--number", 0, "--output", out), "at least 1"),
+        (("bank", "--seed", -1, "--output", out), "--seed"),
+        (("bank", "--duration", "nan", "--output", out), "finite"),
         (("bank", "--number", 2, "--detectors", "H1", "X9", "--output", out), "X9"),
         (("bank", "--number", 2, "--duration", "0.1", "--output", out), "--duration"),
     ):
