@@ -165,7 +165,9 @@ def _headers_of(path):
         for read in FORMATS.values():
             try:
                 headers = read(path, file)
-            except (OSError, KeyError, RuntimeError) as error:
+            except InputError:
+                raise
+            except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
                 raise InputError(f"{path}: is a truncated or damaged HDF5 file; fetch or write it again") from error
             if headers is not None:
                 return headers
@@ -236,7 +238,7 @@ def read_segment(header, start=0, stop=None):
     with open_hdf5(header.path) as file:
         try:
             strain = file[header.dataset][start:stop].astype(np.float64)
-        except (OSError, KeyError, RuntimeError) as error:
+        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
             raise InputError(
                 f"{header.path}: {header.dataset} cannot be read; the file is truncated or damaged"
             ) from error
