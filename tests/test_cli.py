@@ -134,6 +134,13 @@ def test_strain_that_cannot_be_searched(small_run, small_data, tmp_path):
     write_mlgwsc(tmp_path / "slow.hdf5", ["H1", "L1"], rate=512)
     write_mlgwsc(tmp_path / "short.hdf5", ["H1", "L1"], seconds=4)
     write_mlgwsc(tmp_path / "nan.hdf5", ["H1", "L1"], nan=[(0, 20)])
+    for name, strain in {
+        "constant.hdf5": np.ones(20 * 2048),
+        "huge.hdf5": 1e200 * np.random.default_rng(0).normal(size=20 * 2048),
+        "tiny.hdf5": 1e-200 * np.random.default_rng(0).normal(size=20 * 2048),
+    }.items():
+        with h5py.File(write_mlgwsc(tmp_path / name, ["H1", "L1"]), "r+") as file:
+            file["L1/100"][:] = strain
     output = tmp_path / "events.hdf"
     for name, mentioned in {
         "missing.hdf5": ["no such file"],
@@ -145,6 +152,9 @@ def test_strain_that_cannot_be_searched(small_run, small_data, tmp_path):
         "slow.hdf5": ["sampled at 512 Hz", "at least 2048 Hz"],
         "short.hdf5": ["no valid stretch of 5 s"],
         "nan.hdf5": ["20 s of it invalid"],
+        "constant.hdf5": ["20 s of it invalid"],
+        "huge.hdf5": ["20 s of it invalid"],
+        "tiny.hdf5": ["L1 from GPS 100 to 120", "noise spectrum is zero"],
     }.items():
         assert_refused(search(small_run, tmp_path / name, output=output), name, *mentioned)
         assert not output.exists()

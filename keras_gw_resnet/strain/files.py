@@ -13,10 +13,15 @@ import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.strain.quality import flagged
+from keras_gw_resnet.strain.quality import flagged, valid_runs
 
 HDF5_SUFFIXES = (".hdf5", ".hdf", ".h5")
 DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1")
+
+# Beyond this no unit of strain makes sense, and its square leaves the range of float64.
+LARGEST_STRAIN = 1e60
+# A detector that repeats one value for longer than this was not running, whatever its flags say.
+DEAD_SECONDS = 0.125
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class StrainSegment:
         gps_start: GPS time of the first sample in seconds.
         sample_rate: Samples per second.
         strain: float64 array (samples,), dimensionless.
-        valid: Boolean array (samples,): finite, and marked as present by the file.
+        valid: Boolean array (samples,): finite, no stuck value, and marked as present by the file.
     """
 
     detector: str
@@ -75,6 +80,36 @@ def _sample_rate(path, spacing):
     return float(round(rate))
 
 
+def _start(path, dataset, value):
+    start = float(value)
+    if not np.isfinite(start):
+        raise InputError(f"{path}: {dataset} starts at GPS {start}; expected a finite time")
+    return start
+
+
+def _strain_dataset(path, dataset):
+    """Check that this is a series of real numbers and return it."""
+    name = dataset.name.lstrip("/") if isinstance(dataset, h5py.Dataset | h5py.Group) else "strain"
+    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype.kind not in "fiu":
+        what = f"shape {dataset.shape}, type {dataset.dtype}" if isinstance(dataset, h5py.Dataset) else "a group"
+        raise InputError(f"{path}: {name} is no strain ({what}); expected a one-dimensional series of real numbers")
+    return dataset
+
+
+def _present(path, mask, short_names, seconds):
+    """Say for each second whether the detector was taking data, from a GWOSC bit mask."""
+    mask = np.asarray(mask)
+    if mask.dtype.kind not in "iu" or mask.shape != (seconds,):
+        raise InputError(
+            f"{path}: quality/simple/DQmask has shape {mask.shape}, type {mask.dtype}; "
+            f"expected {seconds} integers, one a second of strain"
+        )
+    if np.ndim(short_names) != 1:
+        raise InputError(f"{path}: quality/simple/DQShortnames is no list of names, one a bit of DQmask")
+    present = flagged(mask, short_names, "DATA")
+    return None if present is None or present.all() else tuple(present.tolist())
+
+
 def _text(value):
     value = value[()] if isinstance(value, h5py.Dataset) else value
     return value.decode() if isinstance(value, bytes) else str(value)
@@ -83,25 +118,28 @@ def _text(value):
 def _gwosc(path, file):
     """GWOSC: strain/Strain with Xstart and Xspacing, meta/Detector, quality/simple (gwosc.org)."""
     strain = file.get("strain/Strain")
-    if not isinstance(strain, h5py.Dataset):
+    if strain is None:
         return None
+    strain = _strain_dataset(path, strain)
     missing = [name for name in ("Xstart", "Xspacing") if name not in strain.attrs]
     if missing or "meta/Detector" not in file:
         what = ", ".join([*missing, *(["meta/Detector"] if "meta/Detector" not in file else [])])
         raise InputError(f"{path}: looks like a GWOSC file but lacks {what}; unknown sample rate, time or detector")
+    rate = _sample_rate(path, strain.attrs["Xspacing"])
     present = None
     quality = file.get("quality/simple")
     if quality is not None and "DQmask" in quality and "DQShortnames" in quality:
-        present = flagged(quality["DQmask"][()], quality["DQShortnames"][()], "DATA")
+        seconds = -(-strain.shape[0] // round(rate))
+        present = _present(path, quality["DQmask"][()], quality["DQShortnames"][()], seconds)
     return [
         SegmentHeader(
             path=str(path),
             dataset="strain/Strain",
             detector=_text(file["meta/Detector"]),
-            gps_start=float(strain.attrs["Xstart"]),
-            sample_rate=_sample_rate(path, strain.attrs["Xspacing"]),
+            gps_start=_start(path, "strain/Strain", strain.attrs["Xstart"]),
+            sample_rate=rate,
             samples=strain.shape[0],
-            present=None if present is None or present.all() else tuple(present.tolist()),
+            present=present,
         )
     ]
 
@@ -113,12 +151,13 @@ def _mlgwsc1(path, file):
         return None
     headers = []
     for detector in detectors:
-        for key, dataset in file[detector].items():
-            if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
-                raise InputError(f"{path}: {detector}/{key} is no one-dimensional strain dataset")
+        for key, entry in file[detector].items():
+            dataset = _strain_dataset(path, entry)
             start = dataset.attrs.get("start_time", key)
             try:
-                start = float(start)
+                start = _start(path, f"{detector}/{key}", start)
+            except InputError:
+                raise
             except ValueError:
                 raise InputError(f"{path}: {detector}/{key} has no start_time and its name is no GPS time") from None
             headers.append(
@@ -228,8 +267,9 @@ def read_segment(header, start=0, stop=None):
     """Read samples [start, stop) of a segment.
 
     Returns:
-        StrainSegment with float64 strain; `valid` is false where the strain is not finite or the file's own
-        data-quality mask says that there is none.
+        StrainSegment with float64 strain; `valid` is false where the strain is not finite, where it repeats one value
+        for longer than `DEAD_SECONDS` (gaps that were filled), and where the file's own data-quality mask says
+        that there is none.
 
     Raises:
         InputError: The data cannot be read (truncated or damaged file).
@@ -242,7 +282,10 @@ def read_segment(header, start=0, stop=None):
             raise InputError(
                 f"{header.path}: {header.dataset} cannot be read; the file is truncated or damaged"
             ) from error
-    valid = np.isfinite(strain)
+    valid = np.abs(strain) < LARGEST_STRAIN
+    for first, last in valid_runs(np.diff(strain) == 0):
+        if last - first >= DEAD_SECONDS * header.sample_rate:
+            valid[first : last + 1] = False
     if header.present is not None:
         second = ((np.arange(start, start + len(strain))) / header.sample_rate).astype(int)
         valid &= np.asarray(header.present)[np.minimum(second, len(header.present) - 1)]

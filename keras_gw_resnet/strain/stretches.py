@@ -184,15 +184,23 @@ def whitened_stretches(
                 if last - first < settings.filter_samples + max(window_samples, 1):
                     coverage.short += max(0, last - max(first, fresh)) / rate
                     continue
-                yield _whiten(begin, first, last, columns, detectors, settings)
+                yield _whiten(headers, begin, first, last, columns, detectors, settings)
                 coverage.whitened += (last - max(first, fresh)) / rate
             if end >= span.stop:
                 break
             begin = end - overlap
 
 
-def _whiten(begin, first, last, columns, detectors, settings):
-    whitened = [whiten(strain[first:last], settings) for strain, _ in columns]
+def _whiten(headers, begin, first, last, columns, detectors, settings):
+    whitened = []
+    for detector, (strain, _) in zip(detectors, columns, strict=True):
+        try:
+            whitened.append(whiten(strain[first:last], settings))
+        except InputError as error:
+            start, stop = begin + first / settings.sample_rate, begin + last / settings.sample_rate
+            own = [h for h in headers if h.detector == detector and h.gps_start < stop and h.gps_stop > start]
+            where = ", ".join(sorted({h.path for h in own}))
+            raise InputError(f"{where}: {detector} from GPS {start:.0f} to {stop:.0f}: {error}") from error
     return WhitenedStretch(
         gps_start=begin + (first + settings.edge_samples) / settings.sample_rate,
         sample_rate=settings.sample_rate,

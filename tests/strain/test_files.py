@@ -64,6 +64,73 @@ def test_gwosc_without_data_is_invalid(tmp_path):
     assert not read_segment(header, 8000, 9000).valid[:192].any()
 
 
+GWOSC = {
+    "strain": np.random.default_rng(0).normal(size=4 * 4096),
+    "start": 100.0,
+    "spacing": 1 / 4096,
+    "mask": np.ones(4, np.uint32),
+    "names": np.array(["DATA"], dtype="S4"),
+}
+
+
+def write_gwosc_layout(path, **changes):
+    parts = {**GWOSC, **changes}
+    with h5py.File(path, "w") as file:
+        file["strain/Strain"] = parts["strain"]
+        file["strain/Strain"].attrs.update(Xstart=parts["start"], Xspacing=parts["spacing"])
+        file["meta/Detector"] = "H1"
+        file["quality/simple/DQmask"] = parts["mask"]
+        file["quality/simple/DQShortnames"] = parts["names"]
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strain": np.ones((4, 4096))}, "one-dimensional series of real numbers"),
+        ({"strain": "strain"}, "one-dimensional series of real numbers"),
+        ({"strain": 1.0}, "one-dimensional series of real numbers"),
+        ({"strain": np.ones(4 * 4096, complex)}, "one-dimensional series of real numbers"),
+        ({"mask": np.ones(0, np.uint32)}, "expected 4 integers"),
+        ({"mask": np.ones(3, np.uint32)}, "expected 4 integers"),
+        ({"mask": np.uint32(1)}, "expected 4 integers"),
+        ({"mask": np.ones(4)}, "expected 4 integers"),
+        ({"names": "DATA"}, "no list of names"),
+        ({"start": np.nan}, "expected a finite time"),
+        ({"start": "soon"}, "damaged"),
+        ({"spacing": -1.0}, "unknown sample rate"),
+        ({"spacing": [1.0, 2.0]}, "damaged"),
+    ],
+)
+def test_malformed_gwosc_file_is_named(tmp_path, changes, message):
+    assert len(find_segments(write_gwosc_layout(tmp_path / "good.hdf5"))) == 1
+    path = write_gwosc_layout(tmp_path / "bad.hdf5", **changes)
+    with pytest.raises(InputError, match=message) as error:
+        find_segments(path)
+    assert str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("strain", [1.0, "strain", np.ones((2, 9)), np.ones(9, complex)])
+def test_malformed_challenge_file_is_named(tmp_path, strain):
+    with h5py.File(tmp_path / "bad.hdf", "w") as file:
+        file["H1/0"] = strain
+        file["H1/0"].attrs.update(start_time=0.0, delta_t=1 / 2048)
+    with pytest.raises(InputError, match=r"bad\.hdf.*real numbers"):
+        find_segments(tmp_path / "bad.hdf")
+
+
+def test_stuck_and_absurd_samples_are_invalid(tmp_path):
+    strain = np.random.default_rng(0).normal(size=4 * 2048)
+    strain[1000:1003] = strain[1000]
+    strain[2048:3072] = 0.0
+    strain[5000] = 1e300
+    strain[6000] = np.inf
+    write_segments(tmp_path / "a.hdf", [("H1", 0, strain)])
+    valid = read_segment(find_segments(tmp_path / "a.hdf")[0]).valid
+    assert not valid[2048:3072].any()
+    np.testing.assert_array_equal(np.flatnonzero(~valid), [*range(2048, 3072), 5000, 6000])
+
+
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=4),
     st.integers(0, 60),
@@ -105,7 +172,7 @@ def test_bad_files(tmp_path):
         "empty.hdf": "no HDF5",
         "other.hdf": "no strain in a known layout",
         "norate.hdf": "unknown sample rate",
-        "flat.hdf": "no one-dimensional strain",
+        "flat.hdf": "one-dimensional series of real numbers",
         "halfgwosc.hdf": "lacks Xstart, Xspacing, meta/Detector",
         "emptyfolder": "no strain file",
     }.items():
