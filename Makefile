@@ -2,9 +2,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-JAX := $(VENV)/.ready-jax
+EXTRAS := $(VENV)/.ready-extras
 
-.PHONY: help setup demo test test-slow test-jax lint clean
+.PHONY: help setup extras demo test test-slow test-jax lint clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,12 +27,16 @@ test: $(READY)  ## run the tests
 test-slow: $(READY)  ## run the tests that take minutes too
 	@$(BIN)/python -m pytest -m "slow or not slow"
 
-$(JAX): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'jax[cpu]>=0.6'
+extras: $(EXTRAS)  ## install what is optional: JAX and ONNX
+
+$(EXTRAS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[jax,onnx]'
 	@touch $@
 
-test-jax: $(JAX)  ## run the tests of the networks with Keras on JAX
-	@KERAS_BACKEND=jax $(BIN)/python -m pytest tests/models
+# XLA's expensive passes would only make these small networks slower to compile.
+test-jax: $(EXTRAS)  ## run the tests of the networks with Keras on JAX
+	@KERAS_BACKEND=jax XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
+		$(BIN)/python -m pytest tests/models
 
 lint: $(READY)  ## check the style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -23,8 +23,8 @@ def _positive(text):
 
 
 def _seed(text):
-    if (number := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{text}; expected a whole number of at least 0")
+    if not 0 <= (number := int(text)) < 2**32:
+        raise argparse.ArgumentTypeError(f"{text}; expected a whole number from 0 to {2**32 - 1}")
     return number
 
 
@@ -34,8 +34,27 @@ def _finite(text):
     return number
 
 
+def _path(text):
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; expected a path")
+    return Path(text)
+
+
+def _name(text):
+    if not text.strip() or "/" in text:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a name without a slash")
+    return text
+
+
+class _Detectors(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        if len(set(values)) < len(values):
+            raise argparse.ArgumentError(self, f"{' '.join(values)}; expected each detector once")
+        setattr(namespace, self.dest, values)
+
+
 def _picture(text):
-    if (path := Path(text)).suffix not in (".png", ".pdf", ".svg"):
+    if (path := _path(text)).suffix not in (".png", ".pdf", ".svg"):
         raise argparse.ArgumentTypeError(f"{text}; expected a name that ends in .png, .pdf or .svg")
     return path
 
@@ -53,7 +72,9 @@ def _command(subparsers, name, run, text, example):
 
 
 def _add_detectors(parser):
-    parser.add_argument("--detectors", nargs="+", default=["H1", "L1"], metavar="NAME", help="default: H1 L1")
+    parser.add_argument(
+        "--detectors", nargs="+", action=_Detectors, default=["H1", "L1"], metavar="NAME", help="default: H1 L1"
+    )
 
 
 def _add_train(subparsers):
@@ -66,15 +87,15 @@ def _add_train(subparsers):
     )
     add = parser.add_argument
     add("--model", required=True, help="name of a network, see 'keras-gw-resnet models'")
-    add("--data", required=True, type=Path, metavar="DIR", help="folder with strain files (HDF5) and a waveform bank")
-    add("--out", required=True, type=Path, metavar="DIR", help="where model.keras, card.json and checkpoints go")
-    add("--name", help="name in the card (default: that of the --out folder)")
+    add("--data", required=True, type=_path, metavar="DIR", help="folder with strain files (HDF5) and a waveform bank")
+    add("--out", required=True, type=_path, metavar="DIR", help="where model.keras, card.json and checkpoints go")
+    add("--name", type=_name, help="name in the card (default: that of the --out folder)")
     add("--epochs", type=int, default=20, metavar="N", help="default: 20")
     add("--steps-per-epoch", type=int, default=200, metavar="N", help="batches an epoch (default: 200)")
     add("--batch-size", type=int, default=128, metavar="N", help="examples a batch, over all devices (default: 128)")
     add("--learning-rate", type=_finite, default=2e-3, metavar="X", help="peak of the cosine schedule (default: 0.002)")
     add("--seed", type=_seed, default=0, metavar="N", help="of weights, examples and dropout (default: 0)")
-    add("--log-dir", type=Path, metavar="DIR", help="for TensorBoard (default: OUT/logs)")
+    add("--log-dir", type=_path, metavar="DIR", help="for TensorBoard (default: OUT/logs)")
     add(
         "--devices",
         type=int,
@@ -95,7 +116,7 @@ def _add_train(subparsers):
         help="any other option of the network's constructor, as JSON: --option zero_init=true",
     )
     group.add_argument(
-        "--input-statistics", type=Path, metavar="FILE", help="mean and variance of the input, for residual-cnn"
+        "--input-statistics", type=_path, metavar="FILE", help="mean and variance of the input, for residual-cnn"
     )
     group.add_argument("--window-samples", type=int, default=2048, metavar="N", help="input length (default: 2048)")
     group = parser.add_argument_group("examples")
@@ -133,8 +154,8 @@ def _add_evaluate(subparsers):
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
-    add("--data", required=True, type=Path, metavar="DIR", help="folder with strain files and a waveform bank")
-    add("--output", type=Path, metavar="DIR", help="default: runs/evaluation-NAME")
+    add("--data", required=True, type=_path, metavar="DIR", help="folder with strain files and a waveform bank")
+    add("--output", type=_path, metavar="DIR", help="default: runs/evaluation-NAME")
     add(
         "--snr", type=_finite, nargs=2, default=(8.0, 20.0), metavar=("LOW", "HIGH"), help="network SNR (default: 8 20)"
     )
@@ -154,7 +175,7 @@ def _add_search(subparsers):
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
     add("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns with all detectors of the network")
-    add("--output", required=True, type=Path, metavar="FILE", help="events as HDF5; a .csv is written beside it")
+    add("--output", required=True, type=_path, metavar="FILE", help="events as HDF5; a .csv is written beside it")
     add("--plot", type=_picture, metavar="FILE", help="picture of the loudest event")
     add(
         "--threshold",
@@ -199,7 +220,7 @@ def _add_simulate(subparsers):
     )
     for each in (bank, noise):
         each.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
-        each.add_argument("--output", required=True, type=Path, metavar="FILE", help="HDF5 file to write")
+        each.add_argument("--output", required=True, type=_path, metavar="FILE", help="HDF5 file to write")
         each.add_argument("--overwrite", action="store_true", help="replace an existing file")
         _add_detectors(each)
 
@@ -232,7 +253,7 @@ def _add_statistics(subparsers):
         "  python train.py --model residual-cnn --input-statistics statistics.json --data data/train --out runs/cnn",
     )
     parser.add_argument("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns")
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="JSON file to write")
+    parser.add_argument("--output", required=True, type=_path, metavar="FILE", help="JSON file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     _add_detectors(parser)
 
@@ -247,7 +268,7 @@ def _add_export(subparsers):
     )
     parser.add_argument("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
     parser.add_argument("--format", required=True, choices=("savedmodel", "onnx"), help="TensorFlow SavedModel or ONNX")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to write")
+    parser.add_argument("--output", required=True, type=_path, metavar="DIR", help="folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
 
 
@@ -270,7 +291,7 @@ def build_parser():
         "simulate, train, evaluate and search: the whole job in some minutes",
         "keras-gw-resnet demo --folder runs/demo",
     )
-    demo.add_argument("--folder", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
+    demo.add_argument("--folder", type=_path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
     demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the training (default: 0)")
     return parser
 

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import refuse_existing, written_aside
+from keras_gw_resnet.files import refuse_existing, refuse_input, written_aside
 
 
 @contextlib.contextmanager
@@ -271,7 +271,7 @@ def run_evaluate(args):
 
     card = load_card(args.model)
     output = args.output or Path("runs") / f"evaluation-{card['name']}"
-    refuse_existing(output, args.overwrite)
+    refuse_existing(output, args.overwrite, folder_of=("evaluation.json", "efficiency.png"))
     if not 0 < args.snr[0] < args.snr[1]:
         raise InputError(f"--snr is {args.snr[0]:g} {args.snr[1]:g}; expected two rising positive numbers")
     if args.windows < 2000:
@@ -351,11 +351,13 @@ def run_search(args):
 
     if args.output.suffix not in (".hdf", ".hdf5", ".h5"):
         raise InputError(f"{args.output}: events are written as HDF5; name the file .hdf (a .csv is written beside it)")
-    for path in (args.output, args.output.with_suffix(".csv"), args.plot):
-        if path is not None:
-            refuse_existing(path, args.overwrite)
+    outputs = [args.output, args.output.with_suffix(".csv"), *([args.plot] if args.plot else [])]
+    for path in outputs:
+        refuse_existing(path, args.overwrite)
     card = load_card(args.model)
-    require_detectors(find_segments(args.strain), card["detectors"])
+    headers = find_segments(args.strain)
+    refuse_input(outputs, {h.path for h in headers})
+    require_detectors(headers, card["detectors"])
     load_keras()
     from keras_gw_resnet.evaluation.plots import plot_event
     from keras_gw_resnet.search.events import write_events
@@ -397,8 +399,7 @@ def run_search(args):
     if args.plot:
         title = f"{', '.join(attributes['files'])}\nloudest event, statistic {loudest.stat[0]:.1f} ({card['name']})"
         plot_event(result.snapshot, loudest.time[0], args.plot, title)
-    written = [args.output, beside, *([args.plot] if args.plot else [])]
-    print(f"saved: {', '.join(str(_shown(path)) for path in written)}")
+    print(f"saved: {', '.join(str(_shown(path)) for path in outputs)}")
 
 
 def run_models(args):
@@ -454,8 +455,10 @@ def run_statistics(args):
     from keras_gw_resnet.strain.stretches import whitened_stretches
 
     refuse_existing(args.output, args.overwrite)
+    headers = find_segments(args.strain)
+    refuse_input([args.output], {h.path for h in headers})
     count, total, squares = 0, np.zeros(len(args.detectors)), np.zeros(len(args.detectors))
-    for stretch in whitened_stretches(find_segments(args.strain), tuple(args.detectors), Whitening()):
+    for stretch in whitened_stretches(headers, tuple(args.detectors), Whitening()):
         strain = stretch.strain.astype(np.float64)
         count, total, squares = count + len(strain), total + strain.sum(axis=0), squares + (strain**2).sum(axis=0)
     if not count:
@@ -478,7 +481,7 @@ def run_export(args):
     """Export a saved network to another format, read it back and compare."""
     from keras_gw_resnet.zoo import load_card, load_model
 
-    refuse_existing(args.output, args.overwrite)
+    refuse_existing(args.output, args.overwrite, folder_of=("saved_model", "model.onnx", "card.json"))
     load_card(args.model)
     load_keras()
     from keras_gw_resnet.export import export_model

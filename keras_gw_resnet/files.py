@@ -37,7 +37,31 @@ def written_aside(path):
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def refuse_existing(path, overwrite=False):
-    """Raise InputError when `path` exists, unless `overwrite` is true."""
-    if Path(path).exists() and not overwrite:
+def refuse_existing(path, overwrite=False, *, folder_of=None):
+    """Raise InputError when `path` exists, or, with `overwrite`, when it is not what would be written there again.
+
+    Args:
+        path: File or folder to write.
+        overwrite: Whether an earlier output may be replaced.
+        folder_of: None for a file; for a folder the names of what it will hold.
+    """
+    path = Path(path)
+    if not path.exists():
+        return
+    if not overwrite:
         raise InputError(f"{path}: exists already; choose another output path or add --overwrite")
+    if folder_of is None and path.is_dir():
+        raise InputError(f"{path}: is a folder; expected the name of a file to write")
+    if folder_of is not None and not path.is_dir():
+        raise InputError(f"{path}: is a file; expected the name of a folder to write")
+    foreign = sorted({entry.name for entry in path.iterdir()} - set(folder_of)) if folder_of else []
+    if foreign:
+        raise InputError(f"{path}: holds {foreign[0]}, which is not of an earlier output; choose another output path")
+
+
+def refuse_input(outputs, inputs):
+    """Raise InputError when one of the files to write is one of those to read."""
+    for output in outputs:
+        for given in inputs:
+            if Path(output).exists() and Path(output).samefile(given):
+                raise InputError(f"{output}: is one of the input files; choose another output path")

@@ -99,6 +99,13 @@ def tiny_training(data, out, **changes):
     return [part for pair in options.items() for part in pair]
 
 
+def on_jax():
+    """Say whether Keras runs on JAX, where single operations are slow and whole networks are compiled."""
+    import keras
+
+    return keras.backend.backend() == "jax"
+
+
 def settle_batch_norm(model, seed=0):
     """Give an untrained network the statistics of batch norm that it would have after training on noise."""
     import keras
@@ -108,13 +115,22 @@ def settle_batch_norm(model, seed=0):
     for layer in norms:
         layer.momentum = 0.0
     shape = tuple(size or 2048 for size in model.input_shape[1:])
-    model(np.random.default_rng(seed).normal(size=(8, *shape)).astype("float32"), training=True)
+    strain = np.random.default_rng(seed).normal(size=(8, *shape)).astype("float32")
+    if on_jax():
+        import jax
+
+        call = jax.jit(lambda *state: model.stateless_call(*state, strain, training=True)[1])
+        state = call([v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables])
+        for variable, value in zip(model.non_trainable_variables, state, strict=True):
+            variable.assign(value)
+    else:
+        model(strain, training=True)
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
 
 
 def scores_of(model, strain):
-    """Score windows operation by operation: no graph to trace or compile for a single call."""
+    """Score windows: operation by operation, or compiled where Keras runs on JAX."""
     import keras
 
-    return keras.ops.convert_to_numpy(model(strain, training=False))
+    return model.predict_on_batch(strain) if on_jax() else keras.ops.convert_to_numpy(model(strain, training=False))

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from keras import layers
+from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
 
@@ -34,6 +34,7 @@ class Style:
         if self.normalization not in NORMALIZATIONS:
             raise InputError(f"normalization={self.normalization!r}; expected one of {', '.join(NORMALIZATIONS)}")
         require_share(stochastic_depth=self.stochastic_depth)
+        require_known(initializers, kernel_initializer=self.kernel_initializer)
 
     def kernels(self, stages):
         """Return the kernel size of each stage.
@@ -41,8 +42,8 @@ class Style:
         Raises:
             InputError: Their number is not that of the stages.
         """
-        sizes = [self.kernel_size] * stages if isinstance(self.kernel_size, int) else list(self.kernel_size)
-        if len(sizes) != stages or min(sizes) < 1:
+        sizes = list(self.kernel_size) if isinstance(self.kernel_size, list | tuple) else [self.kernel_size] * stages
+        if len(sizes) != stages or any(not isinstance(size, int) or size < 1 for size in sizes):
             raise InputError(
                 f"kernel_size={self.kernel_size}; expected one number or {stages}, one for each stage, at least 1"
             )
@@ -99,13 +100,22 @@ class Style:
 def require_share(**shares):
     """Raise InputError when one of the named numbers is no share from 0 to below 1."""
     for name, value in shares.items():
-        if not 0 <= value < 1:
+        if not isinstance(value, int | float) or not 0 <= value < 1:
             raise InputError(f"{name}={value}; expected a share from 0 to below 1")
+
+
+def require_known(kind, **values):
+    """Raise InputError when Keras knows no such initializer, activation, ...; `kind` is its module."""
+    for name, value in values.items():
+        try:
+            kind.get(value)
+        except (ValueError, TypeError):
+            raise InputError(f"{name}={value!r}; expected a name from keras.{kind.__name__.split('.')[-1]}") from None
 
 
 def require_counts(**counts):
     """Raise InputError when one of the named numbers, or one in a named sequence of them, is below 1."""
     for name, value in counts.items():
-        values = [value] if isinstance(value, int) else list(value)
+        values = list(value) if isinstance(value, list | tuple) else [value]
         if not values or any(not isinstance(v, int) or v < 1 for v in values):
             raise InputError(f"{name}={value}; expected whole numbers of at least 1")

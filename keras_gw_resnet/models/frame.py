@@ -1,10 +1,10 @@
 """What every network shares: input, head, weights, and the conventions of keras.applications."""
 
 import keras
-from keras import layers
+from keras import activations, layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import require_counts, require_share
+from keras_gw_resnet.models.blocks import require_counts, require_known, require_share
 from keras_gw_resnet.models.receptive import receptive_field
 from keras_gw_resnet.models.weights import find_model_file, take_weights
 
@@ -51,6 +51,7 @@ def assemble(
     """
     require_counts(classes=classes)
     require_share(dropout=dropout)
+    require_known(activations, classifier_activation=classifier_activation)
     if len(tuple(input_shape)) != 2 or not input_shape[1] or input_shape[1] < 1:
         raise InputError(f"input_shape={input_shape}; expected (samples, detectors)")
     if pooling not in (None, *POOLINGS):

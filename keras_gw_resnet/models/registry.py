@@ -72,7 +72,13 @@ def build_model(name, /, **options):
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise InputError(f"{name} has no option {', '.join(unknown)}; its options are {', '.join(known)}")
-    return MODELS[name][0](**options)
+    try:
+        return MODELS[name][0](**options)
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:  # values of a kind that only Keras finds out about
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{name} cannot be built with {options}: {first_line}") from error
 
 
 def model_info(name, /, **options):

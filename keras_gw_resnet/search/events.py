@@ -50,16 +50,18 @@ def locate(scan, window):
         window: Index of the window, the highest of its cluster.
 
     Returns:
-        The centre of weight of the evidence around its highest value in the window, above half its height.
+        The centre of weight of the evidence around its highest value, above half its height: in the window, or, where
+        a window is one value of evidence, among the windows that overlap it by half and more.
     """
-    evidence = np.asarray(scan.evidence[window : window + scan.reach], np.float64)
+    first, last = (window, window + scan.reach) if scan.reach > 1 else (max(0, window - 8), window + 9)
+    evidence = np.asarray(scan.evidence[first:last], np.float64)
     peak = int(np.argmax(evidence))
     level = (evidence[peak] + np.median(evidence)) / 2
     below = np.flatnonzero(evidence < level)
     left = below[below < peak].max(initial=-1) + 1
     right = below[below > peak].min(initial=len(evidence))
     weight = evidence[left:right] - level
-    return window + (np.average(np.arange(left, right), weights=weight) if weight.sum() > 0 else peak)
+    return first + (np.average(np.arange(left, right), weights=weight) if weight.sum() > 0 else peak)
 
 
 def find_events(scan, gps_start, stride_seconds, *, merger_seconds, tolerance_seconds, threshold):

@@ -15,6 +15,8 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.receptive import receptive_field
 
 CHUNK_SAMPLES = 32768
+# Of networks that score window by window: sixteen windows a second at 2048 Hz.
+WINDOW_STRIDE = 128
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Scan:
     """What a network says about a stretch of strain.
 
     A network that ends in an average over time and one dense layer is a sum over time: its score of a window is the
-    mean of the evidence that lies in it, and the evidence says where in the window the signal is.
+    mean of the evidence that lies in it, and the evidence says where in the window the signal is. Of any other network
+    the score of a window is all the evidence there is (reach 1).
 
     Attributes:
         scores: float32 array (windows,): score i belongs to the window that starts at sample i * stride.
@@ -35,71 +38,94 @@ class Scan:
     reach: int
 
 
-def _pooling(model):
+def _sum_over_time(model):
+    """Return the parts of a network that ends in an average over time and a dense layer, None for any other.
+
+    They are the averaged features, the dense layer, the features' receptive field, and how many were cropped.
+    """
     pools = [layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling1D)]
     if len(pools) != 1:
-        raise InputError(
-            f"network {model.name} has {len(pools)} global average poolings; expected one, after which it can be slid over strain"
-        )
-    return pools[0]
+        return None
+    after = model.layers[model.layers.index(pools[0]) + 1 :]
+    after = [layer for layer in after if not isinstance(layer, layers.Dropout)]
+    before = pools[0].input._keras_history.operation
+    cropping = before.cropping if isinstance(before, layers.Cropping1D) else (0, 0)
+    features = before.input if isinstance(before, layers.Cropping1D) else pools[0].input
+    if len(after) != 1 or not isinstance(after[0], layers.Dense):
+        return None
+    try:
+        field = receptive_field(model.input, features)
+    except ValueError:
+        return None
+    return (pools[0].input, after[0], field, cropping) if model.input_shape[1] % field.stride == 0 else None
+
+
+def _without_activation(dense, arriving, name):
+    """Apply a dense layer without its squashing activation, which saturates: loud events are ranked by what goes in."""
+    linear = layers.Dense(1, name=name)
+    scores = linear(arriving)
+    linear.set_weights(dense.get_weights())
+    return scores
 
 
 class Scanner:
     """A window classifier turned into a scanner.
 
+    A network that ends in an average over time and a dense layer is slid over the strain; any other scores window by
+    window, which is slow, and exact by definition.
+
     Args:
-        model: `keras.Model` (batch, window, detectors) -> (batch, 1), with one global average pooling.
+        model: `keras.Model` (batch, window, detectors) -> (batch, 1).
 
     Attributes:
         window_samples: Length of the classifier's window.
         stride: Samples from one score to the next.
+        reach: Values of evidence in a window.
         exact: Whether the scan equals `model.predict` on every window, by the construction of the network.
 
     Raises:
-        InputError: The network cannot be slid over strain.
+        InputError: The network has several outputs.
     """
 
     def __init__(self, model):
         _, self.window_samples, self.detectors = model.input_shape
         if model.output_shape[-1] != 1:
             raise InputError(f"network {model.name} has {model.output_shape[-1]} outputs; a search needs one")
-        pool = _pooling(model)
-        features = pool.input
-        cropping = pool.input._keras_history.operation
-        cropped = isinstance(cropping, layers.Cropping1D)
-        uncropped = cropping.input if cropped else features
-        field = receptive_field(model.input, uncropped)
-        self.stride = field.stride
-        if self.window_samples % self.stride:
-            raise InputError(
-                f"window of {self.window_samples} samples is no multiple of the network's stride {self.stride}"
-            )
-        self.exact = cropped and all(
-            crop >= seen for crop, seen in zip(cropping.cropping, field.padded_features, strict=True)
-        )
-        self.reach = features.shape[1]
-        self._evidence = self._slide(model, features, pool)
+        parts = _sum_over_time(model)
+        self.reach = parts[0].shape[1] if parts else 1
+        self._network = self._slide(model, *parts) if parts else self._by_windows(model)
+        self._network.compile(jit_compile=jit_compile())
+        self._score = self._slid if parts else self._each
 
-    def _slide(self, model, features, pool):
-        after = [
-            layer for layer in model.layers[model.layers.index(pool) + 1 :] if not isinstance(layer, layers.Dropout)
-        ]
-        if len(after) != 1 or not isinstance(after[0], layers.Dense):
-            names = ", ".join(type(layer).__name__ for layer in after)
-            raise InputError(
-                f"network {model.name} ends in {names}; expected one Dense layer after the average over time"
-            )
+    def _slide(self, model, features, dense, field, cropping):
+        self.stride = field.stride
+        self.exact = field.local and all(c >= seen for c, seen in zip(cropping, field.padded_features, strict=True))
         strain = keras.Input((None, self.detectors), name="strain")
         trunk = keras.Model(model.input, features)
         sliding = keras.models.clone_model(trunk, input_tensors=strain)
         sliding.set_weights(trunk.get_weights())
-        # The mean and a linear layer may change places. A squashing activation is left out: it saturates, and loud
-        # events have to be ranked by what goes into it.
-        dense = layers.Dense(1, name="evidence")
-        network = keras.Model(sliding.inputs, dense(sliding.outputs[0]))
-        dense.set_weights(after[0].get_weights())
-        network.compile(jit_compile=jit_compile())
-        return network
+        # The mean and a linear layer may change places.
+        return keras.Model(sliding.inputs, _without_activation(dense, sliding.outputs[0], "evidence"))
+
+    def _by_windows(self, model):
+        self.stride, self.exact = min(WINDOW_STRIDE, self.window_samples), True
+        last = model.layers[-1]
+        if not isinstance(last, layers.Dense):
+            return keras.Model(model.inputs, model.outputs)
+        return keras.Model(model.inputs, _without_activation(last, last.input, "evidence"))
+
+    def _slid(self, strain, first, last, each):
+        chunk = each * self.stride + self.window_samples - self.reach * self.stride
+        piece = strain[first * self.stride : first * self.stride + chunk]
+        if len(piece) < chunk:
+            piece = np.concatenate([piece, np.zeros((chunk - len(piece), self.detectors), np.float32)])
+        return self._network.predict_on_batch(piece[None])[0, : last - first, 0]
+
+    def _each(self, strain, first, last, each):
+        windows = np.zeros((each, self.window_samples, self.detectors), np.float32)
+        for row, start in enumerate(range(first * self.stride, last * self.stride, self.stride)):
+            windows[row] = strain[start : start + self.window_samples]
+        return self._network.predict_on_batch(windows)[: last - first, 0]
 
     def scan(self, strain, progress=None):
         """Score every window of a stretch.
@@ -115,17 +141,12 @@ class Scanner:
         if windows < 1:
             raise ValueError(f"strain of {len(strain)} samples is shorter than the window of {self.window_samples}")
         count = windows + self.reach - 1
-        overlap = self.window_samples - self.reach * self.stride
         # All chunks have one length, so that one compiled graph serves them.
         each = min(count, max(self.reach, CHUNK_SAMPLES // self.stride))
-        chunk = each * self.stride + overlap
         evidence = np.empty(count, np.float32)
         for first in range(0, count, each):
-            piece = strain[first * self.stride : first * self.stride + chunk]
-            if len(piece) < chunk:
-                piece = np.concatenate([piece, np.zeros((chunk - len(piece), self.detectors), np.float32)])
             last = min(count, first + each)
-            evidence[first:last] = self._evidence.predict_on_batch(piece[None])[0, : last - first, 0]
+            evidence[first:last] = self._score(strain, first, last, each)
             if progress is not None:
                 progress((last - first) * self.stride)
         total = np.cumsum(np.concatenate([[0.0], evidence]), dtype=np.float64)

@@ -11,6 +11,8 @@ from keras_gw_resnet.strain.files import SegmentHeader, read_segment
 from keras_gw_resnet.strain.quality import valid_runs
 
 SLAB_SECONDS = 4096
+# Whitened samples beyond this, of the most violent glitches, would leave the range of the networks' arithmetic.
+LARGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,6 @@ def _whiten(headers, begin, first, last, columns, detectors, settings):
         gps_start=begin + (first + settings.edge_samples) / settings.sample_rate,
         sample_rate=settings.sample_rate,
         detectors=tuple(detectors),
-        strain=np.stack([w for w, _ in whitened], axis=-1).astype(np.float32),
+        strain=np.clip(np.stack([w for w, _ in whitened], axis=-1), -LARGEST, LARGEST).astype(np.float32),
         filters=tuple(f for _, f in whitened),
     )

@@ -5,6 +5,10 @@ from dataclasses import asdict, dataclass, field, fields
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.conditioning import Whitening
 
+# What a network has to be for the loss on one logit a window; the first two follow from the data.
+FIXED_OPTIONS = ("input_shape", "name", "include_top", "classes", "classifier_activation")
+LARGEST_SNR = 1000.0
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -58,10 +62,16 @@ class TrainingConfig:
             )
         if self.learning_rate <= 0:
             raise InputError(f"--learning-rate is {self.learning_rate}; expected a positive number")
-        if not 0 < self.snr_range[0] <= self.snr_range[1]:
+        low, high = self.snr_range
+        if not 0 < low <= high <= LARGEST_SNR:
             raise InputError(
-                f"--snr is {self.snr_range[0]:g} {self.snr_range[1]:g}; expected two rising positive numbers"
+                f"--snr is {low:g} {high:g}; expected two rising numbers above 0 and up to {LARGEST_SNR:g}"
             )
+        if not 0 <= self.lone_signal_share <= 1:
+            raise InputError(f"--lone-signal-share is {self.lone_signal_share}; expected a share from 0 to 1")
+        fixed = [name for name in FIXED_OPTIONS if name in self.options]
+        if fixed:
+            raise InputError(f"--option {fixed[0]}: follows from the training and cannot be set")
         if not 0 < self.validation_share < 1:
             raise InputError(f"--validation-share is {self.validation_share}; expected a share between 0 and 1")
         if self.noise not in ("files", "gaussian"):

@@ -1,0 +1,44 @@
+import pytest
+
+from keras_gw_resnet import InputError
+from keras_gw_resnet.files import refuse_existing, refuse_input, written_aside
+
+
+def test_what_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    with pytest.raises(RuntimeError), written_aside(path) as aside:
+        aside.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "before"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_existing_files_and_folders(tmp_path):
+    file, folder = tmp_path / "a.hdf", tmp_path / "out"
+    refuse_existing(file)
+    refuse_existing(folder, folder_of=("a",))
+    file.touch()
+    folder.mkdir()
+    (folder / "a").touch()
+    for path in (file, folder):
+        with pytest.raises(InputError, match="exists already"):
+            refuse_existing(path)
+    refuse_existing(file, True)
+    refuse_existing(folder, True, folder_of=("a", "b"))
+    with pytest.raises(InputError, match="is a folder"):
+        refuse_existing(folder, True)
+    with pytest.raises(InputError, match="is a file"):
+        refuse_existing(file, True, folder_of=("a",))
+    (folder / "thesis.tex").touch()
+    with pytest.raises(InputError, match=r"holds thesis\.tex"):
+        refuse_existing(folder, True, folder_of=("a",))
+
+
+def test_inputs_are_not_written_over(tmp_path):
+    file, link = tmp_path / "a.hdf", tmp_path / "b.hdf"
+    file.touch()
+    link.symlink_to(file)
+    refuse_input([tmp_path / "new.hdf"], [file])
+    with pytest.raises(InputError, match="one of the input files"):
+        refuse_input([link], [file])
