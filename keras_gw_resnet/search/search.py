@@ -10,7 +10,7 @@ from keras_gw_resnet.search.events import Events, find_events, join
 from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import find_segments
-from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, coincident_spans, whitened_stretches
+from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, coincident_spans, shortage, whitened_stretches
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,7 @@ def search(model, card, paths, *, threshold, snapshot_seconds=8.0):
             found.append(events)
         bar.total = bar.n
     if not found:
-        raise InputError(
-            f"{', '.join(map(str, paths))}: {coverage.given:g} s of coincident strain of {' and '.join(detectors)}, "
-            f"{coverage.invalid:g} s of it invalid, hold no valid stretch of "
-            f"{whitening.filter_seconds + window / rate:g} s, the least that can be searched"
-        )
+        raise InputError(f"{', '.join(map(str, paths))}: {shortage(coverage, whitening, window)}")
     return SearchResult(join(found), coverage, searched, snapshot, scanner.exact, stride_seconds)
 
 

@@ -5,6 +5,7 @@ cut to `filter_seconds` by a Hann taper (inverse spectrum truncation, arXiv gr-q
 as long as the filter; a shorter filter would smear the spectral lines of real strain.
 """
 
+import itertools
 import math
 from dataclasses import asdict, dataclass
 
@@ -12,6 +13,9 @@ import numpy as np
 import scipy.signal
 
 from keras_gw_resnet.errors import InputError
+
+# Fewer periodograms scatter so much that noise whitened with their median looks like signals.
+LEAST_PSD_SECONDS = 16.0
 
 
 @dataclass(frozen=True)
@@ -68,28 +72,65 @@ def resample(strain, sample_rate, target_rate):
     return scipy.signal.resample_poly(strain, up // common, down // common, axis=-1)
 
 
-def median_psd(strain, sample_rate, segment_seconds=4.0):
-    """Estimate the one-sided noise PSD by the median of overlapping Hann-windowed periodograms.
+class NoiseSpectra:
+    """Periodograms of the valid strain of one detector, from which the noise PSD at any time is estimated.
 
-    The median is corrected for its bias, as in the FINDCHIRP algorithm (arXiv gr-qc/0509116).
+    Strain on both sides of a gap counts, so that short pieces between gaps are whitened with as good a spectrum as
+    long ones.
 
     Args:
-        strain: float64 array (samples,).
-        sample_rate: Samples per second.
-        segment_seconds: Length of a periodogram; the frequency resolution is its inverse.
-
-    Returns:
-        float64 array (segment_samples / 2 + 1,), strain^2 per Hz.
-
-    Raises:
-        InputError: The strain is shorter than one segment.
+        strain: float64 array (samples,) at `settings.sample_rate`.
+        settings: Whitening; periodograms are as long as its filter, Hann-windowed, overlapping by half.
+        runs: Half-open index ranges of valid strain; None: all of it.
     """
-    segment = 2 * round(segment_seconds * sample_rate / 2)
-    if len(strain) < segment:
-        raise InputError(
-            f"{len(strain) / sample_rate:g} s of strain are too short for a PSD of {segment_seconds:g} s segments"
-        )
-    return scipy.signal.welch(strain, sample_rate, window="hann", nperseg=segment, average="median")[1]
+
+    def __init__(self, strain, settings, runs=None):
+        self.settings, segment = settings, settings.filter_samples
+        spectra, centres = [np.empty((0, segment // 2 + 1))], [np.empty(0)]
+        for first, last in [(0, len(strain))] if runs is None else runs:
+            if last - first >= segment:
+                piece = scipy.signal.spectrogram(
+                    strain[first:last],
+                    settings.sample_rate,
+                    window="hann",
+                    nperseg=segment,
+                    noverlap=segment // 2,
+                    detrend="constant",
+                )[2]
+                spectra.append(piece.T)
+                centres.append(first + segment / 2 * np.arange(1, piece.shape[1] + 1))
+        self._spectra, self._centres = np.concatenate(spectra), np.concatenate(centres)
+
+    @property
+    def enough(self):
+        """Whether there are periodograms for `LEAST_PSD_SECONDS` of strain."""
+        return len(self._centres) >= self._count(LEAST_PSD_SECONDS)
+
+    def _count(self, seconds):
+        return max(1, int(2 * seconds / self.settings.filter_seconds) - 1)
+
+    def near(self, sample):
+        """Estimate the PSD from the `settings.psd_seconds` of strain nearest to a sample.
+
+        The median of the periodograms, corrected for its bias as in the FINDCHIRP algorithm (arXiv gr-qc/0509116).
+
+        Args:
+            sample: Index into the strain.
+
+        Returns:
+            One-sided PSD, float64 array (filter_samples / 2 + 1,), strain^2 per Hz.
+
+        Raises:
+            InputError: There is less than `LEAST_PSD_SECONDS` of strain.
+        """
+        if not self.enough:
+            raise InputError(
+                f"too short for a noise spectrum; at least {LEAST_PSD_SECONDS:g} s of valid strain are needed"
+            )
+        order = np.argsort(np.abs(self._centres - sample), kind="stable")[: self._count(self.settings.psd_seconds)]
+        terms = np.arange(1, (len(order) - 1) // 2 + 1)
+        bias = 1 + np.sum(1 / (2 * terms + 1) - 1 / (2 * terms))
+        return np.median(self._spectra[order], axis=0) / bias
 
 
 def whitening_filter(psd, settings):
@@ -128,34 +169,30 @@ def response(taps):
 
 
 def psd_blocks(samples, settings):
-    """Divide a stretch into blocks that share one noise spectrum.
+    """Divide what can be whitened of a stretch, [edge, samples - edge), into blocks that share one noise spectrum.
 
     Args:
         samples: Length of the stretch in samples.
         settings: Whitening.
 
     Returns:
-        List of (start, stop, psd_start, psd_stop): whitened samples [start, stop) use the spectrum of strain
-        [psd_start, psd_stop). The blocks cover [edge, samples - edge). Empty when the stretch is too short.
+        List of half-open ranges (start, stop), of `settings.psd_seconds` at most; empty for a stretch too short.
     """
     edge, longest = settings.edge_samples, round(settings.psd_seconds * settings.sample_rate)
-    if samples < max(2 * edge + 1, settings.filter_samples):
+    if samples <= 2 * edge:
         return []
-    count = max(1, -(-(samples - 2 * edge) // longest))
-    bounds = np.linspace(edge, samples - edge, count + 1).astype(int)
-    blocks = []
-    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        psd_start = min(max(0, (start + stop - longest) // 2), max(0, samples - longest))
-        blocks.append((start, stop, psd_start, min(samples, psd_start + longest)))
-    return blocks
+    bounds = np.linspace(edge, samples - edge, -(-(samples - 2 * edge) // longest) + 1).astype(int).tolist()
+    return list(itertools.pairwise(bounds))
 
 
-def whiten(strain, settings):
-    """Whiten one stretch of strain of one detector with its own noise spectrum.
+def whiten(strain, settings, spectra=None, offset=0):
+    """Whiten one stretch of strain of one detector.
 
     Args:
         strain: float64 array (samples,) at `settings.sample_rate`.
         settings: Whitening.
+        spectra: NoiseSpectra of the strain around; None: of the stretch itself.
+        offset: Index of the stretch's first sample in what `spectra` was made of.
 
     Returns:
         Tuple (whitened, taps): float64 array (samples - 2 * edge_samples,), whose first sample belongs to
@@ -164,6 +201,7 @@ def whiten(strain, settings):
     Raises:
         InputError: The stretch is too short or constant.
     """
+    spectra = NoiseSpectra(strain, settings) if spectra is None else spectra
     blocks = psd_blocks(len(strain), settings)
     if not blocks:
         raise InputError(
@@ -172,9 +210,8 @@ def whiten(strain, settings):
         )
     edge = settings.edge_samples
     whitened, filters = [], []
-    for start, stop, psd_start, psd_stop in blocks:
-        psd = median_psd(strain[psd_start:psd_stop], settings.sample_rate, settings.filter_seconds)
-        taps = whitening_filter(psd, settings)
+    for start, stop in blocks:
+        taps = whitening_filter(spectra.near(offset + (start + stop) / 2), settings)
         # The taps are centred on index edge: output i of 'valid' belongs to input i + edge - 1.
         piece = scipy.signal.oaconvolve(strain[start - edge + 1 : stop + edge], taps, mode="valid")
         filters.append((start - edge, taps))
@@ -186,7 +223,7 @@ def preprocess_input(strain, sample_rate, settings=None):
     """Turn raw strain into what the networks take: resampled and whitened with its own noise spectrum.
 
     Args:
-        strain: Array (samples, detectors) of simultaneous strain, dimensionless and finite, some ten seconds at least.
+        strain: Array (samples, detectors) of simultaneous strain, dimensionless and finite, 16 s at least.
         sample_rate: Its samples per second.
         settings: Whitening; None: the defaults, which the cards of saved networks state too.
 

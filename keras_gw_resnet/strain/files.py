@@ -18,8 +18,8 @@ from keras_gw_resnet.strain.quality import flagged, valid_runs
 HDF5_SUFFIXES = (".hdf5", ".hdf", ".h5")
 DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1")
 
-# Beyond this no unit of strain makes sense, and its square leaves the range of float64.
-LARGEST_STRAIN = 1e60
+# Beyond this no unit of strain makes sense.
+LARGEST_STRAIN = 1e10
 # A detector that repeats one value for longer than this was not running, whatever its flags say.
 DEAD_SECONDS = 0.125
 
@@ -73,9 +73,9 @@ class StrainSegment:
 
 def _sample_rate(path, spacing):
     rate = 1 / float(spacing) if spacing and float(spacing) > 0 else float("nan")
-    if not np.isfinite(rate) or abs(rate - round(rate)) > 1e-3 * rate or not 1 <= round(rate) <= 1 << 20:
+    if not np.isfinite(rate) or abs(rate - round(rate)) > 1e-6 * rate or not 1 <= round(rate) <= 1 << 20:
         raise InputError(
-            f"{path}: unknown sample rate (sample spacing {spacing!r} s); expected 1/rate with a whole rate in Hz"
+            f"{path}: unknown sample rate (sample spacing {spacing} s); expected 1/rate with a whole rate in Hz"
         )
     return float(round(rate))
 

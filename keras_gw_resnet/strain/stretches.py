@@ -1,12 +1,13 @@
 """Stretches of strain in which every wanted detector has valid data, whitened."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.strain.conditioning import Whitening, resample, whiten
+from keras_gw_resnet.strain.conditioning import LEAST_PSD_SECONDS, NoiseSpectra, Whitening, resample, whiten
 from keras_gw_resnet.strain.files import SegmentHeader, read_segment
 from keras_gw_resnet.strain.quality import valid_runs
 
@@ -133,7 +134,8 @@ class Coverage:
     Attributes:
         given: All time for which every detector has samples.
         invalid: NaN, or marked by the file as not present, in at least one detector.
-        short: Valid, but in stretches too short to whiten and hold one window.
+        short: Valid, but in stretches too short to whiten and hold one window, or with less than
+            `LEAST_PSD_SECONDS` of valid strain around for a noise spectrum.
         whitened: Whitened.
     """
 
@@ -154,7 +156,7 @@ def whitened_stretches(
     """Read, resample and whiten all strain that the detectors have in common.
 
     Invalid samples are cut out, and half the whitening filter at either side of every cut. Long spans are
-    read in slabs of `SLAB_SECONDS` that overlap so that every window of `window_samples` lies in one of them.
+    read in slabs of `SLAB_SECONDS` at most that overlap so that every window of `window_samples` lies in one of them.
 
     Args:
         headers: SegmentHeader list, as from `find_segments`.
@@ -170,34 +172,71 @@ def whitened_stretches(
         InputError: A detector is absent, a file cannot be read, a sample rate is too low.
     """
     coverage = Coverage() if coverage is None else coverage
-    rate, edge = settings.sample_rate, settings.edge_samples
-    overlap = (2 * edge + window_samples - 1) / rate
-    for span in coincident_spans(headers, detectors):
-        coverage.given += span.stop - span.start
-        begin = span.start
-        while begin < span.stop:
-            end = min(span.stop, begin + max(SLAB_SECONDS, 4 * overlap))
+    rate = settings.sample_rate
+    overlap = 2 * settings.edge_samples + window_samples - 1
+    for spans in _neighbours(coincident_spans(headers, detectors), settings):
+        given = sum(span.stop - span.start for span in spans)
+        whole, seconds_valid = Span(spans[0].start, spans[-1].stop), 0.0
+        for begin, end in _slabs(whole, overlap / rate):
             columns = [_read(headers, d, begin, end, rate) for d in detectors]
-            valid = np.all([v for _, v in columns], axis=0)
+            spectra = [NoiseSpectra(strain, settings, valid_runs(valid)) for strain, valid in columns]
             # What the slabs share is counted once, with the slab that reads it first.
-            fresh = 0 if begin == span.start else round(overlap * rate)
-            coverage.invalid += np.count_nonzero(~valid[fresh:]) / rate
-            for first, last in valid_runs(valid):
-                if last - first < settings.filter_samples + max(window_samples, 1):
-                    coverage.short += max(0, last - max(first, fresh)) / rate
+            fresh = 0 if begin == whole.start else overlap
+            for first, last in valid_runs(np.all([valid for _, valid in columns], axis=0)):
+                seconds = max(0, last - max(first, fresh)) / rate
+                seconds_valid += seconds
+                if last - first <= overlap or not all(s.enough for s in spectra):
+                    coverage.short += seconds
                     continue
-                yield _whiten(headers, begin, first, last, columns, detectors, settings)
-                coverage.whitened += (last - max(first, fresh)) / rate
-            if end >= span.stop:
-                break
-            begin = end - overlap
+                yield _whiten(headers, begin, first, last, columns, spectra, detectors, settings)
+                coverage.whitened += seconds
+        coverage.given += given
+        coverage.invalid += max(0.0, given - seconds_valid)
 
 
-def _whiten(headers, begin, first, last, columns, detectors, settings):
+def _neighbours(spans, settings):
+    """Group the spans that are near enough to share a noise spectrum and lie on one grid of samples."""
+    groups = []
+    for span in spans:
+        samples = (span.start - groups[-1][0].start) * settings.sample_rate if groups else 0.0
+        if (
+            groups
+            and span.start - groups[-1][-1].stop <= settings.psd_seconds / 2
+            and abs(samples - round(samples)) < 1e-2
+        ):
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    return groups
+
+
+def _slabs(span, overlap):
+    """Cut a span into slabs of equal length, to whole seconds, that overlap."""
+    slab = max(SLAB_SECONDS, 4 * overlap)
+    count = max(1, math.ceil((span.stop - span.start - overlap) / (slab - overlap)))
+    step = math.ceil((span.stop - span.start - overlap) / count)
+    begins = [span.start + step * i for i in range(count)]
+    return [
+        (begin, min(span.stop, begin + step + overlap))
+        for begin in begins
+        if begin + overlap < span.stop or begin == span.start
+    ]
+
+
+def shortage(coverage, settings, window_samples):
+    """Say of strain that left nothing to use how much there was and how much it takes."""
+    return (
+        f"{coverage.given:g} s of coincident strain, {coverage.invalid:g} s of it invalid, are too few: a noise spectrum "
+        f"takes {LEAST_PSD_SECONDS:g} s of valid strain, a window {settings.filter_seconds + window_samples / settings.sample_rate:g} s "
+        "in one piece"
+    )
+
+
+def _whiten(headers, begin, first, last, columns, spectra, detectors, settings):
     whitened = []
-    for detector, (strain, _) in zip(detectors, columns, strict=True):
+    for detector, (strain, _), own_spectra in zip(detectors, columns, spectra, strict=True):
         try:
-            whitened.append(whiten(strain[first:last], settings))
+            whitened.append(whiten(strain[first:last], settings, own_spectra, first))
         except InputError as error:
             start, stop = begin + first / settings.sample_rate, begin + last / settings.sample_rate
             own = [h for h in headers if h.detector == detector and h.gps_start < stop and h.gps_stop > start]

@@ -12,7 +12,7 @@ from keras_gw_resnet.simulation.bank import WaveformBank, is_bank, load_bank
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.strain.conditioning import whitening_filter
 from keras_gw_resnet.strain.files import HDF5_SUFFIXES, find_segments
-from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, whitened_stretches
+from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, shortage, whitened_stretches
 
 # Batches of the validation set are drawn with a seed of their own.
 VALIDATION_SEED = 1_000_003
@@ -67,10 +67,7 @@ def read_noise(folder, detectors, whitening, window_samples):
             stretches.append(stretch)
             bar.update(round(stretch.seconds))
     if not stretches:
-        raise InputError(
-            f"{folder}: {coverage.given:g} s of coincident strain, {coverage.invalid:g} s of it invalid, leave no "
-            f"stretch of {whitening.filter_seconds + window_samples / whitening.sample_rate:g} s for a window"
-        )
+        raise InputError(f"{folder}: {shortage(coverage, whitening, window_samples)}")
     return stretches, coverage
 
 

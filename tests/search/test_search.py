@@ -45,7 +45,7 @@ def test_gaps_are_skipped_and_counted(network, tmp_path):
 
 
 def test_nothing_long_enough_is_refused(network, tmp_path):
-    with pytest.raises(InputError, match="hold no valid stretch of 5 s"):
+    with pytest.raises(InputError, match="a noise spectrum takes 16 s of valid strain, a window 5 s"):
         search(*network, [write(tmp_path / "short.hdf", 4)], threshold=0)
     with pytest.raises(InputError, match="invalid"):
         search(*network, [write(tmp_path / "nan.hdf", 20, bad=[(0, 20)])], threshold=0)

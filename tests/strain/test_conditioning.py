@@ -11,8 +11,8 @@ from keras_gw_resnet import InputError
 from keras_gw_resnet.simulation.noise import coloured_noise
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.strain.conditioning import (
+    NoiseSpectra,
     Whitening,
-    median_psd,
     preprocess_input,
     psd_blocks,
     resample,
@@ -70,7 +70,7 @@ def test_psd_agrees_with_pycbc(noise, psd):
     from pycbc.psd import welch
     from pycbc.types import TimeSeries
 
-    ours = median_psd(noise, 2048, 4.0)
+    ours = NoiseSpectra(noise, SETTINGS).near(len(noise) / 2)
     theirs = welch(TimeSeries(noise, 1 / 2048), seg_len=8192, seg_stride=4096, avg_method="median").numpy()
     band = slice(80, 4090)
     np.testing.assert_allclose(ours[band], theirs[band], rtol=0.02)
@@ -128,11 +128,22 @@ def test_blocks_tile_the_stretch(samples, psd_seconds):
     assert blocks[0][0] == edge
     assert blocks[-1][1] == samples - edge
     assert all(a[1] == b[0] for a, b in itertools.pairwise(blocks))
-    for start, stop, psd_start, psd_stop in blocks:
-        assert 0 <= psd_start < psd_stop <= samples
-        assert psd_stop - psd_start >= min(samples, settings.filter_samples)
-        assert psd_stop - psd_start <= round(psd_seconds * 2048)
-        assert start < stop
+    assert all(0 < stop - start <= round(psd_seconds * 2048) for start, stop in blocks)
+
+
+def test_the_spectrum_is_that_of_the_nearest_valid_strain(noise):
+    settings = Whitening(psd_seconds=32)
+    loud = noise.copy()
+    loud[len(noise) // 2 :] *= 10
+    spectra = NoiseSpectra(loud, settings)
+    band = slice(80, 4000)
+    assert np.median(spectra.near(len(noise))[band] / spectra.near(0)[band]) == pytest.approx(100, rel=0.1)
+    # Across a gap: short pieces have the spectrum of all the strain around.
+    holes = [(a * 2048 + 20, (a + 6) * 2048) for a in range(0, 250, 6)]
+    pieced = NoiseSpectra(noise, SETTINGS, holes).near(0)
+    assert np.mean(pieced[band] / NoiseSpectra(noise, SETTINGS).near(0)[band]) == pytest.approx(1, abs=0.02)
+    assert not NoiseSpectra(noise, SETTINGS, [(0, 15 * 2048)]).enough
+    assert NoiseSpectra(noise, SETTINGS, [(0, 16 * 2048)]).enough
 
 
 def test_preprocess_input_is_the_conditioning_of_the_search(gw150914_files):
@@ -155,9 +166,9 @@ def test_preprocess_input_refuses_what_it_cannot_whiten():
 def test_unusable_strain_is_refused(psd):
     with pytest.raises(InputError, match="too short to whiten"):
         whiten(np.ones(8192), SETTINGS)
-    with pytest.raises(InputError, match="zero or not finite"):
+    with pytest.raises(InputError, match="too short for a noise spectrum; at least 16 s"):
         whiten(np.ones(20000), SETTINGS)
-    with pytest.raises(InputError, match="too short for a PSD"):
-        median_psd(np.ones(100), 2048)
+    with pytest.raises(InputError, match="zero or not finite"):
+        whiten(np.ones(40000), SETTINGS)
     with pytest.raises(InputError, match="expected 4097"):
         whitening_filter(psd[:-1], SETTINGS)

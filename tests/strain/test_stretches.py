@@ -84,6 +84,20 @@ def test_missing_seconds_of_a_4_khz_file_stay_out(tmp_path):
     assert all(np.abs(s.strain).max() < 7 for s in found)
 
 
+def test_short_segments_share_their_noise_spectrum(tmp_path):
+    pieces = [
+        (d, 1000 * far + 8 * i, noise(7.5, i + 50 * (d == "L1"))) for d in BOTH for far in (0, 1) for i in range(8)
+    ]
+    coverage = Coverage()
+    found = list(whitened_stretches(write(tmp_path / "s.hdf", pieces), BOTH, SETTINGS, coverage=coverage))
+    assert [s.gps_start for s in found] == [1000 * far + 8 * i + 2 for far in (0, 1) for i in range(8)]
+    assert np.concatenate([s.strain for s in found]).std() == pytest.approx(1, abs=0.05)
+    assert (coverage.given, coverage.whitened, coverage.invalid) == (120, 120, 0)
+    lonely = write(tmp_path / "t.hdf", [(d, 0, noise(15)) for d in BOTH])
+    assert list(whitened_stretches(lonely, BOTH, SETTINGS, coverage=coverage)) == []
+    assert coverage.short == 15
+
+
 def test_slabs_hold_every_window_once(tmp_path, monkeypatch):
     headers = write(tmp_path / "s.hdf", [("H1", 0, noise(120)), ("L1", 0, noise(120, 1))])
     monkeypatch.setattr(stretches, "SLAB_SECONDS", 40)
