@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def _path(text):
     if not text.strip():
         raise argparse.ArgumentTypeError("is empty; expected a path")
     return Path(text)
+
+
+def _hdf5(text):
+    if (path := _path(text)).suffix not in (".hdf", ".hdf5", ".h5"):
+        raise argparse.ArgumentTypeError(f"{text}; expected a name that ends in .hdf, .hdf5 or .h5")
+    return path
 
 
 def _name(text):
@@ -175,7 +182,7 @@ def _add_search(subparsers):
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
     add("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns with all detectors of the network")
-    add("--output", required=True, type=_path, metavar="FILE", help="events as HDF5; a .csv is written beside it")
+    add("--output", required=True, type=_hdf5, metavar="FILE", help="events as HDF5; a .csv is written beside it")
     add("--plot", type=_picture, metavar="FILE", help="picture of the loudest event")
     add(
         "--threshold",
@@ -220,7 +227,7 @@ def _add_simulate(subparsers):
     )
     for each in (bank, noise):
         each.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
-        each.add_argument("--output", required=True, type=_path, metavar="FILE", help="HDF5 file to write")
+        each.add_argument("--output", required=True, type=_hdf5, metavar="FILE", help="HDF5 file to write")
         each.add_argument("--overwrite", action="store_true", help="replace an existing file")
         _add_detectors(each)
 
@@ -308,6 +315,10 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     try:
         args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (InputError, OSError, MemoryError) as error:
         print(f"{PROGRAM} {args.command}: error: {_line(error)}", file=sys.stderr)
         return 2

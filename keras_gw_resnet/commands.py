@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import refuse_existing, refuse_input, written_aside
+from keras_gw_resnet.files import check_output, refuse_input, written_aside
 
 
 @contextlib.contextmanager
@@ -92,7 +92,7 @@ def run_simulate_bank(args):
     from keras_gw_resnet.simulation.populations import get_population
     from keras_gw_resnet.simulation.waveforms import make_bank
 
-    refuse_existing(args.output, args.overwrite)
+    check_output(args.output, args.overwrite)
     get_population(args.population)
     bank = make_bank(
         args.population,
@@ -110,8 +110,12 @@ def run_simulate_noise(args):
     """Simulate coloured Gaussian noise."""
     from keras_gw_resnet.simulation.noise import write_noise
     from keras_gw_resnet.simulation.psds import load_psd
+    from keras_gw_resnet.strain.files import DETECTORS
 
-    refuse_existing(args.output, args.overwrite)
+    check_output(args.output, args.overwrite)
+    unknown = [name for name in args.detectors if name not in DETECTORS]
+    if unknown:
+        raise InputError(f"--detectors {unknown[0]}: unknown detector; known are {', '.join(DETECTORS)}")
     for psd in args.psd:
         load_psd(psd, 0.25, 1024)
     write_noise(
@@ -181,14 +185,14 @@ def run_train(args):
         devices=args.devices,
     )
     existed = args.out.exists()
-    # What the folder may not hold is known before the data are read, what it is to hold only after.
     _check_run_folder(config, args)
+    devices = _prepare_training(config)
     batches = load_batches(config)
     log_dir = args.log_dir or args.out / "logs"
     try:
-        _train(config, batches, args, log_dir)
+        _train(config, batches, args, devices, log_dir)
     except InputError:
-        if not existed:
+        if not existed and not any((args.out / "checkpoints").glob("*")):
             shutil.rmtree(args.out, ignore_errors=True)
         raise
 
@@ -201,16 +205,23 @@ def _check_run_folder(config, args):
         raise InputError(f"{args.log_dir}: is a file; --log-dir takes a folder")
 
 
-def _train(config, batches, args, log_dir):
+def _prepare_training(config):
+    """Start the devices, and see that the network can be built and searched with, before any data are read."""
     from keras_gw_resnet.training.distribution import prepare_devices
 
     devices = load_keras(lambda: prepare_devices(config.devices), training=True)
     from keras_gw_resnet.models.registry import build_model
+    from keras_gw_resnet.search.scan import Scanner
+
+    Scanner(build_model(config.model, input_shape=(config.window_samples, len(config.detectors)), **config.options))
+    return devices
+
+
+def _train(config, batches, args, devices, log_dir):
     from keras_gw_resnet.search.calibration import calibrate_timing
     from keras_gw_resnet.training.fit import fit
     from keras_gw_resnet.zoo import save_model
 
-    build_model(config.model, input_shape=(config.window_samples, len(config.detectors)), **config.options)
     _writable_folder(args.out, "--out")
     _writable_folder(log_dir, "--log-dir")
     provenance = batches.provenance
@@ -266,14 +277,17 @@ def run_evaluate(args):
     from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
     from keras_gw_resnet.datasets.noise import FileNoise
     from keras_gw_resnet.strain.conditioning import Whitening
+    from keras_gw_resnet.training.config import LARGEST_SNR
     from keras_gw_resnet.training.data import find_bank, read_noise
     from keras_gw_resnet.zoo import load_card
 
     card = load_card(args.model)
     output = args.output or Path("runs") / f"evaluation-{card['name']}"
-    refuse_existing(output, args.overwrite, folder_of=("evaluation.json", "efficiency.png"))
-    if not 0 < args.snr[0] < args.snr[1]:
-        raise InputError(f"--snr is {args.snr[0]:g} {args.snr[1]:g}; expected two rising positive numbers")
+    check_output(output, args.overwrite, folder_of=("evaluation.json", "efficiency.png"))
+    if not 0 < args.snr[0] < args.snr[1] <= LARGEST_SNR:
+        raise InputError(
+            f"--snr is {args.snr[0]:g} {args.snr[1]:g}; expected two rising numbers above 0 and up to {LARGEST_SNR:g}"
+        )
     if args.windows < 2000:
         raise InputError(
             f"--windows is {args.windows}; expected at least 2000, fewer cannot show a false-alarm probability"
@@ -349,11 +363,9 @@ def run_search(args):
     from keras_gw_resnet.strain.stretches import require_detectors
     from keras_gw_resnet.zoo import load_card
 
-    if args.output.suffix not in (".hdf", ".hdf5", ".h5"):
-        raise InputError(f"{args.output}: events are written as HDF5; name the file .hdf (a .csv is written beside it)")
     outputs = [args.output, args.output.with_suffix(".csv"), *([args.plot] if args.plot else [])]
     for path in outputs:
-        refuse_existing(path, args.overwrite)
+        check_output(path, args.overwrite)
     card = load_card(args.model)
     headers = find_segments(args.strain)
     refuse_input(outputs, {h.path for h in headers})
@@ -387,6 +399,7 @@ def run_search(args):
     if not len(events):
         print(
             f"no event with a statistic above {args.threshold:g}; {args.output} and {beside} are written without events"
+            f"{f', {args.plot} is not drawn' if args.plot else ''}"
         )
         return
     loudest = events.loudest(args.top)
@@ -417,7 +430,7 @@ def run_models(args):
     if args.plot:
         from keras_gw_resnet.evaluation.drawing import draw_network
 
-        refuse_existing(args.plot, args.overwrite)
+        check_output(args.plot, args.overwrite)
         model = build_model(args.pattern, **options)
         draw_network(model, args.plot)
         print(f"saved: {_shown(args.plot)}")
@@ -454,7 +467,7 @@ def run_statistics(args):
     from keras_gw_resnet.strain.files import find_segments
     from keras_gw_resnet.strain.stretches import whitened_stretches
 
-    refuse_existing(args.output, args.overwrite)
+    check_output(args.output, args.overwrite)
     headers = find_segments(args.strain)
     refuse_input([args.output], {h.path for h in headers})
     count, total, squares = 0, np.zeros(len(args.detectors)), np.zeros(len(args.detectors))
@@ -481,7 +494,7 @@ def run_export(args):
     """Export a saved network to another format, read it back and compare."""
     from keras_gw_resnet.zoo import load_card, load_model
 
-    refuse_existing(args.output, args.overwrite, folder_of=("saved_model", "model.onnx", "card.json"))
+    check_output(args.output, args.overwrite, folder_of=("saved_model", "model.onnx", "card.json"))
     load_card(args.model)
     load_keras()
     from keras_gw_resnet.export import export_model

@@ -37,8 +37,8 @@ def written_aside(path):
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def refuse_existing(path, overwrite=False, *, folder_of=None):
-    """Raise InputError when `path` exists, or, with `overwrite`, when it is not what would be written there again.
+def check_output(path, overwrite=False, *, folder_of=None):
+    """Raise InputError when nothing can be written at `path`, or something stands there that is not to be replaced.
 
     Args:
         path: File or folder to write.
@@ -47,6 +47,7 @@ def refuse_existing(path, overwrite=False, *, folder_of=None):
     """
     path = Path(path)
     if not path.exists():
+        _check_writable(path)
         return
     if not overwrite:
         raise InputError(f"{path}: exists already; choose another output path or add --overwrite")
@@ -57,6 +58,16 @@ def refuse_existing(path, overwrite=False, *, folder_of=None):
     foreign = sorted({entry.name for entry in path.iterdir()} - set(folder_of)) if folder_of else []
     if foreign:
         raise InputError(f"{path}: holds {foreign[0]}, which is not of an earlier output; choose another output path")
+    _check_writable(path)
+
+
+def _check_writable(path):
+    folder = next(p for p in path.absolute().parents if p.exists())
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = f"{folder} is a file" if folder.is_file() else error.strerror
+        raise InputError(f"{path}: cannot write there ({reason}); choose another output path") from error
 
 
 def refuse_input(outputs, inputs):

@@ -13,18 +13,21 @@ from pathlib import Path
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.models.weights import find_model_file, load_keras_file
+from keras_gw_resnet.strain.conditioning import Whitening
 
-CARD_FIELDS = (
-    "name",
-    "model",
-    "options",
-    "sample_rate",
-    "detectors",
-    "window_samples",
-    "whitening",
-    "timing",
-    "sha256",
-)
+# What a card has to say, and of which type.
+CARD_FIELDS = {
+    "name": str,
+    "model": str,
+    "options": dict,
+    "sample_rate": int,
+    "detectors": list,
+    "window_samples": int,
+    "whitening": dict,
+    "timing": dict,
+    "sha256": str,
+}
+TIMING_FIELDS = ("merger_seconds", "tolerance_seconds")
 
 
 def package_versions():
@@ -85,19 +88,40 @@ def load_card(name_or_path):
     Raises:
         InputError: No network, no card, or a card without the fields it has to have.
     """
-    folder = find_model(name_or_path)
+    path = find_model(name_or_path) / "card.json"
     try:
-        card = json.loads((folder / "card.json").read_text())
+        card = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise InputError(
-            f"{folder / 'card.json'}: no such file; a model.keras without its card cannot be used here"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{folder / 'card.json'}: is no JSON; train or fetch the network again") from error
+        raise InputError(f"{path}: no such file; a model.keras without its card cannot be used here") from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: is no JSON; train or fetch the network again") from error
+    fault = next(_faults(card), None)
+    if fault:
+        raise InputError(f"{path}: {fault}; train or fetch the network again")
+    return card
+
+
+def _faults(card):
+    """Yield what is wrong with a card, the first fault first; those behind it may not make sense."""
+    if not isinstance(card, dict):
+        yield "is no card"
     missing = [field for field in CARD_FIELDS if field not in card]
     if missing:
-        raise InputError(f"{folder / 'card.json'}: lacks {', '.join(missing)}; train or fetch the network again")
-    return card
+        yield f"lacks {', '.join(missing)}"
+    yield from (f"{name} is {card[name]!r}" for name, kind in CARD_FIELDS.items() if not isinstance(card[name], kind))
+    known = Whitening().to_dict()
+    for field, value in card["whitening"].items():
+        if field not in known or not isinstance(value, int | float) or value <= 0:
+            yield f"whitening has {field} = {value!r}"
+    if card["sample_rate"] != Whitening(**card["whitening"]).sample_rate:
+        yield f"sample_rate is {card['sample_rate']}, whitening has another"
+    if card["window_samples"] < 1:
+        yield f"window_samples is {card['window_samples']}"
+    if not card["detectors"] or not all(isinstance(name, str) for name in card["detectors"]):
+        yield f"detectors is {card['detectors']!r}"
+    lacking = [name for name in TIMING_FIELDS if not isinstance(card["timing"].get(name), int | float)]
+    if lacking:
+        yield f"timing lacks {', '.join(lacking)}"
 
 
 def load_model(name_or_path):
@@ -112,11 +136,9 @@ def load_model(name_or_path):
     Raises:
         InputError: No such network, a damaged file, or one whose sha256 is not the card's.
     """
-    folder, card = find_model(name_or_path), load_card(name_or_path)
-    model = load_keras_file(folder / "model.keras", card["sha256"])
-    expected = (None, card["window_samples"], len(card["detectors"]))
-    if tuple(model.input_shape) != expected:
-        raise InputError(
-            f"{folder / 'model.keras'}: takes input of shape {tuple(model.input_shape)}, its card says {expected}"
-        )
+    path, card = find_model_file(name_or_path), load_card(name_or_path)
+    model = load_keras_file(path, card["sha256"])
+    expected, found = (None, card["window_samples"], len(card["detectors"])), getattr(model, "input_shape", None)
+    if found != expected:
+        raise InputError(f"{path}: takes input of shape {found}, its card says {expected}")
     return model, card

@@ -191,6 +191,12 @@ def test_outputs_that_cannot_be_written(small_run, small_data, tmp_path):
     assert_refused(search(small_run, good, output=tmp_path / "events.txt"), "events.txt", ".hdf")
     picture = run_command(*PACKAGE, "search", small_run, good, "--output", tmp_path / "e.hdf", "--plot", "loudest.xyz")
     assert_refused(picture, "loudest.xyz", ".png")
+    again = ("--output", good, "--overwrite")
+    before = good.read_bytes()
+    assert_refused(run_command(*PACKAGE, "search", small_run, good, *again), "noise.hdf", "one of the input files")
+    assert good.read_bytes() == before
+    export = ("export", small_run, "--format", "savedmodel", "--output", small_run, "--overwrite")
+    assert_refused(run_command(*PACKAGE, *export), "not of an earlier output")
     (tmp_path / "file").touch()
     assert_refused(search(small_run, good, output=tmp_path / "file" / "events.hdf"), "cannot write there")
     assert_refused(run_command("train.py", *tiny_training(small_data, tmp_path / "file")), "is a file")
@@ -211,7 +217,7 @@ def test_training_that_cannot_start_leaves_nothing(small_data, tmp_path):
     short = tmp_path / "short"
     short.mkdir()
     shutil.copy(small_data / "bank.hdf", short)
-    write_mlgwsc(short / "noise.hdf", ["H1", "L1"], seconds=6)
+    write_mlgwsc(short / "noise.hdf", ["H1", "L1"], seconds=26, nan=[(8, 8.1), (17, 17.1)])
     for changes, mentioned in (
         ({"--model": "resnet19"}, ["resnet19", "resnet18"]),
         ({"--model": "aresgw54", "--window-samples": 1024}, ["too short", "2048"]),
@@ -225,6 +231,11 @@ def test_training_that_cannot_start_leaves_nothing(small_data, tmp_path):
         ({"--batch-size": 15}, ["even number"]),
         ({"--noise": "gaussian"}, ["--psd"]),
         ({"--merger": ["0.9", "0.2"]}, ["merger range"]),
+        ({"--option": "kernel_initializer=foo"}, ["kernel_initializer='foo'"]),
+        ({"--option": "width=1.5"}, ["width=1.5"]),
+        ({"--seed": 10**20}, ["--seed", "whole number"]),
+        ({"--detectors": ["H1", "H1"]}, ["each detector once"]),
+        ({"--name": ""}, ["--name", "expected a name"]),
         ({"--devices": 0}, ["--devices is 0"]),
         ({"--kernel-size": ["3", "5"]}, ["expected one number or 4"]),
     ):
@@ -241,6 +252,7 @@ def test_evaluation_that_cannot_be(small_run, small_data, tmp_path):
         (("--data", tmp_path / "none"), "no such folder"),
         (("--data", small_data, "--windows", 100), "at least 2000"),
         (("--data", small_data, "--snr", 20, 8), "--snr is 20 8"),
+        (("--data", small_data, "--snr", 8, "1e300"), "up to 1000"),
     ):
         out = tmp_path / "evaluation"
         assert_refused(run_command("evaluate.py", small_run, *options, "--output", out), mentioned)
@@ -256,6 +268,9 @@ def test_simulations_that_cannot_be(small_data, tmp_path):
         (("noise", "--psd", tmp_path / "none.txt", "--output", out), "none.txt"),
         (("bank", "--output", small_data / "bank.hdf"), "exists already"),
         (("bank", "--number", 0, "--output", out), "at least 1"),
+        (("bank", "--output", tmp_path / "bank.txt"), "ends in .hdf"),
+        (("noise", "--detectors", "Q9", "--output", out), "Q9"),
+        (("noise", "--detectors", "H1", "H1", "--output", out), "each detector once"),
         (("bank", "--seed", -1, "--output", out), "--seed"),
         (("bank", "--duration", "nan", "--output", out), "finite"),
         (("bank", "--number", 2, "--detectors", "H1", "X9", "--output", out), "X9"),
@@ -263,6 +278,15 @@ def test_simulations_that_cannot_be(small_data, tmp_path):
     ):
         assert_refused(run_command(*simulate, *command), mentioned)
         assert not out.exists()
+
+
+def test_a_pipe_that_closes_ends_quietly():
+    import subprocess
+    import sys
+
+    command = f"{sys.executable} -m keras_gw_resnet models 'resnet1*' --width 4 | true"
+    result = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (141, "")
 
 
 def test_table_is_aligned():

@@ -1,7 +1,7 @@
 import pytest
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.files import refuse_existing, refuse_input, written_aside
+from keras_gw_resnet.files import check_output, refuse_input, written_aside
 
 
 def test_what_fails_leaves_what_was_there(tmp_path):
@@ -16,23 +16,23 @@ def test_what_fails_leaves_what_was_there(tmp_path):
 
 def test_existing_files_and_folders(tmp_path):
     file, folder = tmp_path / "a.hdf", tmp_path / "out"
-    refuse_existing(file)
-    refuse_existing(folder, folder_of=("a",))
+    check_output(file)
+    check_output(folder, folder_of=("a",))
     file.touch()
     folder.mkdir()
     (folder / "a").touch()
     for path in (file, folder):
         with pytest.raises(InputError, match="exists already"):
-            refuse_existing(path)
-    refuse_existing(file, True)
-    refuse_existing(folder, True, folder_of=("a", "b"))
+            check_output(path)
+    check_output(file, True)
+    check_output(folder, True, folder_of=("a", "b"))
     with pytest.raises(InputError, match="is a folder"):
-        refuse_existing(folder, True)
+        check_output(folder, True)
     with pytest.raises(InputError, match="is a file"):
-        refuse_existing(file, True, folder_of=("a",))
+        check_output(file, True, folder_of=("a",))
     (folder / "thesis.tex").touch()
     with pytest.raises(InputError, match=r"holds thesis\.tex"):
-        refuse_existing(folder, True, folder_of=("a",))
+        check_output(folder, True, folder_of=("a",))
 
 
 def test_inputs_are_not_written_over(tmp_path):

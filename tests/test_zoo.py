@@ -17,7 +17,7 @@ CARD = {
     "detectors": ["H1", "L1"],
     "window_samples": 2048,
     "whitening": {},
-    "timing": {},
+    "timing": {"merger_seconds": 0.0, "tolerance_seconds": 0.3},
 }
 
 
@@ -63,6 +63,15 @@ def changed(saved, tmp_path, **card):
         ({"window_samples": 4096}, r"takes input of shape \(None, 2048, 2\)"),
         ({"detectors": ["H1", "L1", "V1"]}, "its card says"),
         ({"whitening": None}, "lacks whitening"),
+        ({"whitening": "x"}, "whitening is 'x'"),
+        ({"whitening": {"taste": 1}}, "whitening has taste"),
+        ({"whitening": {"filter_seconds": 0}}, "filter_seconds = 0"),
+        ({"sample_rate": 4096}, "sample_rate is 4096"),
+        ({"window_samples": 0}, "window_samples is 0"),
+        ({"detectors": 5}, "detectors is 5"),
+        ({"detectors": [1, 2]}, "detectors is"),
+        ({"timing": {}}, "timing lacks merger_seconds, tolerance_seconds"),
+        ({"sha256": 5}, "sha256 is 5"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(saved, tmp_path, card, message):
@@ -70,10 +79,22 @@ def test_a_card_that_does_not_fit_is_refused(saved, tmp_path, card, message):
         load_model(changed(saved, tmp_path, **card))
 
 
+def test_the_file_that_is_named_is_the_one_that_is_loaded(saved, tmp_path):
+    folder = changed(saved, tmp_path)
+    build_model("resnet16", width=6).save(folder / "other.keras")
+    with pytest.raises(InputError, match=r"other\.keras: sha256"):
+        load_model(folder / "other.keras")
+    with pytest.raises(InputError, match="no saved network there"):
+        load_model(folder / "card.json")
+
+
 def test_damaged_files_are_refused(saved, tmp_path):
     folder = changed(saved, tmp_path)
     (folder / "card.json").write_text("{")
     with pytest.raises(InputError, match="is no JSON"):
+        load_model(folder)
+    (folder / "card.json").write_text("null")
+    with pytest.raises(InputError, match="is no card"):
         load_model(folder)
     (folder / "card.json").unlink()
     with pytest.raises(InputError, match="no such file"):
@@ -116,9 +137,6 @@ def test_changed_model_is_refused_on_the_command_line(saved, tmp_path, small_dat
     folder = changed(saved, tmp_path)
     with (folder / "model.keras").open("ab") as file:
         file.write(b"x")
-    timing = {"merger_seconds": 0.0, "tolerance_seconds": 0.1}
-    old = json.loads((folder / "card.json").read_text())
-    (folder / "card.json").write_text(json.dumps({**old, "timing": timing}))
     output = tmp_path / "e.hdf"
     result = run_command("-m", "keras_gw_resnet", "search", folder, small_data / "noise.hdf", "--output", output)
     assert_refused(result, "sha256", "model.keras")

@@ -1,6 +1,6 @@
 """Training examples: a batch is a pure function of (seed, index), so it can be resumed, shared out and tested."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
@@ -19,7 +19,7 @@ class InjectionSettings:
     Attributes:
         snr_range: Network optimal SNR, uniform.
         merger_range: Coalescence time at the Earth's centre as a share of the window, uniform.
-        lone_signal_share: Share of the negatives that hold a signal in one detector alone.
+        lone_signal_share: Share of the negatives that hold a signal in one detector alone, where there are several.
     """
 
     snr_range: tuple[float, float] = (5.0, 20.0)
@@ -136,6 +136,8 @@ class InjectionBatches:
 
     def __init__(self, bank, noise, *, batch_size, seed, settings=None):
         settings = settings or InjectionSettings()
+        if len(noise.detectors) == 1:  # a signal in the only detector is a signal
+            settings = replace(settings, lone_signal_share=0.0)
         self.noise, self.batch_size, self.seed, self.settings = noise, batch_size, seed, settings
         self.signals = SignalSource(bank, noise.taps, noise.detectors, noise.window_samples, settings)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_gw_resnet.files import written_aside
 
-SECONDS_SHOWN = 1.5
+SECONDS_SHOWN = 0.6
 
 
 def _new_figure(rows, height):

@@ -26,7 +26,7 @@ def find_model_file(name_or_path):
     """
     path = Path(name_or_path)
     for candidate in (path, path / "model.keras", saved_models_folder() / str(name_or_path) / "model.keras"):
-        if candidate.is_file():
+        if candidate.is_file() and candidate.suffix == ".keras":
             return candidate
     known = ", ".join(list_saved()) or "none"
     raise InputError(

@@ -100,12 +100,13 @@ def write_events(events, path, attributes):
     Returns:
         Path of the CSV file.
     """
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
-        file.attrs.update(attributes)
-        for name in ("time", "stat", "var"):
-            file[name] = getattr(events, name)
-    with written_aside(path.with_suffix(".csv")) as aside, aside.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["time", "stat", "var"])
-        writer.writerows(zip(*(getattr(events, n).tolist() for n in ("time", "stat", "var")), strict=True))
+    with written_aside(path) as hdf, written_aside(path.with_suffix(".csv")) as table:
+        with h5py.File(hdf, "w") as file:
+            file.attrs.update(attributes)
+            for name in ("time", "stat", "var"):
+                file[name] = getattr(events, name)
+        with table.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["time", "stat", "var"])
+            writer.writerows(zip(*(getattr(events, n).tolist() for n in ("time", "stat", "var")), strict=True))
     return path.with_suffix(".csv")

@@ -60,12 +60,16 @@ class WaveformBank:
 
 
 def is_bank(path):
-    """Say whether the file is a waveform bank."""
+    """Say whether the HDF5 file is a waveform bank.
+
+    Raises:
+        InputError: The file cannot be read as HDF5.
+    """
     try:
         with h5py.File(path, "r") as file:
             return file.attrs.get("format") == BANK_FORMAT
-    except OSError:
-        return False
+    except OSError as error:
+        raise InputError(f"{path}: is no HDF5 file, or a truncated one; write it again or take it away") from error
 
 
 def save_bank(bank, path):
@@ -98,7 +102,7 @@ def load_bank(path):
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != BANK_FORMAT:
                 raise InputError(f"{path}: is no waveform bank; make one with 'keras-gw-resnet simulate bank'")
-            return WaveformBank(
+            bank = WaveformBank(
                 hplus=file["hplus"][()],
                 hcross=file["hcross"][()],
                 parameters={name: values[()] for name, values in file["parameters"].items()},
@@ -113,5 +117,24 @@ def load_bank(path):
             )
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; make a bank with 'keras-gw-resnet simulate bank'") from error
-    except (OSError, KeyError, RuntimeError) as error:
-        raise InputError(f"{path}: is no waveform bank, or a truncated one; make it again") from error
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: is no waveform bank, or a damaged one; make it again") from error
+    shape = bank.hplus.shape
+    sound = (
+        len(shape) == 2
+        and bank.hcross.shape == shape
+        and bank.hplus.dtype.kind == bank.hcross.dtype.kind == "f"
+        and 0 <= bank.merger_sample < shape[1]
+        and bank.sample_rate > 0
+        and all(len(values) == shape[0] for values in bank.parameters.values())
+        and all(g.location.shape == (3,) and g.response.shape == (3, 3) for g in bank.detectors.values())
+    )
+    if not sound:
+        raise InputError(f"{path}: the parts of the waveform bank do not fit together; make it again")
+    power = np.einsum("ij,ij->i", bank.hplus * 1e21, bank.hplus * 1e21) + np.einsum(
+        "ij,ij->i", bank.hcross * 1e21, bank.hcross * 1e21
+    )
+    bad = np.flatnonzero(~np.isfinite(power) | (power <= 0))
+    if len(bad):
+        raise InputError(f"{path}: waveform {bad[0]} is empty or not finite; make the bank again")
+    return bank

@@ -65,6 +65,14 @@ def _read_psd(path):
         raise InputError(
             f"{path}: is no PSD; expected HDF5 with dataset 'data' and attribute 'delta_f', or two text columns"
         ) from error
-    if len(values) < 2 or not np.all(np.isfinite(values)) or np.any(values < 0):
-        raise InputError(f"{path}: the PSD has negative or non-finite values")
+    if (
+        np.ndim(values) != 1
+        or len(values) < 2
+        or not np.all(np.isfinite(values))
+        or np.any(values < 0)
+        or not np.any(values)
+    ):
+        raise InputError(f"{path}: the PSD is empty, or has negative or non-finite values")
+    if not np.all(np.diff(known) > 0):
+        raise InputError(f"{path}: the frequencies of the PSD do not rise")
     return known, values

@@ -111,7 +111,7 @@ def _present(path, mask, short_names, seconds):
 
 
 def _text(value):
-    value = value[()] if isinstance(value, h5py.Dataset) else value
+    value = np.ravel(value[()] if isinstance(value, h5py.Dataset) else value)[0]
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
@@ -195,7 +195,11 @@ def open_hdf5(path):
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        what = "is a truncated or damaged HDF5 file; fetch or write it again" if is_hdf5 else "is no HDF5 file"
+        what = (
+            "is a truncated or damaged HDF5 file; fetch or write it again"
+            if is_hdf5
+            else "is no HDF5 file; expected strain in HDF5"
+        )
         raise InputError(f"{path}: {what}") from error
 
 
@@ -207,7 +211,9 @@ def _headers_of(path):
             except InputError:
                 raise
             except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
-                raise InputError(f"{path}: is a truncated or damaged HDF5 file; fetch or write it again") from error
+                raise InputError(
+                    f"{path}: is a damaged or malformed HDF5 file ({error}); fetch or write it again"
+                ) from error
             if headers is not None:
                 return headers
         return None
@@ -223,7 +229,7 @@ def _expand(paths):
         elif glob.has_magic(str(path)) and not Path(path).exists():
             matches = sorted(glob.glob(str(path)))
             if not matches:
-                raise InputError(f"{path}: matches no file")
+                raise InputError(f"{path}: matches no file; check the pattern")
             yield from ((Path(match), True) for match in matches)
         else:
             yield Path(path), True

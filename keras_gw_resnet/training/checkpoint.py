@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
 
 
@@ -65,9 +66,15 @@ def load_checkpoint(path):
 
     Returns:
         Tuple (compiled keras.Model, history as a list of dictionaries).
+
+    Raises:
+        InputError: The checkpoint is damaged.
     """
-    model = keras.saving.load_model(path)
-    state = json.loads(path.with_suffix(".json").read_text())
-    for name, generator in _seed_generators(model):
-        generator.state.assign(state["seeds"][name])
-    return model, state["history"]
+    try:
+        model = keras.saving.load_model(path)
+        state = json.loads(path.with_suffix(".json").read_text())
+        for name, generator in _seed_generators(model):
+            generator.state.assign(state["seeds"][name])
+        return model, list(state["history"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is a damaged checkpoint; start afresh with --overwrite") from error

@@ -29,7 +29,10 @@ def check_folder(config, out, overwrite=False):
         raise InputError(f"{out}: exists and is not empty; choose another --out or add --overwrite")
     if (out / "model.keras").exists():
         raise InputError(f"{out}: holds a finished run; choose another --out or add --overwrite")
-    differences = config.differences(json.loads(record.read_text()))
+    try:
+        differences = config.differences(dict(json.loads(record.read_text())))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{record}: is damaged; choose another --out or add --overwrite") from error
     if differences:
         raise InputError(
             f"{out}: holds an interrupted run of another configuration ({'; '.join(differences)}); "

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -48,12 +50,42 @@ def test_bad_banks(tmp_path, small_data):
     (tmp_path / "cut.hdf").write_bytes(data[: len(data) // 2])
     for path, message in {
         tmp_path / "missing.hdf": "no such file",
-        tmp_path / "cut.hdf": "truncated",
+        tmp_path / "cut.hdf": "damaged",
         small_data / "noise.hdf": "no waveform bank",
     }.items():
         with pytest.raises(InputError, match=message):
             load_bank(path)
-        assert not is_bank(path)
+    assert is_bank(small_data / "bank.hdf")
+    assert not is_bank(small_data / "noise.hdf")
+    with pytest.raises(InputError, match=r"cut\.hdf: is no HDF5 file, or a truncated one"):
+        is_bank(tmp_path / "cut.hdf")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("hplus", np.ones(5, np.float32), "do not fit together"),
+        ("hcross", np.ones((24, 7), np.float32), "do not fit together"),
+        ("hplus", np.full((24, 4096), np.nan, np.float32), "waveform 0 is empty or not finite"),
+        ("detectors/H1/response", np.ones(3), "do not fit together"),
+        ("merger_sample", 10**9, "do not fit together"),
+        ("sample_rate", "x", "damaged"),
+    ],
+)
+def test_malformed_banks_are_named(tmp_path, small_data, part, value, message):
+    import h5py
+
+    path = tmp_path / "bad.hdf"
+    shutil.copy(small_data / "bank.hdf", path)
+    with h5py.File(path, "r+") as file:
+        if part in file.attrs:
+            file.attrs[part] = value
+        else:
+            del file[part]
+            file[part] = value
+    with pytest.raises(InputError, match=message) as error:
+        load_bank(path)
+    assert str(error.value).startswith(str(path))
 
 
 def test_simulated_noise_is_reproducible_and_has_the_wanted_spectrum(tmp_path):
