@@ -27,10 +27,10 @@ test: $(READY)  ## run the tests
 test-slow: $(READY)  ## run the tests that take minutes too
 	@$(BIN)/python -m pytest -m "slow or not slow"
 
-extras: $(EXTRAS)  ## install what is optional: JAX and ONNX
+extras: $(EXTRAS)  ## install what is optional: JAX, ONNX, gwpy
 
 $(EXTRAS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[jax,onnx]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[jax,onnx,gwpy]'
 	@touch $@
 
 # XLA's expensive passes would only make these small networks slower to compile.

@@ -84,6 +84,16 @@ def _add_detectors(parser):
     )
 
 
+def _add_quality(parser):
+    parser.add_argument(
+        "--quality",
+        nargs="+",
+        default=[],
+        metavar="FLAG",
+        help="use strain with these GWOSC flags only, for example CBC_CAT1 NO_CBC_HW_INJ",
+    )
+
+
 def _add_train(subparsers):
     parser = _command(
         subparsers,
@@ -149,6 +159,7 @@ def _add_train(subparsers):
     )
     group.add_argument("--validation-share", type=_finite, default=0.1, metavar="X", help="held out (default: 0.1)")
     _add_detectors(group)
+    _add_quality(group)
 
 
 def _add_evaluate(subparsers):
@@ -169,6 +180,7 @@ def _add_evaluate(subparsers):
     add("--windows", type=int, default=30000, metavar="N", help="half of them with a signal (default: 30000)")
     add("--seed", type=_seed, default=1, metavar="N", help="of the examples (default: 1)")
     add("--overwrite", action="store_true", help="replace an existing output folder")
+    _add_quality(parser)
 
 
 def _add_search(subparsers):
@@ -193,6 +205,7 @@ def _add_search(subparsers):
     )
     add("--top", type=_positive, default=10, metavar="N", help="events to print (default: 10)")
     add("--overwrite", action="store_true", help="replace existing output files")
+    _add_quality(parser)
 
 
 def _add_simulate(subparsers):
@@ -263,6 +276,7 @@ def _add_statistics(subparsers):
     parser.add_argument("--output", required=True, type=_path, metavar="FILE", help="JSON file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     _add_detectors(parser)
+    _add_quality(parser)
 
 
 def _add_export(subparsers):

@@ -182,6 +182,7 @@ def run_train(args):
         merger_range=tuple(args.merger),
         lone_signal_share=args.lone_signal_share,
         validation_share=args.validation_share,
+        quality=tuple(args.quality),
         devices=args.devices,
     )
     existed = args.out.exists()
@@ -294,7 +295,7 @@ def run_evaluate(args):
         )
     bank = find_bank(args.data)
     whitening, window = Whitening(**card["whitening"]), card["window_samples"]
-    stretches, coverage = read_noise(args.data, tuple(card["detectors"]), whitening, window)
+    stretches, coverage = read_noise(args.data, tuple(card["detectors"]), whitening, window, args.quality)
     trained_on = card.get("training", {}).get("data", {}).get("bank", {}).get("fingerprint")
     if trained_on == bank.fingerprint():
         print("NOTE: this network was trained on this very waveform bank; the figures below flatter it")
@@ -367,7 +368,7 @@ def run_search(args):
     for path in outputs:
         check_output(path, args.overwrite)
     card = load_card(args.model)
-    headers = find_segments(args.strain)
+    headers = find_segments(args.strain, args.quality)
     refuse_input(outputs, {h.path for h in headers})
     require_detectors(headers, card["detectors"])
     load_keras()
@@ -377,7 +378,7 @@ def run_search(args):
     from keras_gw_resnet.zoo import load_model
 
     model, card = load_model(args.model)
-    result = search(model, card, args.strain, threshold=args.threshold)
+    result = search(model, card, args.strain, threshold=args.threshold, quality=args.quality)
     events, coverage = result.events, result.coverage
     attributes = {
         "model": card["name"],
@@ -389,6 +390,7 @@ def run_search(args):
         "invalid_seconds": coverage.invalid,
         "stride_seconds": result.stride_seconds,
         "exact_scan": result.exact,
+        "quality": list(args.quality),
     }
     beside = write_events(events, args.output, attributes)
     print(
@@ -468,7 +470,7 @@ def run_statistics(args):
     from keras_gw_resnet.strain.stretches import whitened_stretches
 
     check_output(args.output, args.overwrite)
-    headers = find_segments(args.strain)
+    headers = find_segments(args.strain, args.quality)
     refuse_input([args.output], {h.path for h in headers})
     count, total, squares = 0, np.zeros(len(args.detectors)), np.zeros(len(args.detectors))
     for stretch in whitened_stretches(headers, tuple(args.detectors), Whitening()):

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.models.frame import USUAL_SAMPLES
 
 LARGEST_DIFFERENCE = 1e-4
 
@@ -25,7 +26,8 @@ def export_model(model, card, form, folder):
     Raises:
         InputError: The export gives other scores, or a package that ONNX needs is missing.
     """
-    strain = np.random.default_rng(0).standard_normal((8, *model.input_shape[1:]), np.float32)
+    shape = [size or USUAL_SAMPLES for size in model.input_shape[1:]]
+    strain = np.random.default_rng(0).standard_normal((8, *shape), np.float32)
     expected = np.asarray(model(strain, training=False))
     with written_aside(folder) as aside:
         aside.mkdir()
@@ -54,7 +56,7 @@ def _onnx(model, folder, strain):
         import tf2onnx  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"--format onnx needs the package {error.name}; install it with: pip install tf2onnx onnx onnxruntime"
+            f"--format onnx needs the package {error.name}; install it with 'make extras' or: pip install tf2onnx onnx onnxruntime"
         ) from error
     path = folder / "model.onnx"
     model.export(path, format="onnx", verbose=False)

@@ -22,7 +22,7 @@ def test_onnx_gives_the_same_scores(tmp_path):
         "tf2onnx", reason="ONNX EXTRA ABSENT: pip install tf2onnx onnx onnxruntime; this check did not run"
     )
     pytest.importorskip("onnxruntime", reason="ONNX EXTRA ABSENT: this check did not run")
-    model = build_model("resnet18", width=4)
+    model = build_model("resnet18", width=4, input_shape=(None, 2))
     settle_batch_norm(model)
     path, difference = export_model(model, {}, "onnx", tmp_path / "out")
     assert difference < 1e-4

@@ -40,7 +40,7 @@ class SearchResult:
     stride_seconds: float
 
 
-def search(model, card, paths, *, threshold, snapshot_seconds=8.0):
+def search(model, card, paths, *, threshold, quality=(), snapshot_seconds=8.0):
     """Whiten strain, scan it and cluster the scores.
 
     Args:
@@ -48,6 +48,7 @@ def search(model, card, paths, *, threshold, snapshot_seconds=8.0):
         card: Its card.
         paths: Strain files, folders or patterns that hold all detectors of the card.
         threshold: Lowest ranking statistic of an event.
+        quality: Data-quality flags that the strain has to fulfil, see `find_segments`.
         snapshot_seconds: How much strain to keep around the loudest event.
 
     Returns:
@@ -58,7 +59,7 @@ def search(model, card, paths, *, threshold, snapshot_seconds=8.0):
     """
     whitening, detectors = Whitening(**card["whitening"]), tuple(card["detectors"])
     window, rate = card["window_samples"], card["sample_rate"]
-    headers = find_segments(paths)
+    headers = find_segments(paths, quality)
     scanner = Scanner(model)
     stride_seconds, timing = scanner.stride / rate, card["timing"]
     coverage, found, snapshot, searched = Coverage(), [], None, 0.0

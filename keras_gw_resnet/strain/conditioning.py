@@ -16,6 +16,8 @@ from keras_gw_resnet.errors import InputError
 
 # Fewer periodograms scatter so much that noise whitened with their median looks like signals.
 LEAST_PSD_SECONDS = 16.0
+# Up to here strain beyond a gap helps more by its number than it harms by being other noise.
+POOLED_PSD_SECONDS = 64.0
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,7 @@ def resample(strain, sample_rate, target_rate):
 class NoiseSpectra:
     """Periodograms of the valid strain of one detector, from which the noise PSD at any time is estimated.
 
-    Strain on both sides of a gap counts, so that short pieces between gaps are whitened with as good a spectrum as
-    long ones.
+    Where a piece between gaps is shorter than `POOLED_PSD_SECONDS`, the strain beyond the gaps counts too.
 
     Args:
         strain: float64 array (samples,) at `settings.sample_rate`.
@@ -86,8 +87,9 @@ class NoiseSpectra:
 
     def __init__(self, strain, settings, runs=None):
         self.settings, segment = settings, settings.filter_samples
-        spectra, centres = [np.empty((0, segment // 2 + 1))], [np.empty(0)]
-        for first, last in [(0, len(strain))] if runs is None else runs:
+        spectra, centres, owners = [np.empty((0, segment // 2 + 1))], [np.empty(0)], [np.empty(0, int)]
+        self._runs = [(0, len(strain))] if runs is None else runs
+        for number, (first, last) in enumerate(self._runs):
             if last - first >= segment:
                 piece = scipy.signal.spectrogram(
                     strain[first:last],
@@ -99,7 +101,8 @@ class NoiseSpectra:
                 )[2]
                 spectra.append(piece.T)
                 centres.append(first + segment / 2 * np.arange(1, piece.shape[1] + 1))
-        self._spectra, self._centres = np.concatenate(spectra), np.concatenate(centres)
+                owners.append(np.full(piece.shape[1], number))
+        self._spectra, self._centres, self._owners = map(np.concatenate, (spectra, centres, owners))
 
     @property
     def enough(self):
@@ -110,7 +113,7 @@ class NoiseSpectra:
         return max(1, int(2 * seconds / self.settings.filter_seconds) - 1)
 
     def near(self, sample):
-        """Estimate the PSD from the `settings.psd_seconds` of strain nearest to a sample.
+        """Estimate the PSD from up to `settings.psd_seconds` of the strain nearest to a sample.
 
         The median of the periodograms, corrected for its bias as in the FINDCHIRP algorithm (arXiv gr-qc/0509116).
 
@@ -127,7 +130,11 @@ class NoiseSpectra:
             raise InputError(
                 f"too short for a noise spectrum; at least {LEAST_PSD_SECONDS:g} s of valid strain are needed"
             )
-        order = np.argsort(np.abs(self._centres - sample), kind="stable")[: self._count(self.settings.psd_seconds)]
+        own = [number for number, (first, last) in enumerate(self._runs) if first <= sample < last]
+        beyond = ~np.isin(self._owners, own)
+        count = max(len(beyond) - np.count_nonzero(beyond), self._count(POOLED_PSD_SECONDS))
+        order = np.lexsort((np.abs(self._centres - sample), beyond))
+        order = order[: min(count, self._count(self.settings.psd_seconds))]
         terms = np.arange(1, (len(order) - 1) // 2 + 1)
         bias = 1 + np.sum(1 / (2 * terms + 1) - 1 / (2 * terms))
         return np.median(self._spectra[order], axis=0) / bias

@@ -6,6 +6,7 @@ A new format is one function and one line in `FORMATS`.
 
 import glob
 import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.strain.quality import flagged, valid_runs
+from keras_gw_resnet.strain.quality import fulfilled, valid_runs
 
 HDF5_SUFFIXES = (".hdf5", ".hdf", ".h5")
 DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1")
@@ -35,7 +36,7 @@ class SegmentHeader:
         gps_start: GPS time of the first sample in seconds.
         sample_rate: Samples per second.
         samples: Number of samples.
-        present: Tuple of booleans, one a second, where the file says so: strain is present. None: all of it.
+        present: Tuple of booleans, one a second: strain is present and fulfils the flags asked for. None: all of it.
     """
 
     path: str
@@ -96,18 +97,44 @@ def _strain_dataset(path, dataset):
     return dataset
 
 
-def _present(path, mask, short_names, seconds):
-    """Say for each second whether the detector was taking data, from a GWOSC bit mask."""
-    mask = np.asarray(mask)
-    if mask.dtype.kind not in "iu" or mask.shape != (seconds,):
-        raise InputError(
-            f"{path}: quality/simple/DQmask has shape {mask.shape}, type {mask.dtype}; "
-            f"expected {seconds} integers, one a second of strain"
-        )
-    if np.ndim(short_names) != 1:
-        raise InputError(f"{path}: quality/simple/DQShortnames is no list of names, one a bit of DQmask")
-    present = flagged(mask, short_names, "DATA")
-    return None if present is None or present.all() else tuple(present.tolist())
+# Where GWOSC files keep their flags: the bit mask, one entry a second, and the short names of its bits.
+QUALITY_DATASETS = (
+    ("quality/simple/DQmask", "quality/simple/DQShortnames"),
+    ("quality/injections/Injmask", "quality/injections/InjShortnames"),
+)
+
+
+def _bit_masks(path, file, seconds):
+    """Read the bit masks of a GWOSC file with the short names of their bits, as text."""
+    bit_masks = []
+    for mask_name, names_name in QUALITY_DATASETS:
+        if mask_name not in file or names_name not in file:
+            continue
+        mask, short_names = file[mask_name][()], file[names_name][()]
+        if np.asarray(mask).dtype.kind not in "iu" or np.shape(mask) != (seconds,):
+            raise InputError(
+                f"{path}: {mask_name} has shape {np.shape(mask)}, type {np.asarray(mask).dtype}; "
+                f"expected {seconds} integers, one a second of strain"
+            )
+        if np.ndim(short_names) != 1:
+            raise InputError(f"{path}: {names_name} is no list of names, one a bit")
+        bit_masks.append((mask, [_text(name) for name in short_names]))
+    return bit_masks
+
+
+def _present(path, bit_masks, quality):
+    """Say for each second whether strain is there and fulfils all the wanted flags; None where all seconds do."""
+    conditions = [fulfilled(bit_masks, "DATA"), *(_required(path, bit_masks, name) for name in quality)]
+    present = np.all([c for c in conditions if c is not None], axis=0)
+    return None if present.all() else tuple(present.tolist())
+
+
+def _required(path, bit_masks, name):
+    condition = fulfilled(bit_masks, name)
+    if condition is None:
+        known = ", ".join(name for _, names in bit_masks for name in names) or "no flags"
+        raise InputError(f"{path}: has no data-quality flag {name}; it has {known}")
+    return condition
 
 
 def _text(value):
@@ -115,7 +142,7 @@ def _text(value):
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _gwosc(path, file):
+def _gwosc(path, file, quality):
     """GWOSC: strain/Strain with Xstart and Xspacing, meta/Detector, quality/simple (gwosc.org)."""
     strain = file.get("strain/Strain")
     if strain is None:
@@ -126,11 +153,7 @@ def _gwosc(path, file):
         what = ", ".join([*missing, *(["meta/Detector"] if "meta/Detector" not in file else [])])
         raise InputError(f"{path}: looks like a GWOSC file but lacks {what}; unknown sample rate, time or detector")
     rate = _sample_rate(path, strain.attrs["Xspacing"])
-    present = None
-    quality = file.get("quality/simple")
-    if quality is not None and "DQmask" in quality and "DQShortnames" in quality:
-        seconds = -(-strain.shape[0] // round(rate))
-        present = _present(path, quality["DQmask"][()], quality["DQShortnames"][()], seconds)
+    bit_masks = _bit_masks(path, file, -(-strain.shape[0] // round(rate)))
     return [
         SegmentHeader(
             path=str(path),
@@ -139,16 +162,17 @@ def _gwosc(path, file):
             gps_start=_start(path, "strain/Strain", strain.attrs["Xstart"]),
             sample_rate=rate,
             samples=strain.shape[0],
-            present=present,
+            present=_present(path, bit_masks, quality),
         )
     ]
 
 
-def _mlgwsc1(path, file):
+def _mlgwsc1(path, file, quality):
     """MLGWSC-1: one group a detector, one dataset a segment with start_time and delta_t (arXiv 2209.11146)."""
     detectors = [name for name in DETECTORS if isinstance(file.get(name), h5py.Group)]
     if not detectors:
         return None
+    _refuse_quality(path, quality)
     headers = []
     for detector in detectors:
         for key, entry in file[detector].items():
@@ -173,7 +197,54 @@ def _mlgwsc1(path, file):
     return headers
 
 
-FORMATS = {"GWOSC": _gwosc, "MLGWSC-1": _mlgwsc1}
+def _detector_of(path, dataset):
+    """Find the detector in the channel or name of a series ("H1:GDS-CALIB_STRAIN"), its place, or the file's name."""
+    sources = [dataset.attrs.get("channel", ""), dataset.attrs.get("name", ""), dataset.name, path.name]
+    for source in sources:
+        found = [part for part in re.split(r"[^A-Za-z0-9]+", _text(source)) if part in DETECTORS]
+        if found:
+            return found[0]
+    raise InputError(
+        f"{path}: {dataset.name.lstrip('/')} does not say its detector; name the file after it, for example H1-{path.name}"
+    )
+
+
+def _refuse_quality(path, quality):
+    if quality:
+        raise InputError(f"{path}: has no data-quality flags; {' '.join(quality)} can be asked of GWOSC files alone")
+
+
+def _series(path, file, quality, attributes):
+    """Take every dataset that has the two attributes, start and spacing, as a segment."""
+    found = []
+    file.visititems(lambda _, entry: found.append(entry) if set(attributes) <= set(entry.attrs) else None)
+    if found:
+        _refuse_quality(path, quality)
+    start, spacing = attributes
+    return [
+        SegmentHeader(
+            path=str(path),
+            dataset=dataset.name.lstrip("/"),
+            detector=_detector_of(path, dataset),
+            gps_start=_start(path, dataset.name, dataset.attrs[start]),
+            sample_rate=_sample_rate(path, dataset.attrs[spacing]),
+            samples=_strain_dataset(path, dataset).shape[0],
+        )
+        for dataset in found
+    ] or None
+
+
+def _pycbc(path, file, quality):
+    """PyCBC, TimeSeries.save: a dataset with start_time and delta_t, "data" unless the writer said otherwise."""
+    return _series(path, file, quality, ("start_time", "delta_t"))
+
+
+def _gwpy(path, file, quality):
+    """gwpy, TimeSeries.write: a dataset with x0 and dx, with the channel where the writer knew it."""
+    return _series(path, file, quality, ("x0", "dx"))
+
+
+FORMATS = {"GWOSC": _gwosc, "MLGWSC-1": _mlgwsc1, "PyCBC": _pycbc, "gwpy": _gwpy}
 
 
 def open_hdf5(path):
@@ -203,11 +274,12 @@ def open_hdf5(path):
         raise InputError(f"{path}: {what}") from error
 
 
-def _headers_of(path):
+def _headers_of(path, quality):
+    path = Path(path)
     with open_hdf5(path) as file:
         for read in FORMATS.values():
             try:
-                headers = read(path, file)
+                headers = read(path, file, quality)
             except InputError:
                 raise
             except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
@@ -235,25 +307,27 @@ def _expand(paths):
             yield Path(path), True
 
 
-def find_segments(paths):
+def find_segments(paths, quality=()):
     """List the strain segments in files, folders or glob patterns, in order of detector and time.
 
     In a folder, HDF5 files that hold no strain are passed over; a file named itself has to hold some.
 
     Args:
         paths: One path or several.
+        quality: Short names of data-quality and injection flags that the strain has to fulfil, for example "CBC_CAT1"
+            or "NO_CBC_HW_INJ"; seconds that do not are invalid. Only GWOSC files have flags.
 
     Returns:
         List of SegmentHeader.
 
     Raises:
         InputError: A file is missing, truncated, no HDF5 or of unknown layout; no strain at all; segments of
-            one detector that overlap.
+            one detector that overlap; a flag that a file does not have.
     """
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     headers = []
     for path, named in _expand(paths):
-        found = _headers_of(path)
+        found = _headers_of(path, quality)
         if found is None and named:
             raise InputError(f"{path}: holds no strain in a known layout ({', '.join(FORMATS)})")
         headers.extend(found or [])

@@ -23,6 +23,29 @@ def flagged(mask, short_names, name):
     return (np.asarray(mask) >> names.index(name)) & 1 == 1
 
 
+def fulfilled(bit_masks, name):
+    """Say for every second whether it fulfils a data-quality or injection flag.
+
+    A set bit is good ("DATA", "CBC_CAT1", "NO_CBC_HW_INJ"), except for the injection flags of S5, where it says that
+    there is an injection: NO_CBC_HW_INJ is then fulfilled where HW_CBC is not set.
+
+    Args:
+        bit_masks: List of (mask, short names), as for `flagged`.
+        name: The flag.
+
+    Returns:
+        Boolean array (n,), or None where the file does not know the flag.
+    """
+    injection = f"HW_{name.removeprefix('NO_').removesuffix('_HW_INJ')}"
+    for mask, short_names in bit_masks:
+        found, opposite = flagged(mask, short_names, name), flagged(mask, short_names, injection)
+        if found is not None:
+            return found
+        if opposite is not None and name.startswith("NO_"):
+            return ~opposite
+    return None
+
+
 def valid_runs(valid):
     """Return the half-open index ranges [(start, stop), ...] over which a boolean array is true."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], np.asarray(valid, np.int8), [0]))))

@@ -12,6 +12,8 @@ from keras_gw_resnet.strain.files import SegmentHeader, read_segment
 from keras_gw_resnet.strain.quality import valid_runs
 
 SLAB_SECONDS = 4096
+# How much is read at once at the file's own sample rate.
+PIECE_SECONDS = 256
 # Whitened samples beyond this, of the most violent glitches, would leave the range of the networks' arithmetic.
 LARGEST = 1e6
 
@@ -113,18 +115,33 @@ def _read(headers, detector, start, stop, sample_rate):
                 f"{header.path}: {detector} is sampled off the grid of whole samples of the other detectors"
             )
         last = round((min(stop, header.gps_stop) - header.gps_start) * header.sample_rate)
-        segment = read_segment(header, round(first), last)
-        # Resampling smears invalid samples over its filter; they are marked, with a margin, at the wanted rate.
+        at = round((header.gps_start + round(first) / header.sample_rate - start) * sample_rate)
+        for piece, good in _resampled(header, round(first), last, sample_rate):
+            count = max(0, min(len(piece), samples - at))
+            strain[at : at + count], valid[at : at + count] = piece[:count], good[:count]
+            at += count
+    return strain, valid
+
+
+def _resampled(header, first, last, sample_rate):
+    """Read samples [first, last) of a segment and yield (strain, validity) at the wanted rate, piece by piece.
+
+    Every piece is read with what the resampling filter sees beyond its ends, so that the pieces are those of the whole.
+    """
+    step = header.sample_rate / sample_rate
+    whole = round(header.sample_rate)
+    beyond, margin = (0, 0) if step == 1 else (whole // 8, 32)
+    for begin in range(first, last, PIECE_SECONDS * whole):
+        end = min(last, begin + PIECE_SECONDS * whole)
+        low, high = begin - min(beyond, begin - first), min(last, end + beyond)
+        segment = read_segment(header, low, high)
         piece = resample(np.where(segment.valid, segment.strain, 0.0), header.sample_rate, sample_rate)
+        # Resampling smears invalid samples over its filter; they are marked, with a margin, at the wanted rate.
         good = np.ones(len(piece), bool)
-        step = header.sample_rate / sample_rate
-        margin = 0 if step == 1 else 32
         for a, b in valid_runs(~segment.valid):
             good[max(0, int(a / step) - margin) : int(np.ceil(b / step)) + margin] = False
-        at = round((segment.gps_start - start) * sample_rate)
-        count = min(len(piece), samples - at)
-        strain[at : at + count], valid[at : at + count] = piece[:count], good[:count]
-    return strain, valid
+        kept = slice(round((begin - low) / step), round((begin - low) / step) + math.ceil((end - begin) / step))
+        yield piece[kept], good[kept]
 
 
 @dataclass

@@ -28,6 +28,7 @@ class TrainingConfig:
         snr_range, merger_range, lone_signal_share: See `InjectionSettings`.
         validation_share: Part of noise (in time) and of the bank held out.
         validation_batches: Batches of the fixed validation set.
+        quality: Data-quality flags that the strain has to fulfil.
         devices: Number of local devices; None: all GPUs, or the CPU.
         whitening: Conditioning.
     """
@@ -49,6 +50,7 @@ class TrainingConfig:
     lone_signal_share: float = 0.2
     validation_share: float = 0.1
     validation_batches: int = 16
+    quality: tuple[str, ...] = ()
     devices: int | None = None
     whitening: Whitening = field(default_factory=Whitening)
 

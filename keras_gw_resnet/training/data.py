@@ -47,8 +47,8 @@ def find_bank(folder):
     return load_bank(banks[0])
 
 
-def read_noise(folder, detectors, whitening, window_samples):
-    """Whiten all strain in a folder.
+def read_noise(folder, detectors, whitening, window_samples, quality=()):
+    """Whiten all strain in a folder that fulfils the data-quality flags.
 
     Returns:
         Tuple (list of WhitenedStretch, Coverage).
@@ -56,7 +56,7 @@ def read_noise(folder, detectors, whitening, window_samples):
     Raises:
         InputError: No strain, a detector absent, or no stretch as long as needed.
     """
-    headers = find_segments(folder)
+    headers = find_segments(folder, quality)
     coverage = Coverage()
     total = round(sum(span.stop - span.start for span in coincident_spans(headers, detectors)))
     stretches = []
@@ -116,7 +116,9 @@ def load_batches(config):
         noise = held_out = _gaussian(config)
         provenance["psds"] = [Path(p).name for p in config.psds]
     else:
-        stretches, coverage = read_noise(config.data, config.detectors, config.whitening, config.window_samples)
+        stretches, coverage = read_noise(
+            config.data, config.detectors, config.whitening, config.window_samples, config.quality
+        )
         kept, rest = split_stretches(stretches, config.validation_share)
         try:
             noise, held_out = FileNoise(kept, config.window_samples), FileNoise(rest, config.window_samples)

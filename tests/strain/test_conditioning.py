@@ -138,6 +138,10 @@ def test_the_spectrum_is_that_of_the_nearest_valid_strain(noise):
     spectra = NoiseSpectra(loud, settings)
     band = slice(80, 4000)
     assert np.median(spectra.near(len(noise))[band] / spectra.near(0)[band]) == pytest.approx(100, rel=0.1)
+    # A long piece keeps to itself, whatever lies beyond the gap.
+    middle = len(noise) // 2
+    apart = NoiseSpectra(loud, SETTINGS, [(0, middle), (middle + 1, len(noise))])
+    np.testing.assert_allclose(apart.near(0), NoiseSpectra(loud[:middle], SETTINGS).near(0), rtol=1e-12)
     # Across a gap: short pieces have the spectrum of all the strain around.
     holes = [(a * 2048 + 20, (a + 6) * 2048) for a in range(0, 250, 6)]
     pieced = NoiseSpectra(noise, SETTINGS, holes).near(0)

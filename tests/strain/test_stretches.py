@@ -70,6 +70,21 @@ def test_no_window_ever_touches_an_invalid_sample(tmp_path_factory, bad, window)
     assert coverage.whitened + coverage.short + coverage.invalid == pytest.approx(60)
 
 
+@pytest.mark.parametrize("rate", [4096, 16384])
+def test_pieces_are_those_of_the_whole(tmp_path, monkeypatch, rate):
+    strain = {d: noise(40, i, rate) for i, d in enumerate(BOTH)}
+    strain["L1"][20 * rate + 100] = np.nan
+    for detector, values in strain.items():
+        write_gwosc(tmp_path / f"{detector}.hdf5", detector, 0, rate, values, "SIMULATED")
+    headers = find_segments(tmp_path)
+    whole = list(whitened_stretches(headers, BOTH, SETTINGS))
+    monkeypatch.setattr(stretches, "PIECE_SECONDS", 3)
+    pieces = list(whitened_stretches(headers, BOTH, SETTINGS))
+    assert [p.gps_start for p in pieces] == [w.gps_start for w in whole]
+    for piece, one in zip(pieces, whole, strict=True):
+        np.testing.assert_allclose(piece.strain, one.strain, atol=1e-5)
+
+
 def test_missing_seconds_of_a_4_khz_file_stay_out(tmp_path):
     strain = {"H1": noise(40, 0, 4096), "L1": noise(40, 1, 4096)}
     strain["L1"][20 * 4096 + 100] = np.nan
@@ -124,3 +139,30 @@ def test_clocks_off_the_grid_and_slow_sampling_are_refused(tmp_path):
     slow = write(tmp_path / "b.hdf", [("H1", 0, noise(20, rate=1024)), ("L1", 0, noise(20, rate=1024))], rate=1024)
     with pytest.raises(InputError, match=r"b\.hdf: H1 is sampled at 1024 Hz"):
         list(whitened_stretches(slow, BOTH, SETTINGS))
+
+
+@pytest.mark.slow
+def test_memory_stays_below_a_gigabyte_for_any_length(tmp_path):
+    import h5py
+
+    from tests.conftest import run_command
+
+    rate, seconds = 16384, 8192
+    with h5py.File(tmp_path / "long.hdf", "w") as file:
+        for detector in BOTH:
+            strain = file.create_dataset(f"{detector}/0", (rate * seconds,), "f4")
+            strain.attrs.update(start_time=0.0, delta_t=1 / rate)
+            for second in range(0, seconds, 64):
+                strain[second * rate : (second + 64) * rate] = noise(64, second, rate) * 1e21
+    code = (
+        "import resource, sys\n"
+        "from keras_gw_resnet.strain.conditioning import Whitening\n"
+        "from keras_gw_resnet.strain.files import find_segments\n"
+        "from keras_gw_resnet.strain.stretches import whitened_stretches\n"
+        "stretches = whitened_stretches(find_segments(sys.argv[1]), ('H1', 'L1'), Whitening())\n"
+        "print(sum(s.seconds for s in stretches), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)\n"
+    )
+    result = run_command("-c", code, tmp_path / "long.hdf")
+    whitened, gigabytes = map(float, result.stdout.split())
+    assert whitened == pytest.approx(seconds, abs=10)
+    assert gigabytes < 1
