@@ -35,8 +35,20 @@ SHAPES = [(2048, 2), (4096, 3)]
 # The deepest of each family are built by the code of their smaller sisters; the slow run repeats every check on them.
 DEEPEST = {"densenet169", "densenet201", "resnet101", "resnet152", "highway36", "aresgw54-wide"}
 LIGHTER_FIRST = [pytest.param(n, marks=pytest.mark.slow) if n in DEEPEST else n for n in list_models()]
-# Where Keras runs on JAX, compiling the gradient of the deepest takes minutes each: the slow run does it.
-COMPILED = LIGHTER_FIRST if on_jax() else list_models()
+
+
+def cases(slow):
+    """Every network with every shape, some of them for the slow run."""
+    return [
+        pytest.param(name, shape, marks=[pytest.mark.slow] if slow(name, shape) else [])
+        for name in list_models()
+        for shape in SHAPES
+    ]
+
+
+CASES = cases(lambda name, shape: name in DEEPEST and shape != SHAPES[0])
+# Where Keras runs on JAX, compiling the gradients of the deepest takes a minute each.
+GRADIENT_CASES = cases(lambda name, shape: name in DEEPEST and (on_jax() or shape != SHAPES[0]))
 
 
 def small(model, /, **options):
@@ -61,8 +73,7 @@ def test_parameters_and_depth(name):
         assert int(number) == GOLDEN[name][1]
 
 
-@pytest.mark.parametrize("name", COMPILED)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("name", "shape"), GRADIENT_CASES)
 def test_output_is_finite_and_every_weight_learns(name, shape):
     model = small(name, input_shape=shape)
     assert model.input_shape == (None, *shape)
@@ -79,18 +90,20 @@ def test_output_is_finite_and_every_weight_learns(name, shape):
 
 
 @pytest.fixture(scope="module")
-def saved_zoo(tmp_path_factory):
-    """Every network, saved; and its scores in a fresh process that cannot import this package."""
+def saved_zoo(request, tmp_path_factory):
+    """Every network that is asked for, saved; and its scores in a fresh process that cannot import this package."""
     folder = tmp_path_factory.mktemp("zoo")
+    wanted = [
+        item.callspec.params for item in request.session.items if "saved_zoo" in getattr(item, "fixturenames", ())
+    ]
     expected = {}
-    for name in list_models():
-        for shape in SHAPES:
-            model = small(name, input_shape=shape, **{"dropout": 0.2})
-            settle_batch_norm(model)
-            key = f"{name}-{shape[0]}x{shape[1]}"
-            model.save(folder / f"{key}.keras")
-            np.save(folder / f"{key}.npy", strain_for(shape, batch=2))
-            expected[key] = scores_of(model, strain_for(shape, batch=2))
+    for name, shape in [(params["name"], params["shape"]) for params in wanted]:
+        model = small(name, input_shape=shape, **{"dropout": 0.2})
+        settle_batch_norm(model)
+        key = f"{name}-{shape[0]}x{shape[1]}"
+        model.save(folder / f"{key}.keras")
+        np.save(folder / f"{key}.npy", strain_for(shape, batch=2))
+        expected[key] = scores_of(model, strain_for(shape, batch=2))
     code = (
         "import sys; sys.modules['keras_gw_resnet'] = None\n"
         "import pathlib, numpy, keras\n"
@@ -106,8 +119,7 @@ def saved_zoo(tmp_path_factory):
     return folder, expected
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize(("name", "shape"), CASES)
 def test_bare_keras_gives_the_same_scores_to_the_bit(saved_zoo, name, shape):
     folder, expected = saved_zoo
     key = f"{name}-{shape[0]}x{shape[1]}"
