@@ -218,10 +218,10 @@ def _add_simulate(subparsers):
         "simulate a bank of binary black hole waveforms (PyCBC)",
         "keras-gw-resnet simulate bank --population set3 --number 2000 --output data/train/bank.hdf",
     )
-    bank.add_argument("--population", default="set3", help="set1, set2 or set3 of MLGWSC-1 (default: set3)")
     bank.add_argument("--number", type=_positive, default=2000, metavar="N", help="waveforms (default: 2000)")
-    bank.add_argument("--duration", type=_finite, default=2.0, metavar="S", help="seconds kept of each (default: 2)")
-    bank.add_argument("--processes", type=_positive, metavar="N", help="default: one a core")
+    bank.add_argument(
+        "--duration", type=_finite, default=2.0, metavar="S", help="seconds kept of each, up to 16 (default: 2)"
+    )
     noise = _command(
         kinds,
         "noise",
@@ -236,11 +236,36 @@ def _add_simulate(subparsers):
         nargs="+",
         default=["aLIGOZeroDetHighPower"],
         metavar="PSD",
-        help="names or files; one is drawn for each segment and detector (default: aLIGOZeroDetHighPower)",
+        help="names, files, or folders with a folder of files a detector; one is drawn for each segment and detector "
+        "(default: aLIGOZeroDetHighPower)",
     )
+    mock = _command(
+        kinds,
+        "set",
+        commands.run_simulate_set,
+        "simulate a test set in MLGWSC-1 layout: foreground, background and injections",
+        "keras-gw-resnet simulate set --population set3 --duration 21600 --seed 7 --output data/set3",
+    )
+    mock.add_argument("--duration", type=_positive, default=21600, metavar="S", help="whole seconds (default: 21600)")
+    mock.add_argument(
+        "--psd",
+        nargs="+",
+        default=[],
+        metavar="PSD",
+        help="names, files, or folders with a folder of files a detector (default: the population's)",
+    )
+    mock.add_argument("--output", required=True, type=_path, metavar="DIR", help="folder to write")
+    for each in (bank, mock):
+        each.add_argument(
+            "--population",
+            default="set3",
+            help="set1, set2 or set3 of MLGWSC-1, or a YAML file (default: set3)",
+        )
+        each.add_argument("--processes", type=_positive, metavar="N", help="default: one a core")
     for each in (bank, noise):
-        each.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
         each.add_argument("--output", required=True, type=_hdf5, metavar="FILE", help="HDF5 file to write")
+    for each in (bank, noise, mock):
+        each.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: 0")
         each.add_argument("--overwrite", action="store_true", help="replace an existing file")
         _add_detectors(each)
 

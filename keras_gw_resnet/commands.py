@@ -109,18 +109,12 @@ def run_simulate_bank(args):
 def run_simulate_noise(args):
     """Simulate coloured Gaussian noise."""
     from keras_gw_resnet.simulation.noise import write_noise
-    from keras_gw_resnet.simulation.psds import load_psd
-    from keras_gw_resnet.strain.files import DETECTORS
+    from keras_gw_resnet.simulation.sets import psds_of
 
     check_output(args.output, args.overwrite)
-    unknown = [name for name in args.detectors if name not in DETECTORS]
-    if unknown:
-        raise InputError(f"--detectors {unknown[0]}: unknown detector; known are {', '.join(DETECTORS)}")
-    for psd in args.psd:
-        load_psd(psd, 0.25, 1024)
     write_noise(
         args.output,
-        psds=dict.fromkeys(args.detectors, args.psd),
+        psds=psds_of(args.psd, args.detectors),
         segments=args.segments,
         segment_seconds=args.segment_seconds,
         seed=args.seed,
@@ -129,6 +123,28 @@ def run_simulate_noise(args):
     total = args.segments * args.segment_seconds
     print(
         f"{_shown(args.output)}: {total} s of simulated Gaussian noise of {', '.join(args.detectors)} in {args.segments} segments"
+    )
+
+
+def run_simulate_set(args):
+    """Simulate a test set: foreground, background and injections."""
+    from keras_gw_resnet.simulation.sets import FILES, write_set
+
+    check_output(args.output, args.overwrite, folder_of=FILES)
+    with written_aside(args.output) as aside:
+        aside.mkdir()
+        injections = write_set(
+            aside,
+            args.population,
+            duration_seconds=args.duration,
+            seed=args.seed,
+            psds=args.psd,
+            detectors=args.detectors,
+            processes=args.processes,
+        )
+    print(
+        f"{_shown(args.output)}: {args.duration} s of simulated Gaussian noise of {', '.join(args.detectors)} "
+        f"with and without {injections} injections of {args.population}: {', '.join(FILES)}"
     )
 
 

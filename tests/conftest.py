@@ -53,6 +53,11 @@ def mlgwsc1_folder():
 
 
 @pytest.fixture(scope="session")
+def psds_folder():
+    return shared("psds")
+
+
+@pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
     """A folder with simulated noise and a waveform bank, made through the command line."""
     folder = tmp_path_factory.mktemp("data")

@@ -1,10 +1,14 @@
 """Populations of binary black holes, as in the MLGWSC-1 data sets (arXiv 2209.11146, section III)."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
+
+SPINS = ("none", "aligned", "isotropic")
+PSD_PER = ("detector", "segment")
 
 Modes = tuple[tuple[int, int], ...]
 
@@ -23,6 +27,8 @@ class Population:
         approximant: Waveform model.
         f_lower: Start frequency in Hz.
         f_ref: Frequency in Hz at which the spins are given.
+        psd: Name of the noise spectrum of a simulated set where no other is given.
+        psd_per: "detector" or "segment": what a spectrum is drawn for in a simulated set.
     """
 
     name: str
@@ -34,29 +40,92 @@ class Population:
     approximant: str = "IMRPhenomXPHM"
     f_lower: float = 20.0
     f_ref: float = 20.0
+    psd: str = "aLIGOZeroDetHighPower"
+    psd_per: str = "detector"
+
+    def __post_init__(self):
+        fault = next(_faults(self), None)
+        if fault:
+            raise InputError(f"population {self.name!r}: {fault}")
+
+    def to_dict(self):
+        """Return the prior as a plain dictionary."""
+        return asdict(self)
 
 
+def _faults(prior):
+    """Yield what is wrong with a prior."""
+    for field in ("mass_range", "chirp_distance_range"):
+        low, high = getattr(prior, field)
+        if not 0 < low <= high:
+            yield f"{field} is {low:g}, {high:g}; expected two rising positive numbers"
+    if prior.spins not in SPINS:
+        yield f"spins is {prior.spins!r}; expected one of {', '.join(SPINS)}"
+    if not 0 <= prior.spin_max < 1:
+        yield f"spin_max is {prior.spin_max}; expected a magnitude from 0 to below 1"
+    if prior.psd_per not in PSD_PER:
+        yield f"psd_per is {prior.psd_per!r}; expected one of {', '.join(PSD_PER)}"
+    if not prior.f_lower > 0 or not prior.f_ref > 0:
+        yield f"f_lower is {prior.f_lower}, f_ref {prior.f_ref}; expected positive frequencies"
+
+
+# An analytic curve near O3; the challenge's own are estimates from O3a data, which `--psd` takes.
+_O3_LIKE = "aLIGOaLIGOO3LowT1800545"
 _ALL_MODES = ((2, 2), (2, 1), (3, 3), (3, 2), (4, 4))
 
 POPULATIONS = {
     p.name: p
     for p in (
         Population("set1", mass_range=(10.0, 50.0), spins="none", modes=((2, 2),)),
-        Population("set2", mass_range=(7.0, 50.0), spins="aligned", modes=((2, 2),)),
-        Population("set3", mass_range=(7.0, 50.0), spins="isotropic", modes=_ALL_MODES),
+        Population("set2", mass_range=(7.0, 50.0), spins="aligned", modes=((2, 2),), psd=_O3_LIKE),
+        Population(
+            "set3", mass_range=(7.0, 50.0), spins="isotropic", modes=_ALL_MODES, psd=_O3_LIKE, psd_per="segment"
+        ),
     )
 }
 
 
 def get_population(name):
-    """Return the population of that name.
+    """Return a population by name, or from a YAML file.
+
+    Args:
+        name: Key in `POPULATIONS`, or path of a YAML file with fields of `Population`; `base` names a population whose
+            fields it takes over. Example: `{base: set3, mass_range: [5, 80]}`.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or the file does not describe one.
     """
-    if name not in POPULATIONS:
-        raise InputError(f"unknown population {name!r}; expected one of {', '.join(POPULATIONS)}")
-    return POPULATIONS[name]
+    if name in POPULATIONS:
+        return POPULATIONS[name]
+    if Path(name).suffix in (".yaml", ".yml"):
+        return _read_population(Path(name))
+    raise InputError(f"unknown population {name!r}; expected one of {', '.join(POPULATIONS)}, or a .yaml file")
+
+
+def _read_population(path):
+    import yaml
+
+    try:
+        given = yaml.safe_load(path.read_text())
+        if not isinstance(given, dict):
+            raise TypeError("expected fields and values")
+        base = asdict(get_population(given.pop("base"))) if "base" in given else {}
+        known = {field.name for field in fields(Population)}
+        unknown = sorted(set(given) - known)
+        if unknown:
+            raise InputError(f"{path}: unknown field {unknown[0]}; known are base, {', '.join(sorted(known))}")
+        values = {**base, "name": str(path), **given}
+        for field in ("mass_range", "chirp_distance_range"):
+            if field in values:
+                values[field] = tuple(float(v) for v in values[field])
+        values["modes"] = tuple((int(degree), int(order)) for degree, order in values["modes"])
+        return Population(**values)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; expected a population as YAML") from error
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: does not describe a population ({' '.join(str(error).split())})") from error
 
 
 def chirp_mass(mass1, mass2):

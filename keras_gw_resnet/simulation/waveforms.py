@@ -13,6 +13,7 @@ from keras_gw_resnet.simulation.detectors import lal_geometry
 from keras_gw_resnet.simulation.populations import draw, get_population
 
 SECONDS_AFTER_MERGER = 0.25
+LONGEST_SECONDS = 16.0
 INTRINSIC = ("mass1", "mass2", "spin1x", "spin1y", "spin1z", "spin2x", "spin2y", "spin2z")
 
 
@@ -51,8 +52,8 @@ def _cut(series, sample_rate, before, after):
 
 
 def _one(task):
-    parameters, name, sample_rate, before, after = task
-    hplus, hcross = polarizations(parameters, get_population(name), sample_rate)
+    parameters, population, sample_rate, before, after = task
+    hplus, hcross = polarizations(parameters, population, sample_rate)
     return _cut(hplus, sample_rate, before, after), _cut(hcross, sample_rate, before, after)
 
 
@@ -74,15 +75,18 @@ def make_bank(
         WaveformBank.
 
     Raises:
-        InputError: Unknown population or detector, or less than half a second to keep.
+        InputError: Unknown population or detector, or a duration out of range.
     """
-    if duration_seconds < 2 * SECONDS_AFTER_MERGER:
-        raise InputError(f"--duration is {duration_seconds:g} s; expected at least {2 * SECONDS_AFTER_MERGER:g} s")
+    if not 2 * SECONDS_AFTER_MERGER <= duration_seconds <= LONGEST_SECONDS:
+        raise InputError(
+            f"--duration is {duration_seconds:g} s; expected {2 * SECONDS_AFTER_MERGER:g} to {LONGEST_SECONDS:g} s"
+        )
     geometries = {name: lal_geometry(name) for name in detectors}
-    drawn = draw(get_population(population), number, np.random.default_rng(seed))
+    prior = get_population(population)
+    drawn = draw(prior, number, np.random.default_rng(seed))
     after = round(SECONDS_AFTER_MERGER * sample_rate)
     before = round(duration_seconds * sample_rate) - after
-    tasks = [({k: v[i] for k, v in drawn.items()}, population, sample_rate, before, after) for i in range(number)]
+    tasks = [({k: v[i] for k, v in drawn.items()}, prior, sample_rate, before, after) for i in range(number)]
     processes = processes or len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         waveforms = list(

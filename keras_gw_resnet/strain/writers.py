@@ -9,13 +9,14 @@ from keras_gw_resnet.files import written_aside
 
 
 @contextlib.contextmanager
-def mlgwsc1_file(path, detectors, sample_rate, **attributes):
+def mlgwsc1_file(path, detectors, sample_rate, *, compress=True, **attributes):
     """Open a new file in the MLGWSC-1 layout (arXiv 2209.11146); it appears at `path` when the block ends well.
 
     Args:
         path: HDF5 file to write.
         detectors: Names.
         sample_rate: Samples per second.
+        compress: Whether to spend time on a tenth of the file's size.
         **attributes: Further root attributes.
 
     Yields:
@@ -26,7 +27,8 @@ def mlgwsc1_file(path, detectors, sample_rate, **attributes):
         file.attrs.update(detectors=list(detectors), sample_rate=sample_rate, **attributes)
 
         def add(detector, gps_start, strain, **own):
-            dataset = file.create_dataset(f"{detector}/{int(gps_start)}", data=strain, compression="gzip", shuffle=True)
+            filters = {"compression": "gzip", "shuffle": True} if compress else {}
+            dataset = file.create_dataset(f"{detector}/{int(gps_start)}", data=strain, **filters)
             dataset.attrs.update(start_time=float(gps_start), delta_t=1 / sample_rate, **own)
 
         yield add

@@ -64,6 +64,33 @@ def test_same_seed_same_binaries():
     assert not np.array_equal(one["mass1"], other["mass1"])
 
 
+def test_a_population_of_ones_own(tmp_path):
+    path = tmp_path / "heavy.yaml"
+    path.write_text("base: set3\nname: heavy\nmass_range: [30, 90]\nspin_max: 0.5\nmodes: [[2, 2], [3, 3]]\n")
+    heavy = get_population(str(path))
+    assert (heavy.name, heavy.mass_range, heavy.spins, heavy.modes) == (
+        "heavy",
+        (30, 90),
+        "isotropic",
+        ((2, 2), (3, 3)),
+    )
+    for text, message in (
+        ("base: set9", "unknown population 'set9'"),
+        ("base: set3\nmass_rnge: [1, 2]", "unknown field mass_rnge"),
+        ("base: set3\nmass_range: [9, 2]", "expected two rising positive numbers"),
+        ("base: set3\nspins: wild", "expected one of none, aligned, isotropic"),
+        ("spins: none", "does not describe a population"),
+        ("- 1", "does not describe a population"),
+        ("a: [", "does not describe a population"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=message) as error:
+            get_population(str(path))
+        assert "heavy.yaml" in str(error.value) or "set9" in text
+    with pytest.raises(InputError, match="no such file"):
+        get_population(str(tmp_path / "none.yaml"))
+
+
 def test_unknown_population_is_refused():
     with pytest.raises(InputError, match="expected one of set1, set2, set3"):
         get_population("set9")

@@ -1,0 +1,243 @@
+"""Simulated data sets like those of the MLGWSC-1 challenge (arXiv 2209.11146): foreground, background, injections."""
+
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.fft
+from tqdm import tqdm
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.simulation.detectors import antenna_pattern, arrival_delay, lal_geometry
+from keras_gw_resnet.simulation.noise import GPS_START, NOISE_LOW_FREQUENCY, coloured_noise
+from keras_gw_resnet.simulation.populations import draw, get_population
+from keras_gw_resnet.simulation.psds import load_psd
+from keras_gw_resnet.simulation.waveforms import polarizations
+from keras_gw_resnet.strain.files import DETECTORS
+from keras_gw_resnet.strain.writers import mlgwsc1_file
+
+FILES = ("foreground.hdf", "background.hdf", "injections.hdf")
+# Rules of the challenge: where injections lie in a segment, and how long a segment is at least where there are several.
+EDGE_SECONDS = 30
+SPACING_SECONDS = (24.0, 30.0)
+SEGMENT_SECONDS = 7200
+GAP_SECONDS = 64
+SHORTEST_SECONDS = 2 * EDGE_SECONDS + 4
+
+
+def segment_list(duration_seconds, gps_start=GPS_START):
+    """Divide a duration into segments of two hours and more, with gaps between them.
+
+    Args:
+        duration_seconds: Whole seconds of strain in all.
+        gps_start: Where the first begins.
+
+    Returns:
+        List of (GPS start, whole seconds).
+    """
+    count = max(1, duration_seconds // SEGMENT_SECONDS)
+    lengths = [duration_seconds // count + (i < duration_seconds % count) for i in range(count)]
+    starts = gps_start + np.concatenate([[0], np.cumsum(np.array(lengths[:-1], int) + GAP_SECONDS)]).astype(int)
+    return list(zip(starts.tolist(), lengths, strict=True))
+
+
+def coalescence_times(rng, segments):
+    """Draw the times of injections: every 24 to 30 s, none within 30 s of an edge.
+
+    Args:
+        rng: numpy Generator.
+        segments: List of (GPS start, seconds).
+
+    Returns:
+        float64 array of GPS seconds.
+    """
+    times = []
+    for start, seconds in segments:
+        at = start + EDGE_SECONDS + rng.uniform(0, SPACING_SECONDS[1] - SPACING_SECONDS[0])
+        while at <= start + seconds - EDGE_SECONDS:
+            times.append(at)
+            at += rng.uniform(*SPACING_SECONDS)
+    return np.array(times)
+
+
+def detector_strain(parameters, population, detector, sample_rate=2048):
+    """Generate the strain of one binary in one detector.
+
+    Args:
+        parameters: Dictionary of floats, as drawn by `populations.draw`, with `tc`.
+        population: Population.
+        detector: "H1", "L1", ...
+        sample_rate: Samples per second.
+
+    Returns:
+        Tuple (gps_start, strain): time of the first sample, a whole number of samples after a GPS second, and a
+        float64 array.
+    """
+    import lal
+
+    hplus, hcross = polarizations(parameters, population, sample_rate)
+    geometry, tc = lal_geometry(detector), float(parameters["tc"])
+    longitude = np.array([parameters["ra"] - lal.GreenwichMeanSiderealTime(tc)])
+    declination, polarization = np.array([parameters["dec"]]), np.array([parameters["polarization"]])
+    plus, cross = antenna_pattern(geometry, longitude, declination, polarization)
+    strain = plus[0] * hplus.numpy() + cross[0] * hcross.numpy()
+    # Seconds within the second of coalescence, so that no precision is lost to the size of GPS times.
+    begin = tc % 1 + arrival_delay(geometry, longitude, declination)[0] + float(hplus.start_time)
+    first = int(np.floor(begin * sample_rate))
+    size = scipy.fft.next_fast_len(len(strain) + 64, real=True)
+    phase = np.exp(-2j * np.pi * np.fft.rfftfreq(size) * (begin * sample_rate - first))
+    return np.floor(tc) + first / sample_rate, scipy.fft.irfft(scipy.fft.rfft(strain, size) * phase, size)[:-32]
+
+
+def inject(strain, gps_start, signals, sample_rate=2048):
+    """Add signals to strain in place, cut at its ends.
+
+    Args:
+        strain: float64 array (samples,).
+        gps_start: GPS time of its first sample.
+        signals: Iterable of (gps_start, strain), on the grid of its samples.
+        sample_rate: Samples per second.
+    """
+    for start, signal in signals:
+        first = round((start - gps_start) * sample_rate)
+        begin, end = max(0, first), min(len(strain), first + len(signal))
+        if begin < end:
+            strain[begin:end] += signal[begin - first : end - first]
+
+
+def psds_of(sources, detectors):
+    """Resolve PSD sources into a list for each detector.
+
+    Args:
+        sources: Names or files, for all detectors; or folders that hold one folder of PSD files a detector.
+        detectors: Names.
+
+    Returns:
+        Dictionary detector -> list of names or paths.
+
+    Raises:
+        InputError: A folder without files for a detector, or a PSD that cannot be used.
+    """
+    unknown = [name for name in detectors if name not in DETECTORS]
+    if unknown:
+        raise InputError(f"--detectors {unknown[0]}: unknown detector; known are {', '.join(DETECTORS)}")
+    found = {detector: [] for detector in detectors}
+    for source in sources:
+        for detector, own in found.items():
+            if not Path(source).is_dir():
+                own.append(str(source))
+                continue
+            files = sorted(str(p) for p in (Path(source) / detector).glob("*") if p.suffix in (".hdf", ".hdf5", ".txt"))
+            if not files:
+                raise InputError(
+                    f"{source}: holds no PSD files in a folder {detector}; expected {detector}/*.hdf or *.txt"
+                )
+            own.extend(files)
+    for source in {source for own in found.values() for source in own}:
+        load_psd(source, 0.25, 1024)
+    return found
+
+
+def _signal(task):
+    parameters, population, detectors, sample_rate = task
+    return [detector_strain(parameters, population, detector, sample_rate) for detector in detectors]
+
+
+def write_set(
+    folder, population, *, duration_seconds, seed, psds=(), detectors=("H1", "L1"), sample_rate=2048, processes=None
+):
+    """Simulate a test set and write foreground.hdf, background.hdf and injections.hdf.
+
+    The background is Gaussian noise; the foreground is the same noise with an injection every 24 to 30 s.
+
+    Args:
+        folder: Existing folder to write to.
+        population: Name of a population.
+        duration_seconds: Whole seconds of strain, 64 at least.
+        seed: Everything depends on it and on the other arguments alone.
+        psds: Names, files or folders, see `psds_of`; none: the population's own. A population with `psd_per` "segment"
+            draws one for each segment and detector, any other one for each detector.
+        detectors: Names.
+        sample_rate: Samples per second.
+        processes: Worker processes for the waveforms; None: one a core.
+
+    Returns:
+        Number of injections.
+
+    Raises:
+        InputError: Unknown population, a PSD that cannot be used, or too short a duration.
+    """
+    if duration_seconds < SHORTEST_SECONDS:
+        raise InputError(f"--duration is {duration_seconds} s; expected at least {SHORTEST_SECONDS} s")
+    prior = get_population(population)
+    sources = psds_of(psds or (prior.psd,), detectors)
+    rng = np.random.default_rng(seed)
+    segments = segment_list(duration_seconds)
+    times = coalescence_times(rng, segments)
+    parameters = {"tc": times, **draw(prior, len(times), rng)}
+    of_all = {d: str(rng.choice(own)) for d, own in sources.items()}
+    chosen = [
+        {d: str(rng.choice(own)) for d, own in sources.items()} if prior.psd_per == "segment" else of_all
+        for _ in segments
+    ]
+    noise_seeds = rng.integers(2**31, size=(len(segments), len(detectors)))
+    attributes = {
+        "simulated": f"Gaussian noise, injections of population {population}",
+        "population": population,
+        "seed": seed,
+        "duration": duration_seconds,
+        "low_frequency_cutoff": NOISE_LOW_FREQUENCY,
+    }
+    rows = [{k: float(v[i]) for k, v in parameters.items()} for i in range(len(times))]
+    tasks = [(row, prior, detectors, sample_rate) for row in rows]
+    processes = processes or len(os.sched_getaffinity(0))
+    with (
+        ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool,
+        mlgwsc1_file(Path(folder) / FILES[0], detectors, sample_rate, compress=False, **attributes) as foreground,
+        mlgwsc1_file(Path(folder) / FILES[1], detectors, sample_rate, compress=False, **attributes) as background,
+        tqdm(total=len(times), desc="injections", unit="injection", disable=None, dynamic_ncols=True) as bar,
+    ):
+        for (start, seconds), own, seeds in zip(segments, chosen, noise_seeds, strict=True):
+            inside = [task for task in tasks if start <= task[0]["tc"] < start + seconds]
+            noise = {
+                d: coloured_noise(own[d], start, seconds, seed=int(s), sample_rate=sample_rate)
+                for d, s in zip(detectors, seeds, strict=True)
+            }
+            for detector in detectors:
+                background(detector, start, noise[detector], psd=Path(own[detector]).name)
+            for signals in pool.map(_signal, inside, chunksize=4):
+                for detector, signal in zip(detectors, signals, strict=True):
+                    inject(noise[detector], start, [signal], sample_rate)
+                bar.update()
+            for detector in detectors:
+                foreground(detector, start, noise[detector], psd=Path(own[detector]).name)
+    write_injections(Path(folder) / FILES[2], parameters, prior)
+    return len(times)
+
+
+def write_injections(path, parameters, population):
+    """Write the parameters of injections as 1-D datasets, with the spins in spherical coordinates too."""
+    parameters = dict(parameters)
+    for body in ("spin1", "spin2"):
+        x, y, z = (parameters[f"{body}{axis}"] for axis in "xyz")
+        magnitude = np.sqrt(x**2 + y**2 + z**2)
+        parameters[f"{body}_a"] = magnitude
+        parameters[f"{body}_azimuthal"] = np.arctan2(y, x) % (2 * np.pi)
+        parameters[f"{body}_polar"] = np.arccos(np.divide(z, magnitude, out=np.ones_like(z), where=magnitude > 0))
+    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+        file.attrs.update(
+            approximant=population.approximant,
+            f_lower=population.f_lower,
+            f_ref=population.f_ref,
+            injtype="cbc",
+            taper="start",
+            mode_array=" ".join(f"{degree}{order}" for degree, order in population.modes),
+            population=json.dumps(population.to_dict()),
+        )
+        for name, values in parameters.items():
+            file[name] = values
