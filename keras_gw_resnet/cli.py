@@ -137,8 +137,12 @@ def _add_train(subparsers):
     )
     group.add_argument("--window-samples", type=int, default=2048, metavar="N", help="input length (default: 2048)")
     group = parser.add_argument_group("examples")
-    group.add_argument("--noise", default="files", help="'files' (default) or 'gaussian': simulated afresh")
-    group.add_argument("--psd", nargs="+", default=[], metavar="PSD", help="names or files, for --noise gaussian")
+    group.add_argument(
+        "--noise", default="files", help="'files' (default), 'gaussian': simulated afresh, or 'both' in equal shares"
+    )
+    group.add_argument(
+        "--psd", nargs="+", default=[], metavar="PSD", help="names or files, for --noise gaussian and both"
+    )
     group.add_argument(
         "--snr", type=_finite, nargs=2, default=(5.0, 20.0), metavar=("LOW", "HIGH"), help="default: 5 20"
     )
@@ -156,6 +160,21 @@ def _add_train(subparsers):
         default=0.2,
         metavar="X",
         help="negatives with one detector's signal (default: 0.2)",
+    )
+    for name, text in (
+        ("glitch", "negatives with a simulated glitch in one detector"),
+        ("inconsistent", "negatives with a signal whose arrival times exceed the light travel time"),
+        ("loud", "negatives from the loudest places of the noise files"),
+    ):
+        group.add_argument(f"--{name}-share", type=_finite, default=0.0, metavar="X", help=f"{text} (default: 0)")
+    group.add_argument(
+        "--snr-power", type=_finite, default=0.0, metavar="P", help="SNR falls with this power (default: 0, uniform)"
+    )
+    group.add_argument(
+        "--snr-start", type=_finite, nargs=2, metavar=("LOW", "HIGH"), help="range at the start of a curriculum"
+    )
+    group.add_argument(
+        "--curriculum-epochs", type=int, default=0, metavar="N", help="epochs from --snr-start to --snr (default: 0)"
     )
     group.add_argument("--validation-share", type=_finite, default=0.1, metavar="X", help="held out (default: 0.1)")
     _add_detectors(group)

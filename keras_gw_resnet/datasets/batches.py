@@ -6,25 +6,75 @@ import numpy as np
 import scipy.fft
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.simulation.detectors import antenna_pattern, arrival_delay
+from keras_gw_resnet.simulation.detectors import SPEED_OF_LIGHT, antenna_pattern, arrival_delay
+from keras_gw_resnet.simulation.glitches import draw_glitches
 
 # Arrival times are rounded to this fraction of a sample; the phase error at 500 Hz stays below 0.02 rad.
 DELAY_STEPS = 64
 
 
+# What an example may be; the first is the only one labelled 1.
+KINDS = ("signal", "noise", "lone signal", "glitch", "inconsistent signal", "loud noise")
+GLITCH_SNR = (5.0, 60.0)
+# An inconsistent signal arrives later or earlier in one detector than its distance from the others can explain.
+LONGEST_MISMATCH_SECONDS = 0.1
+
+
 @dataclass(frozen=True)
 class InjectionSettings:
-    """How signals are put into noise.
+    """How signals are put into noise, and what the negatives hold.
 
     Attributes:
-        snr_range: Network optimal SNR, uniform.
+        snr_range: Network optimal SNR.
+        snr_power: Its density falls with this power: 0 is uniform, 4 that of sources uniform in volume.
+        snr_start: Range at the first batch; from there it moves linearly to `snr_range`. None: no curriculum.
+        snr_start_batches: Over how many batches it moves.
         merger_range: Coalescence time at the Earth's centre as a share of the window, uniform.
         lone_signal_share: Share of the negatives that hold a signal in one detector alone, where there are several.
+        glitch_share: Share of the negatives that hold a simulated glitch in one detector.
+        inconsistent_share: Share of the negatives that hold a signal whose arrival times differ by more than the
+            light travel time, where there are several detectors.
+        loud_share: Share of the negatives that show the loudest places of the noise files.
     """
 
     snr_range: tuple[float, float] = (5.0, 20.0)
+    snr_power: float = 0.0
+    snr_start: tuple[float, float] | None = None
+    snr_start_batches: int = 0
     merger_range: tuple[float, float] = (0.65, 0.85)
     lone_signal_share: float = 0.2
+    glitch_share: float = 0.0
+    inconsistent_share: float = 0.0
+    loud_share: float = 0.0
+
+    def __post_init__(self):
+        shares = self.shares()
+        if min(shares) < 0 or sum(shares) > 1:
+            raise InputError(
+                f"shares of the negatives {', '.join(f'{s:g}' for s in shares)}; expected numbers from 0 that sum to 1 at most"
+            )
+
+    def shares(self):
+        """Return the shares of the negatives in the order of `KINDS`, pure noise left out."""
+        return self.lone_signal_share, self.glitch_share, self.inconsistent_share, self.loud_share
+
+    def for_one_detector(self):
+        """Return the settings without what needs several detectors: a signal in the only one is a signal."""
+        return replace(self, lone_signal_share=0.0, inconsistent_share=0.0)
+
+    def draw_snr(self, rng, number, index):
+        """Draw the SNR of the signals of batch `index`, float64 array (number,)."""
+        low, high = self.snr_range
+        if self.snr_start is not None and index < self.snr_start_batches:
+            done = index / self.snr_start_batches
+            low, high = (
+                start + done * (end - start) for start, end in zip(self.snr_start, self.snr_range, strict=True)
+            )
+        share = rng.random(number)
+        if self.snr_power == 1:
+            return low * (high / low) ** share
+        power = 1 - self.snr_power
+        return (low**power + share * (high**power - low**power)) ** (1 / power)
 
 
 @dataclass(frozen=True)
@@ -37,6 +87,7 @@ class Examples:
         snr: float64 array (n,), network optimal SNR; 0 without a signal.
         merger: float64 array (n,), coalescence time as a share of the window; NaN without a signal.
         waveform: Integer array (n,), index into the bank; -1 without a signal.
+        kind: Integer array (n,), index into `KINDS`.
     """
 
     strain: np.ndarray
@@ -44,6 +95,7 @@ class Examples:
     snr: np.ndarray
     merger: np.ndarray
     waveform: np.ndarray
+    kind: np.ndarray
 
 
 class SignalSource:
@@ -85,12 +137,14 @@ class SignalSource:
         padded[: self._reach], padded[-self._reach :] = taps[self._reach :], taps[: self._reach]
         return np.fft.rfft(padded).real.astype(np.float32) * 1e-21
 
-    def draw(self, rng, filters):
+    def draw(self, rng, filters, index=0, offsets=None):
         """Draw one signal for each row of filter indices.
 
         Args:
             rng: numpy Generator.
             filters: Integer array (n, detectors).
+            index: Index of the batch, for the SNR curriculum.
+            offsets: float64 array (n, detectors), seconds by which a detector sees the signal too late; None: none.
 
         Returns:
             Tuple (signal, snr, merger, waveform): whitened float32 array (n, window_samples, detectors) at the drawn
@@ -100,7 +154,7 @@ class SignalSource:
         waveform = rng.integers(len(bank), size=n)
         longitude, polarization = rng.uniform(0, 2 * np.pi, (2, n))
         declination = np.arcsin(rng.uniform(-1, 1, n))
-        snr = rng.uniform(*self.settings.snr_range, n)
+        snr = self.settings.draw_snr(rng, n, index)
         merger = rng.uniform(*self.settings.merger_range, n)
         signal = np.empty((n, self.window_samples, len(self.detectors)), np.float32)
         power = np.zeros(n)
@@ -111,6 +165,8 @@ class SignalSource:
                 f.astype(np.float32)[:, None] for f in antenna_pattern(geometry, longitude, declination, polarization)
             ]
             arrival = merger * self.window_samples + arrival_delay(geometry, longitude, declination) * rate
+            if offsets is not None:
+                arrival = arrival + offsets[:, column] * rate
             whole, step = np.divmod(np.round(arrival * DELAY_STEPS).astype(int), DELAY_STEPS)
             spectrum = scipy.fft.rfft(response[0] * plus + response[1] * cross, self._size, axis=-1)
             spectrum *= self._responses[column][filters[:, column]]
@@ -122,13 +178,32 @@ class SignalSource:
         signal *= (snr / np.sqrt(power)).astype(np.float32)[:, None, None]
         return signal, snr, merger, waveform
 
+    def whiten(self, strain, filters, column):
+        """Whiten windows of strain of one detector, zero beyond their ends, by the filters of that column.
+
+        Args:
+            strain: float32 array (n, window_samples) in units of 1e-21.
+            filters: Integer array (n,).
+            column: Index of the detector.
+
+        Returns:
+            float32 array (n, window_samples).
+        """
+        spectrum = scipy.fft.rfft(strain, self._size, axis=-1) * self._responses[column][filters]
+        return scipy.fft.irfft(spectrum, self._size, axis=-1)[:, : self.window_samples]
+
+    def light_travel_seconds(self):
+        """Return the longest time light takes between two of the detectors."""
+        places = [self.bank.detectors[name].location for name in self.detectors]
+        return max(float(np.linalg.norm(a - b)) for a in places for b in places) / SPEED_OF_LIGHT
+
 
 class InjectionBatches:
     """Endless batches of noise windows, every second one with a signal.
 
     Args:
         bank: WaveformBank.
-        noise: FileNoise or GaussianNoise.
+        noise: FileNoise, GaussianNoise or MixedNoise.
         batch_size: Examples a batch.
         seed: Seed; together with the index it determines a batch.
         settings: InjectionSettings.
@@ -136,10 +211,10 @@ class InjectionBatches:
 
     def __init__(self, bank, noise, *, batch_size, seed, settings=None):
         settings = settings or InjectionSettings()
-        if len(noise.detectors) == 1:  # a signal in the only detector is a signal
-            settings = replace(settings, lone_signal_share=0.0)
-        self.noise, self.batch_size, self.seed, self.settings = noise, batch_size, seed, settings
+        self.settings = settings if len(noise.detectors) > 1 else settings.for_one_detector()
+        self.noise, self.batch_size, self.seed = noise, batch_size, seed
         self.signals = SignalSource(bank, noise.taps, noise.detectors, noise.window_samples, settings)
+        self._travel = self.signals.light_travel_seconds()
 
     def examples(self, index):
         """Return batch `index` with all that is known about it, an Examples."""
@@ -147,18 +222,56 @@ class InjectionBatches:
         strain, filters = self.noise.draw(rng, self.batch_size)
         label = (np.arange(self.batch_size) % 2 == 0).astype(np.float32)
         with_signal = np.flatnonzero(label)
-        signal, snr, merger, waveform = self.signals.draw(rng, filters[with_signal])
+        signal, snr, merger, waveform = self.signals.draw(rng, filters[with_signal], index)
         strain[with_signal] += signal
-        lone = np.flatnonzero((label == 0) & (rng.random(self.batch_size) < self.settings.lone_signal_share))
-        if len(lone):
-            column = rng.integers(len(self.noise.detectors), size=len(lone))
-            false_signal = self.signals.draw(rng, filters[lone])[0]
-            strain[lone, :, column] += false_signal[np.arange(len(lone)), :, column]
+        # Each share is an interval of [0, 1); what lies beyond all of them stays pure noise.
+        kind = 2 + np.searchsorted(np.cumsum(self.settings.shares()), rng.random(self.batch_size), side="right")
+        kind[kind == len(KINDS)] = KINDS.index("noise")
+        kind[with_signal] = KINDS.index("signal")
+        for name, add in self._negatives().items():
+            rows = np.flatnonzero(kind == KINDS.index(name))
+            if len(rows):
+                add(rng, strain, filters, rows, index)
         every = {"snr": np.zeros(self.batch_size), "merger": np.full(self.batch_size, np.nan)}
         every["waveform"] = np.full(self.batch_size, -1)
         for name, values in (("snr", snr), ("merger", merger), ("waveform", waveform)):
             every[name][with_signal] = values
-        return Examples(strain, label[:, None], **every)
+        return Examples(strain, label[:, None], kind=kind, **every)
+
+    def _negatives(self):
+        return {
+            "lone signal": self._add_lone_signal,
+            "glitch": self._add_glitch,
+            "inconsistent signal": self._add_inconsistent,
+            "loud noise": self._show_loud,
+        }
+
+    def _add_lone_signal(self, rng, strain, filters, rows, index):
+        column = rng.integers(len(self.noise.detectors), size=len(rows))
+        signal = self.signals.draw(rng, filters[rows], index)[0]
+        strain[rows, :, column] += signal[np.arange(len(rows)), :, column]
+
+    def _add_glitch(self, rng, strain, filters, rows, index):
+        glitches, _ = draw_glitches(rng, len(rows), self.noise.window_samples, self.signals.bank.sample_rate)
+        snr = np.exp(rng.uniform(*np.log(GLITCH_SNR), len(rows)))
+        column = rng.integers(len(self.noise.detectors), size=len(rows))
+        for detector in range(len(self.noise.detectors)):
+            own = np.flatnonzero(column == detector)
+            if len(own):
+                whitened = self.signals.whiten(glitches[own], filters[rows[own], detector], detector)
+                power = np.einsum("ij,ij->i", whitened, whitened, dtype=np.float64)
+                strain[rows[own], :, detector] += whitened * (snr[own] / np.sqrt(power)).astype(np.float32)[:, None]
+
+    def _add_inconsistent(self, rng, strain, filters, rows, index):
+        offsets = np.zeros((len(rows), len(self.noise.detectors)))
+        # The true delay may point the other way: twice the travel time is beyond any.
+        mismatch = rng.uniform(2 * self._travel, 2 * self._travel + LONGEST_MISMATCH_SECONDS, len(rows))
+        column = rng.integers(len(self.noise.detectors), size=len(rows))
+        offsets[np.arange(len(rows)), column] = mismatch * rng.choice([-1, 1], len(rows))
+        strain[rows] += self.signals.draw(rng, filters[rows], index, offsets)[0]
+
+    def _show_loud(self, rng, strain, filters, rows, index):
+        strain[rows] = self.noise.draw_loud(rng, len(rows))[0]
 
     def __getitem__(self, index):
         """Return batch `index` as (strain, label)."""

@@ -6,7 +6,11 @@ import numpy as np
 import scipy.fft
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.strain.conditioning import response
 from keras_gw_resnet.strain.stretches import WhitenedStretch
+
+# Standard deviations of whitened noise that Gaussian noise reaches once in years.
+LOUD = 7.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class FileNoise:
         for stretch in usable:
             for column, (taps, pieces) in enumerate(zip(self.taps, self._pieces, strict=True)):
                 self._cut(stretch, column, taps, pieces)
+        self._loud = [_loud_places(pieces, window_samples) for pieces in self._pieces]
         self._chances = []
         for pieces in self._pieces:
             rooms = np.array([len(piece.strain) - window_samples + 1 for piece in pieces], float)
@@ -82,37 +87,117 @@ class FileNoise:
                 filters[row, column] = piece.filter_index
         return noise, filters
 
+    def draw_loud(self, rng, number):
+        """Draw windows that hold one of the loudest places of one of the detectors; see `draw`."""
+        noise, filters = self.draw(rng, number)
+        column = rng.integers(len(self.detectors), size=number)
+        for row, detector in enumerate(column):
+            if self._loud[detector]:
+                which, sample = self._loud[detector][rng.integers(len(self._loud[detector]))]
+                piece = self._pieces[detector][which]
+                earliest = max(0, sample - self.window_samples + 1)
+                start = rng.integers(earliest, min(sample, len(piece.strain) - self.window_samples) + 1)
+                noise[row, :, detector] = piece.strain[start : start + self.window_samples]
+                filters[row, detector] = piece.filter_index
+        return noise, filters
+
+
+def _loud_places(pieces, window_samples):
+    """List (piece, sample) of every window-long stretch whose loudest sample Gaussian noise would not show."""
+    places = []
+    for which, piece in enumerate(pieces):
+        blocks = np.abs(piece.strain[: len(piece.strain) // window_samples * window_samples])
+        blocks = blocks.reshape(-1, window_samples)
+        for block in np.flatnonzero(blocks.max(axis=1) > LOUD):
+            places.append((which, int(block * window_samples + np.argmax(blocks[block]))))
+    return places
+
 
 class GaussianNoise:
-    """Endless simulated noise: already white, with no content below the whitening's low frequency.
+    """Endless simulated noise: whitened, with no content below the whitening's low frequency.
 
     Args:
-        taps: For each detector the list of whitening filters with which signals are whitened; the noise itself
-            needs none.
+        taps: For each detector the list of whitening filters with which signals are whitened.
         detectors: Names.
         window_samples: Length of a window.
         settings: Whitening.
+        psds: For each detector the true noise spectra that belong to `taps`, which may come from an estimate with its
+            scatter: the noise has the spectrum that whitening with these taps leaves. None: the taps are taken as true.
 
     Attributes:
         intervals: Empty; this noise has no place in time.
     """
 
-    def __init__(self, taps, detectors, window_samples, settings):
+    def __init__(self, taps, detectors, window_samples, settings, psds=None):
         self.detectors = tuple(detectors)
         self.window_samples = window_samples
         self.intervals = []
         self.taps = taps
         # Drawn twice as long as needed and cut: the inverse transform makes the noise periodic.
         frequency = np.fft.rfftfreq(2 * window_samples, 1 / settings.sample_rate)
-        self._shape = np.where(frequency >= settings.low_frequency, np.sqrt(window_samples), 0).astype(np.float32)
+        band = np.where(frequency >= settings.low_frequency, np.sqrt(window_samples), 0).astype(np.float32)
+        if psds is None:
+            self._shapes = [np.tile(band, (len(own), 1)) for own in taps]
+        else:
+            fine = np.arange(settings.filter_samples // 2 + 1) / settings.filter_seconds
+            self._shapes = [
+                np.stack(
+                    [
+                        np.sqrt(window_samples)
+                        * np.interp(frequency, fine, response(t) * np.sqrt(psd * settings.sample_rate / 2))
+                        for t, psd in zip(own, own_psds, strict=True)
+                    ]
+                ).astype(np.float32)
+                for own, own_psds in zip(taps, psds, strict=True)
+            ]
 
     def draw(self, rng, number):
         """Draw windows, each for a random PSD; see `FileNoise.draw`."""
-        shape = (number, len(self.detectors), len(self._shape), 2)
-        spectrum = rng.standard_normal(shape, np.float32).view(np.complex64)[..., 0] * self._shape
-        noise = scipy.fft.irfft(spectrum, axis=-1)[..., : self.window_samples]
         filters = np.stack([rng.integers(len(own), size=number) for own in self.taps], axis=-1)
+        shape = (number, len(self.detectors), self._shapes[0].shape[1], 2)
+        spectrum = rng.standard_normal(shape, np.float32).view(np.complex64)[..., 0]
+        for column, own in enumerate(self._shapes):
+            spectrum[:, column] *= own[filters[:, column]]
+        noise = scipy.fft.irfft(spectrum, axis=-1)[..., : self.window_samples]
         return np.ascontiguousarray(noise.transpose(0, 2, 1), np.float32), filters
+
+    def draw_loud(self, rng, number):
+        """Draw windows; Gaussian noise has no loud places."""
+        return self.draw(rng, number)
+
+
+class MixedNoise:
+    """Windows of two sources in equal shares.
+
+    Args:
+        one, other: FileNoise or GaussianNoise of the same detectors and window.
+    """
+
+    def __init__(self, one, other):
+        self._sources = one, other
+        self.detectors, self.window_samples, self.intervals = (
+            one.detectors,
+            one.window_samples,
+            one.intervals + other.intervals,
+        )
+        self.taps = [[*a, *b] for a, b in zip(one.taps, other.taps, strict=True)]
+
+    def draw(self, rng, number):
+        """Draw windows, each from a random source; see `FileNoise.draw`."""
+        return self._draw(rng, number, "draw")
+
+    def draw_loud(self, rng, number):
+        """Draw windows with loud places where a source has them; see `FileNoise.draw_loud`."""
+        return self._draw(rng, number, "draw_loud")
+
+    def _draw(self, rng, number, method):
+        from_other = rng.random(number) < 0.5
+        noise = np.empty((number, self.window_samples, len(self.detectors)), np.float32)
+        filters = np.empty((number, len(self.detectors)), int)
+        for source, rows in zip(self._sources, (~from_other, from_other), strict=True):
+            noise[rows], filters[rows] = getattr(source, method)(rng, int(rows.sum()))
+        filters[from_other] += [len(own) for own in self._sources[0].taps]
+        return noise, filters
 
 
 def split_stretches(stretches, share, margin_seconds=4.0):

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field, fields
 
+from keras_gw_resnet.datasets.batches import InjectionSettings
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.conditioning import Whitening
 
@@ -18,14 +19,16 @@ class TrainingConfig:
         model: Registry name.
         options: Options of its constructor.
         data: Folder with strain files and a waveform bank.
-        noise: "files" draws noise from the strain files, "gaussian" simulates it afresh.
-        psds: PSD names or files for "gaussian".
+        noise: "files" draws noise from the strain files, "gaussian" simulates it afresh, "both" does either half the time.
+        psds: PSD names or files for "gaussian" and "both".
         detectors: In column order.
         window_samples: Length of the network's input.
         epochs, steps_per_epoch, batch_size: Length of the run.
         learning_rate: Peak of the cosine schedule (Adam).
         seed: Seed of weights, batches and dropout.
-        snr_range, merger_range, lone_signal_share: See `InjectionSettings`.
+        snr_range, snr_power, snr_start, merger_range, lone_signal_share, glitch_share, inconsistent_share, loud_share: See
+            `InjectionSettings`.
+        curriculum_epochs: Epochs over which the SNR range moves from `snr_start` to `snr_range`.
         validation_share: Part of noise (in time) and of the bank held out.
         validation_batches: Batches of the fixed validation set.
         quality: Data-quality flags that the strain has to fulfil.
@@ -46,8 +49,14 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     seed: int = 0
     snr_range: tuple[float, float] = (5.0, 20.0)
+    snr_power: float = 0.0
+    snr_start: tuple[float, float] | None = None
+    curriculum_epochs: int = 0
     merger_range: tuple[float, float] = (0.65, 0.85)
     lone_signal_share: float = 0.2
+    glitch_share: float = 0.0
+    inconsistent_share: float = 0.0
+    loud_share: float = 0.0
     validation_share: float = 0.1
     validation_batches: int = 16
     quality: tuple[str, ...] = ()
@@ -64,22 +73,39 @@ class TrainingConfig:
             )
         if self.learning_rate <= 0:
             raise InputError(f"--learning-rate is {self.learning_rate}; expected a positive number")
-        low, high = self.snr_range
-        if not 0 < low <= high <= LARGEST_SNR:
+        for flag, (low, high) in (("--snr", self.snr_range), ("--snr-start", self.snr_start or self.snr_range)):
+            if not 0 < low <= high <= LARGEST_SNR:
+                raise InputError(
+                    f"{flag} is {low:g} {high:g}; expected two rising numbers above 0 and up to {LARGEST_SNR:g}"
+                )
+        if (self.snr_start is None) != (self.curriculum_epochs == 0) or self.curriculum_epochs < 0:
             raise InputError(
-                f"--snr is {low:g} {high:g}; expected two rising numbers above 0 and up to {LARGEST_SNR:g}"
+                "--snr-start and --curriculum-epochs belong together: where the SNR starts, and for how long"
             )
-        if not 0 <= self.lone_signal_share <= 1:
-            raise InputError(f"--lone-signal-share is {self.lone_signal_share}; expected a share from 0 to 1")
+        self.injections()
         fixed = [name for name in FIXED_OPTIONS if name in self.options]
         if fixed:
             raise InputError(f"--option {fixed[0]}: follows from the training and cannot be set")
         if not 0 < self.validation_share < 1:
             raise InputError(f"--validation-share is {self.validation_share}; expected a share between 0 and 1")
-        if self.noise not in ("files", "gaussian"):
-            raise InputError(f"--noise is {self.noise!r}; expected 'files' or 'gaussian'")
-        if self.noise == "gaussian" and not self.psds:
-            raise InputError("--noise gaussian needs --psd: at least one PSD name or file")
+        if self.noise not in ("files", "gaussian", "both"):
+            raise InputError(f"--noise is {self.noise!r}; expected 'files', 'gaussian' or 'both'")
+        if self.noise != "files" and not self.psds:
+            raise InputError(f"--noise {self.noise} needs --psd: at least one PSD name or file")
+
+    def injections(self):
+        """Return the InjectionSettings of the run."""
+        return InjectionSettings(
+            snr_range=self.snr_range,
+            snr_power=self.snr_power,
+            snr_start=self.snr_start,
+            snr_start_batches=self.curriculum_epochs * self.steps_per_epoch,
+            merger_range=self.merger_range,
+            lone_signal_share=self.lone_signal_share,
+            glitch_share=self.glitch_share,
+            inconsistent_share=self.inconsistent_share,
+            loud_share=self.loud_share,
+        )
 
     def to_dict(self):
         """Return the configuration as JSON-ready values."""

@@ -1,21 +1,24 @@
 """From a data folder to training and validation batches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
-from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, split_stretches
+from keras_gw_resnet.datasets.batches import InjectionBatches
+from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, split_stretches
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.bank import WaveformBank, is_bank, load_bank
 from keras_gw_resnet.simulation.psds import load_psd
-from keras_gw_resnet.strain.conditioning import whitening_filter
+from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
 from keras_gw_resnet.strain.files import HDF5_SUFFIXES, find_segments
 from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, shortage, whitened_stretches
 
 # Batches of the validation set are drawn with a seed of their own.
 VALIDATION_SEED = 1_000_003
+# Gaussian noise is whitened as real noise is, with estimated spectra: so many estimates of each.
+SCATTER_SEED, ESTIMATES = 1_000_037, 4
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,20 @@ def _check_bank(bank, config):
 
 def _gaussian(config):
     whitening = config.whitening
-    psds = [load_psd(p, 1 / whitening.filter_seconds, whitening.sample_rate / 2) for p in config.psds]
-    taps = [whitening_filter(psd, whitening) for psd in psds]
-    return GaussianNoise([taps] * len(config.detectors), config.detectors, config.window_samples, whitening)
+    psds, taps, rng = [], [], np.random.default_rng(SCATTER_SEED)
+    for source in config.psds:
+        psd = load_psd(source, 1 / whitening.filter_seconds, whitening.sample_rate / 2)
+        for _ in range(ESTIMATES):
+            psds.append(psd)
+            taps.append(whitening_filter(psd * estimation_scatter(rng, whitening), whitening))
+    number = len(config.detectors)
+    return GaussianNoise([taps] * number, config.detectors, config.window_samples, whitening, [psds] * number)
+
+
+def estimation_scatter(rng, whitening):
+    """Draw the ratio of an estimated to the true noise spectrum, array (filter_samples / 2 + 1,)."""
+    white = rng.standard_normal(round(whitening.psd_seconds * whitening.sample_rate))
+    return NoiseSpectra(white, whitening).near(len(white) / 2) * whitening.sample_rate / 2
 
 
 def load_batches(config):
@@ -112,10 +126,10 @@ def load_batches(config):
         },
         "noise": config.noise,
     }
-    if config.noise == "gaussian":
-        noise = held_out = _gaussian(config)
+    if config.noise != "files":
+        gaussian = noise = held_out = _gaussian(config)
         provenance["psds"] = [Path(p).name for p in config.psds]
-    else:
+    if config.noise != "gaussian":
         stretches, coverage = read_noise(
             config.data, config.detectors, config.whitening, config.window_samples, config.quality
         )
@@ -132,11 +146,14 @@ def load_batches(config):
             gps_intervals=noise.intervals,
             held_out_gps_intervals=held_out.intervals,
         )
-    settings = InjectionSettings(config.snr_range, config.merger_range, config.lone_signal_share)
-    options = {"batch_size": config.batch_size, "settings": settings}
+    if config.noise == "both":
+        noise, held_out = MixedNoise(noise, gaussian), MixedNoise(held_out, gaussian)
+    settings, size = config.injections(), config.batch_size
     return Batches(
-        training=InjectionBatches(training_bank, noise, seed=config.seed, **options),
-        validation=InjectionBatches(held_out_bank, held_out, seed=VALIDATION_SEED, **options),
+        training=InjectionBatches(training_bank, noise, batch_size=size, seed=config.seed, settings=settings),
+        validation=InjectionBatches(
+            held_out_bank, held_out, batch_size=size, seed=VALIDATION_SEED, settings=replace(settings, snr_start=None)
+        ),
         held_out_bank=held_out_bank,
         provenance=provenance,
     )

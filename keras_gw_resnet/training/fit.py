@@ -6,7 +6,6 @@ from pathlib import Path
 import keras
 
 from keras_gw_resnet.backend import jit_compile
-from keras_gw_resnet.datasets.tf_adapter import to_dataset
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.registry import build_model
 from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint
@@ -31,6 +30,17 @@ def _compiled(config):
         jit_compile=jit_compile(),
     )
     return model
+
+
+def _feed(batches, first, count):
+    """Wrap batches for Keras: tf.data under TensorFlow, a PyDataset under any other backend."""
+    if keras.backend.backend() == "tensorflow":
+        from keras_gw_resnet.datasets.tf_adapter import to_dataset
+
+        return to_dataset(batches, first, count)
+    from keras_gw_resnet.datasets.py_adapter import BatchSequence
+
+    return BatchSequence(batches, first, count)
 
 
 def fit(config, batches, out, *, devices, log_dir=None, overwrite=False, verbose=2):
@@ -62,8 +72,8 @@ def fit(config, batches, out, *, devices, log_dir=None, overwrite=False, verbose
     if done < config.epochs:
         steps = config.steps_per_epoch
         model.fit(
-            to_dataset(batches.training, done * steps, (config.epochs - done) * steps),
-            validation_data=to_dataset(batches.validation, 0, config.validation_batches),
+            _feed(batches.training, done * steps, (config.epochs - done) * steps),
+            validation_data=_feed(batches.validation, 0, config.validation_batches),
             epochs=config.epochs,
             initial_epoch=done,
             steps_per_epoch=steps,

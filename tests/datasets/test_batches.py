@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings, SignalSource
+from keras_gw_resnet.datasets.batches import KINDS, InjectionBatches, InjectionSettings, SignalSource
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.simulation.detectors import antenna_pattern, arrival_delay
 from keras_gw_resnet.simulation.psds import load_psd
@@ -118,6 +118,69 @@ def test_signal_equals_a_plain_projection_and_whitening(small_bank, taps):
         np.testing.assert_allclose(signal[i], expected, atol=0.02)
         assert np.abs(expected).max() > 0.5
     assert snr.tolist() == [10.0] * 4
+
+
+def kinds_of(batches, count=30):
+    parts = [batches.examples(i) for i in range(count)]
+    return {name: np.concatenate([getattr(p, name) for p in parts]) for name in ("strain", "kind", "label", "snr")}
+
+
+def test_negatives_hold_what_they_say(small_bank, taps):
+    shares = {"lone_signal_share": 0.2, "glitch_share": 0.3, "inconsistent_share": 0.25, "loud_share": 0.0}
+    batches = silent(small_bank, taps, snr_range=(20.0, 20.0), **shares)
+    found = kinds_of(batches, 60)
+    negative = found["label"][:, 0] == 0
+    assert np.all((found["kind"] == 0) == ~negative)
+    counts = np.bincount(found["kind"][negative], minlength=len(KINDS)) / negative.sum()
+    np.testing.assert_allclose(counts, [0, 0.25, 0.2, 0.3, 0.25, 0], atol=0.05)
+    power = np.sqrt((found["strain"].astype(float) ** 2).sum(axis=1))
+    assert not power[found["kind"] == KINDS.index("noise")].any()
+    for name in ("lone signal", "glitch"):
+        assert np.all((power[found["kind"] == KINDS.index(name)] > 0).sum(axis=1) == 1), name
+    glitches = power[found["kind"] == KINDS.index("glitch")].max(axis=1)
+    assert glitches.min() > 4.9
+    assert glitches.max() < 60.1
+    assert np.median(np.sqrt((power[found["kind"] == KINDS.index("inconsistent signal")] ** 2).sum(axis=1))) > 17
+
+
+def test_inconsistent_signals_arrive_further_apart_than_light_travels(small_bank, taps):
+    def lags(**options):
+        batches = silent(small_bank, [taps[0], taps[0]], snr_range=(30.0, 30.0), merger_range=(0.5, 0.6), **options)
+        found = kinds_of(batches)
+        wanted = found["kind"] == (KINDS.index("inconsistent signal") if options["inconsistent_share"] else 0)
+        lag = []
+        for one, other in found["strain"][wanted].transpose(0, 2, 1):
+            envelope = np.abs(scipy.signal.hilbert(scipy.signal.correlate(one, other)))
+            lag.append(abs(np.argmax(envelope) - WINDOW + 1) / 2048)
+        return np.array(lag)
+
+    consistent = lags(inconsistent_share=0.0, lone_signal_share=0.0)
+    assert np.quantile(consistent, 0.9) < 0.011
+    inconsistent = lags(inconsistent_share=1.0, lone_signal_share=0.0)
+    assert np.quantile(inconsistent, 0.1) > 0.0095
+
+
+def test_one_detector_has_no_inconsistent_negatives(small_bank, taps):
+    settings = InjectionSettings(lone_signal_share=0.5, inconsistent_share=0.5)
+    noise = Silence(taps[:1], ("H1",))
+    found = kinds_of(InjectionBatches(small_bank, noise, batch_size=32, seed=1, settings=settings))
+    assert set(found["kind"]) == {0, 1}
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 4.0])
+def test_snr_falls_with_the_power_asked_for(power):
+    settings = InjectionSettings(snr_range=(5.0, 20.0), snr_power=power)
+    snr = settings.draw_snr(np.random.default_rng(0), 20000, 0)
+    grid = np.linspace(5, 20, 4001)
+    density = np.cumsum(grid**-power)
+    assert scipy.stats.kstest(snr, lambda x: np.interp(x, grid, density / density[-1])).pvalue > 1e-3
+
+
+def test_snr_curriculum_moves_from_its_start_to_its_end():
+    settings = InjectionSettings(snr_range=(5.0, 20.0), snr_start=(10.0, 25.0), snr_start_batches=100)
+    for index, low, high in ((0, 10, 25), (50, 7.5, 22.5), (100, 5, 20), (1000, 5, 20)):
+        snr = settings.draw_snr(np.random.default_rng(0), 5000, index)
+        assert (snr.min(), snr.max()) == pytest.approx((low, high), abs=0.05)
 
 
 @settings(max_examples=20, deadline=None)

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+import scipy.signal
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, split_stretches
-from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, split_stretches
+from keras_gw_resnet.strain.conditioning import Whitening, whitening_filter
 from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 TAPS = [np.zeros(8192), np.ones(8192), np.full(8192, 2.0)]
@@ -78,3 +79,42 @@ def test_simulated_noise_is_white_above_the_cut():
     assert power[:15].max() < 0.01 * power[40:].mean()
     assert power[30:].std() / power[30:].mean() < 0.1
     assert abs(np.corrcoef(windows[..., 0].ravel(), windows[..., 1].ravel())[0, 1]) < 5e-3
+
+
+def test_loud_places_are_found_and_shown():
+    rng = np.random.default_rng(0)
+    strain = rng.normal(size=(20000, 2)).astype(np.float32)
+    strain[7000, 0], strain[15000, 0] = 20.0, -30.0
+    filters = tuple([(0, TAPS[0])] for _ in range(2))
+    noise = FileNoise([WhitenedStretch(0.0, 2048, ("H1", "L1"), strain, filters)], 1000)
+    windows, _ = noise.draw_loud(rng, 400)
+    loud = np.abs(windows).max(axis=1) > 10
+    # The second detector has no loud place to show; the first is chosen half the time.
+    assert not loud[:, 1].any()
+    assert 0.4 < loud[:, 0].mean() < 0.65
+    where = np.argmax(np.abs(windows[loud[:, 0], :, 0]), axis=1)
+    assert where.min() < 100
+    assert where.max() > 900
+
+
+def test_noise_whitened_with_an_estimate_has_the_spectrum_that_leaves():
+    settings = Whitening()
+    psd = np.full(4097, 1e-46)
+    estimate = psd * np.where(np.arange(4097) < 2000, 4.0, 1.0)
+    taps = [[whitening_filter(estimate, settings)]]
+    noise, _ = GaussianNoise(taps, ("H1",), 2048, settings, [[psd]]).draw(np.random.default_rng(0), 300)
+    spectrum = scipy.signal.welch(noise[:, :, 0], 2048, nperseg=1024, axis=1)[1].mean(axis=0) * 1024
+    assert spectrum[40:230].mean() == pytest.approx(0.25, rel=0.02)
+    assert spectrum[270:500].mean() == pytest.approx(1, rel=0.02)
+
+
+def test_mixed_noise_keeps_filters_with_their_windows():
+    noise = FileNoise([stretch(5000)], 100)
+    white = GaussianNoise([TAPS[1:], TAPS[1:]], ("H1", "L1"), 100, Whitening())
+    mixed = MixedNoise(noise, white)
+    windows, filters = mixed.draw(np.random.default_rng(0), 400)
+    from_files = np.all(np.diff(windows[:, :, 0], axis=1) == 1, axis=1)
+    assert 0.4 < from_files.mean() < 0.6
+    assert np.all(filters[from_files] == 0)
+    assert set(filters[~from_files].ravel()) == {1, 2}
+    assert [t[0] for t in mixed.taps[0]] == [0, 1, 2]

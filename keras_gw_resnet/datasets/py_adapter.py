@@ -1,0 +1,30 @@
+"""Batches as a keras.utils.PyDataset, for the JAX and PyTorch backends and machines without TensorFlow."""
+
+import os
+
+import keras
+
+
+class BatchSequence(keras.utils.PyDataset):
+    """Batches [first, first + count) in order, made ahead of time by threads.
+
+    NumPy's transforms leave Python's lock, so that threads do, and the noise is held in memory once.
+
+    Args:
+        batches: Anything with `batches[index] -> (strain, label)`, a pure function of the index.
+        first: Index of the first batch.
+        count: How many.
+        workers: Threads; None: one a core.
+    """
+
+    def __init__(self, batches, first, count, *, workers=None):
+        super().__init__(workers=workers or len(os.sched_getaffinity(0)), use_multiprocessing=False, max_queue_size=8)
+        self.batches, self.first, self.count = batches, first, count
+
+    def __len__(self):
+        """Return the number of batches."""
+        return self.count
+
+    def __getitem__(self, index):
+        """Return batch `first + index` as (strain, label)."""
+        return self.batches[self.first + index]
