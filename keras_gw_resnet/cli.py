@@ -94,6 +94,10 @@ def _add_quality(parser):
     )
 
 
+def _add_strict(parser):
+    parser.add_argument("--strict", action="store_true", help="refuse data that the network has seen in training")
+
+
 def _add_train(subparsers):
     parser = _command(
         subparsers,
@@ -200,6 +204,7 @@ def _add_evaluate(subparsers):
     add("--seed", type=_seed, default=1, metavar="N", help="of the examples (default: 1)")
     add("--overwrite", action="store_true", help="replace an existing output folder")
     _add_quality(parser)
+    _add_strict(parser)
 
 
 def _add_search(subparsers):
@@ -225,6 +230,7 @@ def _add_search(subparsers):
     add("--top", type=_positive, default=10, metavar="N", help="events to print (default: 10)")
     add("--overwrite", action="store_true", help="replace existing output files")
     _add_quality(parser)
+    _add_strict(parser)
 
 
 def _add_simulate(subparsers):
@@ -323,6 +329,24 @@ def _add_statistics(subparsers):
     _add_quality(parser)
 
 
+def _add_inspect(subparsers):
+    parser = _command(
+        subparsers,
+        "inspect",
+        commands.run_inspect,
+        "show what strain files hold: segments, flags, noise level, glitches; or what training examples look like",
+        "keras-gw-resnet inspect H-H1.hdf5 L-L1.hdf5 --plot strain.png\n"
+        "  keras-gw-resnet inspect data/train --examples 12 --plot examples.png",
+    )
+    parser.add_argument("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns")
+    parser.add_argument("--plot", type=_picture, metavar="FILE", help="draw spectrum and whitened strain")
+    parser.add_argument(
+        "--examples", type=_positive, metavar="N", help="draw training examples made from a folder instead"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
+    _add_quality(parser)
+
+
 def _add_export(subparsers):
     parser = _command(
         subparsers,
@@ -348,6 +372,7 @@ def build_parser():
     _add_simulate(subparsers)
     _add_models(subparsers)
     _add_statistics(subparsers)
+    _add_inspect(subparsers)
     _add_export(subparsers)
     demo = _command(
         subparsers,

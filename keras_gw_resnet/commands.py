@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, refuse_input, written_aside
 
@@ -295,10 +297,9 @@ def _train(config, batches, args, devices, log_dir):
 
 def run_evaluate(args):
     """Score held-out windows with a saved network."""
-    import numpy as np
-
     from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
     from keras_gw_resnet.datasets.noise import FileNoise
+    from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training
     from keras_gw_resnet.strain.conditioning import Whitening
     from keras_gw_resnet.training.config import LARGEST_SNR
     from keras_gw_resnet.training.data import find_bank, read_noise
@@ -318,12 +319,12 @@ def run_evaluate(args):
     bank = find_bank(args.data)
     whitening, window = Whitening(**card["whitening"]), card["window_samples"]
     stretches, coverage = read_noise(args.data, tuple(card["detectors"]), whitening, window, args.quality)
-    trained_on = card.get("training", {}).get("data", {}).get("bank", {}).get("fingerprint")
-    if trained_on == bank.fingerprint():
-        print("NOTE: this network was trained on this very waveform bank; the figures below flatter it")
     merger = tuple(card.get("training", {}).get("config", {}).get("merger_range", (0.65, 0.85)))
-    settings = InjectionSettings(tuple(args.snr), merger, lone_signal_share=0.0)
-    batches = InjectionBatches(bank, FileNoise(stretches, window), batch_size=500, seed=args.seed, settings=settings)
+    settings = InjectionSettings(snr_range=tuple(args.snr), merger_range=merger, lone_signal_share=0.0)
+    noise = FileNoise(stretches, window)
+    seen = seen_in_training(card, noise.intervals, bank.fingerprint())
+    report_leakage(card, seen, args.strict)
+    batches = InjectionBatches(bank, noise, batch_size=500, seed=args.seed, settings=settings)
     load_keras()
     from tqdm import tqdm
 
@@ -351,6 +352,7 @@ def run_evaluate(args):
             "bank": bank.fingerprint(),
             "noise_seconds": coverage.whitened,
             "seed": args.seed,
+            "seen_in_training": seen,
         },
         **evaluate_scores(score, label, snr, edges),
     }
@@ -382,8 +384,9 @@ def _print_evaluation(result, output):
 
 def run_search(args):
     """Search strain for events with a saved network."""
+    from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training
     from keras_gw_resnet.strain.files import find_segments
-    from keras_gw_resnet.strain.stretches import require_detectors
+    from keras_gw_resnet.strain.stretches import coincident_spans, origin_of, require_detectors
     from keras_gw_resnet.zoo import load_card
 
     outputs = [args.output, args.output.with_suffix(".csv"), *([args.plot] if args.plot else [])]
@@ -393,6 +396,9 @@ def run_search(args):
     headers = find_segments(args.strain, args.quality)
     refuse_input(outputs, {h.path for h in headers})
     require_detectors(headers, card["detectors"])
+    spans = coincident_spans(headers, card["detectors"])
+    seen = seen_in_training(card, [[s.start, s.stop, origin_of(headers, s.start, s.stop)] for s in spans])
+    report_leakage(card, seen, args.strict)
     load_keras()
     from keras_gw_resnet.evaluation.plots import plot_event
     from keras_gw_resnet.search.events import write_events
@@ -413,6 +419,7 @@ def run_search(args):
         "stride_seconds": result.stride_seconds,
         "exact_scan": result.exact,
         "quality": list(args.quality),
+        "seen_in_training": seen,
     }
     beside = write_events(events, args.output, attributes)
     print(
@@ -485,8 +492,6 @@ def run_models(args):
 
 def run_statistics(args):
     """Measure mean and variance of the whitened strain in files, for networks that normalise their input."""
-    import numpy as np
-
     from keras_gw_resnet.strain.conditioning import Whitening
     from keras_gw_resnet.strain.files import find_segments
     from keras_gw_resnet.strain.stretches import whitened_stretches
@@ -512,6 +517,87 @@ def run_statistics(args):
     rows = [[d, f"{m:.6f}", f"{v:.4f}"] for d, m, v in zip(args.detectors, mean, result["variance"], strict=True)]
     print(table(rows, ["detector", "mean", "variance"]))
     print(f"saved: {_shown(args.output)}, from {result['seconds']:.1f} s of whitened strain")
+
+
+def run_inspect(args):
+    """Show what strain files hold, or what training examples look like."""
+    if args.plot:
+        check_output(args.plot, args.overwrite)
+    if args.examples:
+        _inspect_examples(args)
+    else:
+        _inspect_strain(args)
+    if args.plot:
+        print(f"saved: {_shown(args.plot)}")
+
+
+def _inspect_strain(args):
+    from tqdm import tqdm
+
+    from keras_gw_resnet.strain.files import find_segments
+    from keras_gw_resnet.strain.inspection import inspect_detector
+
+    headers = find_segments(args.strain, args.quality)
+    rows = [
+        [
+            h.detector,
+            f"{h.gps_start:.3f}".rstrip("0").rstrip("."),
+            f"{h.samples / h.sample_rate:g}",
+            f"{h.sample_rate:g}",
+            "-" if h.present is None else f"{sum(h.present)}/{len(h.present)}",
+            h.origin,
+            Path(h.path).name,
+        ]
+        for h in headers
+    ]
+    print(table(rows, ["detector", "GPS start", "seconds", "rate (Hz)", "seconds with flags", "origin", "file"]))
+    detectors = sorted({h.detector for h in headers})
+    bar = tqdm(detectors, desc="whitening", unit="detector", disable=None, leave=False, dynamic_ncols=True)
+    reports = [inspect_detector(headers, detector) for detector in bar]
+    marks = (30, 100, 300, 1000)
+    rows = []
+    for r in reports:
+        asd = [f"{r.asd[np.argmin(np.abs(r.frequency - mark))]:.2e}" for mark in marks]
+        valid = f"{r.valid:.1f} ({100 * r.valid / r.given:.0f} %)"
+        rows.append([r.detector, f"{r.given:.1f}", valid, *asd, f"{r.deviation:.3f}", f"{r.glitches_per_minute:.2f}"])
+    header = ["detector", "given (s)", "valid (s)", *(f"ASD {mark} Hz" for mark in marks)]
+    print()
+    print(table(rows, [*header, "whitened deviation", "glitches a minute"]))
+    if args.plot:
+        from keras_gw_resnet.evaluation.plots import plot_strain
+
+        plot_strain(reports, args.plot, ", ".join(sorted({Path(h.path).name for h in headers})[:4]))
+
+
+def _inspect_examples(args):
+    from keras_gw_resnet.datasets.batches import KINDS
+    from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.data import load_batches
+
+    if not args.plot or len(args.strain) != 1:
+        raise InputError("--examples takes one folder with strain and a waveform bank, and --plot FILE")
+    shares = {"lone_signal_share": 0.2, "glitch_share": 0.2, "inconsistent_share": 0.2, "loud_share": 0.2}
+    config = TrainingConfig(
+        model="resnet18",
+        data=args.strain[0],
+        quality=tuple(args.quality),
+        batch_size=args.examples + args.examples % 2,
+        **shares,
+    )
+    batches = load_batches(config).training
+    found, bank = batches.examples(0), batches.signals.bank
+    titles = []
+    for kind, snr, waveform in zip(found.kind, found.snr, found.waveform, strict=True):
+        mass1, mass2 = bank.parameters["mass1"][waveform], bank.parameters["mass2"][waveform]
+        signal = f"label 1: signal of SNR {snr:.1f}\n{mass1:.0f} + {mass2:.0f} solar masses"
+        titles.append(f"label 0:\n{KINDS[kind]}" if kind else signal)
+    from keras_gw_resnet.evaluation.plots import plot_examples
+
+    rate, title = (
+        config.whitening.sample_rate,
+        f"training examples from {args.strain[0]}: simulated signals in its noise",
+    )
+    plot_examples(found.strain[: args.examples], titles, config.detectors, rate, args.plot, title)
 
 
 def run_export(args):

@@ -88,7 +88,12 @@ def test_train_evaluate_search_as_a_user_does(small_run, small_data, tmp_path):
     out = tmp_path / "evaluation"
     result = run_command("evaluate.py", small_run, "--data", small_data, "--output", out, "--windows", 4000)
     assert result.returncode == 0, result.stderr
-    assert "trained on this very waveform bank" in result.stdout.splitlines()[0]
+    first = result.stdout.splitlines()[0]
+    assert first.startswith("NOTE: tiny knows these data: its waveform bank is this one")
+    assert "it was trained on 1" in first
+    assert json.loads((out / "evaluation.json").read_text())["data"]["seen_in_training"]
+    strict = ("--data", small_data, "--output", tmp_path / "strict", "--strict")
+    assert_refused(run_command("evaluate.py", small_run, *strict), "tiny", "its waveform bank is this one", "--strict")
     assert "detected at FAP 0.01" in result.stdout
     assert {p.name for p in out.iterdir()} == {"evaluation.json", "efficiency.png"}
     events, picture = tmp_path / "events.hdf", tmp_path / "loudest.png"
@@ -96,6 +101,7 @@ def test_train_evaluate_search_as_a_user_does(small_run, small_data, tmp_path):
     result = run_command(*command, "--threshold", -100)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
+    assert "NOTE: tiny knows these data" in result.stdout.splitlines()[0]
     with h5py.File(events) as file:
         assert len(file["time"]) == len(file["stat"]) == len(file["var"]) > 20
         assert np.all(np.diff(file["time"]) > 0)

@@ -20,7 +20,7 @@ GLITCH_SNR = (5.0, 60.0)
 LONGEST_MISMATCH_SECONDS = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InjectionSettings:
     """How signals are put into noise, and what the negatives hold.
 
@@ -211,6 +211,8 @@ class InjectionBatches:
 
     def __init__(self, bank, noise, *, batch_size, seed, settings=None):
         settings = settings or InjectionSettings()
+        if not noise.has_loud_places:
+            settings = replace(settings, loud_share=0.0)
         self.settings = settings if len(noise.detectors) > 1 else settings.for_one_detector()
         self.noise, self.batch_size, self.seed = noise, batch_size, seed
         self.signals = SignalSource(bank, noise.taps, noise.detectors, noise.window_samples, settings)

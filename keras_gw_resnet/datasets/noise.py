@@ -31,7 +31,8 @@ class FileNoise:
 
     Attributes:
         taps: For each detector the list of whitening filters.
-        intervals: GPS intervals [start, stop] of the strain held, in seconds.
+        intervals: GPS intervals [start, stop, origin] of the strain held, in seconds.
+        has_loud_places: Whether `draw_loud` has any to show.
 
     Raises:
         InputError: No stretch is as long as one window.
@@ -43,13 +44,14 @@ class FileNoise:
         if not usable:
             raise InputError(f"no stretch of noise is as long as one window of {window_samples} samples")
         self.detectors = usable[0].detectors
-        self.intervals = [[s.gps_start, s.gps_start + s.seconds] for s in usable]
+        self.intervals = [[s.gps_start, s.gps_start + s.seconds, s.origin] for s in usable]
         self.taps = [[] for _ in self.detectors]
         self._pieces = [[] for _ in self.detectors]
         for stretch in usable:
             for column, (taps, pieces) in enumerate(zip(self.taps, self._pieces, strict=True)):
                 self._cut(stretch, column, taps, pieces)
         self._loud = [_loud_places(pieces, window_samples) for pieces in self._pieces]
+        self.has_loud_places = any(self._loud)
         self._chances = []
         for pieces in self._pieces:
             rooms = np.array([len(piece.strain) - window_samples + 1 for piece in pieces], float)
@@ -131,7 +133,7 @@ class GaussianNoise:
     def __init__(self, taps, detectors, window_samples, settings, psds=None):
         self.detectors = tuple(detectors)
         self.window_samples = window_samples
-        self.intervals = []
+        self.intervals, self.has_loud_places = [], False
         self.taps = taps
         # Drawn twice as long as needed and cut: the inverse transform makes the noise periodic.
         frequency = np.fft.rfftfreq(2 * window_samples, 1 / settings.sample_rate)
@@ -180,6 +182,7 @@ class MixedNoise:
             one.window_samples,
             one.intervals + other.intervals,
         )
+        self.has_loud_places = one.has_loud_places or other.has_loud_places
         self.taps = [[*a, *b] for a, b in zip(one.taps, other.taps, strict=True)]
 
     def draw(self, rng, number):
@@ -233,4 +236,5 @@ def _part(stretch, start, stop):
         stretch.detectors,
         stretch.strain[start:stop],
         tuple(filters),
+        stretch.origin,
     )

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.strain.inspection import GLITCH_DEVIATIONS
 
 SECONDS_SHOWN = 0.6
 
@@ -46,6 +47,67 @@ def plot_event(snapshot, event_time, path, title):
     axes[-1].set_xlabel(f"time in seconds from GPS {event_time:.3f}")
     axes[-1].set_xlim(max(time[0], -SECONDS_SHOWN), min(time[-1], SECONDS_SHOWN))
     axes[0].set_title(title, fontsize=10)
+    _save(figure, path)
+
+
+def plot_strain(reports, path, title):
+    """Draw the noise spectrum of every detector, and how loud its whitened strain is over time.
+
+    Args:
+        reports: List of `strain.inspection.DetectorReport`.
+        path: Picture to write (.png, .pdf or .svg).
+        title: Line above the picture.
+    """
+    figure, _ = _new_figure(1, 2.4 * (len(reports) + 1.6))
+    figure.clear()
+    grid = figure.add_gridspec(len(reports) + 1, 1, height_ratios=[1.6, *[1] * len(reports)])
+    spectrum = figure.add_subplot(grid[0])
+    for report, colour in zip(reports, itertools.cycle(("C3", "C0", "C4", "C2"))):
+        shown = report.frequency >= 15
+        spectrum.loglog(report.frequency[shown], report.asd[shown], color=colour, linewidth=0.8, label=report.detector)
+    spectrum.set(xlabel="frequency (Hz)", ylabel="ASD (strain per root Hz)", xlim=(15, reports[0].frequency[-1]))
+    spectrum.grid(alpha=0.3, which="both")
+    spectrum.legend()
+    spectrum.set_title(title, fontsize=10)
+    start = min([report.time[0] for report in reports if len(report.time)], default=0.0)
+    first = None
+    for row, (report, colour) in enumerate(zip(reports, itertools.cycle(("C3", "C0", "C4", "C2")))):
+        first = axis = figure.add_subplot(grid[row + 1], sharex=first)
+        axis.plot(report.time - start, report.envelope, ".", color=colour, markersize=2)
+        axis.axhline(GLITCH_DEVIATIONS, color="0.6", linewidth=0.8)
+        axis.set_ylabel(f"{report.detector} loudest\nwhitened sample")
+    first.set_xlabel(f"time in seconds from GPS {start:.0f}; the line is where a glitch begins")
+    _save(figure, path)
+
+
+def plot_examples(strain, titles, detectors, sample_rate, path, title):
+    """Draw a grid of training examples.
+
+    Args:
+        strain: float32 array (n, samples, detectors).
+        titles: Text above each.
+        detectors: Names.
+        sample_rate: Samples per second.
+        path: Picture to write.
+        title: Line above the picture.
+    """
+    columns = min(4, len(strain))
+    rows = -(-len(strain) // columns)
+    figure, _ = _new_figure(1, 0.4 + 2.0 * rows)
+    figure.clear()
+    axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    time = np.arange(strain.shape[1]) / sample_rate
+    for axis, window, text in zip(axes, strain, titles, strict=False):
+        for name, column, colour in zip(detectors, window.T, itertools.cycle(("C3", "C0", "C4", "C2"))):
+            axis.plot(time, column, color=colour, linewidth=0.4, alpha=0.8, label=name)
+        axis.set_title(text, fontsize=7)
+        axis.tick_params(labelsize=6)
+    for axis in axes[len(strain) :]:
+        axis.set_axis_off()
+    axes[0].legend(fontsize=6, loc="lower left")
+    figure.suptitle(title, fontsize=10)
+    figure.supxlabel("seconds", fontsize=8)
+    figure.supylabel("whitened strain (noise sigma)", fontsize=8)
     _save(figure, path)
 
 

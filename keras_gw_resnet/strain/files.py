@@ -7,7 +7,7 @@ A new format is one function and one line in `FORMATS`.
 import glob
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -37,6 +37,7 @@ class SegmentHeader:
         sample_rate: Samples per second.
         samples: Number of samples.
         present: Tuple of booleans, one a second: strain is present and fulfils the flags asked for. None: all of it.
+        origin: "measured", or which simulation wrote the file.
     """
 
     path: str
@@ -46,6 +47,7 @@ class SegmentHeader:
     sample_rate: float
     samples: int
     present: tuple | None = None
+    origin: str = "measured"
 
     @property
     def gps_stop(self):
@@ -274,20 +276,27 @@ def open_hdf5(path):
         raise InputError(f"{path}: {what}") from error
 
 
+def _origin(file):
+    """Say which simulation wrote a file: those of this package and of MLGWSC-1 name their seed at its root."""
+    if "seed" not in file.attrs:
+        return "measured"
+    return f"simulated with seed {int(file.attrs['seed'])}"
+
+
 def _headers_of(path, quality):
     path = Path(path)
     with open_hdf5(path) as file:
         for read in FORMATS.values():
             try:
                 headers = read(path, file, quality)
+                if headers is not None:
+                    return [replace(header, origin=_origin(file)) for header in headers]
             except InputError:
                 raise
             except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
                 raise InputError(
                     f"{path}: is a damaged or malformed HDF5 file ({error}); fetch or write it again"
                 ) from error
-            if headers is not None:
-                return headers
         return None
 
 

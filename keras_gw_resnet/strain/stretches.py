@@ -36,6 +36,7 @@ class WhitenedStretch:
         detectors: Their names, in the order of the columns.
         strain: float32 array (samples, detectors), unit variance in noise.
         filters: For each detector the list of (first sample, taps) of the whitening filters used.
+        origin: "measured", or which simulation the strain comes from.
     """
 
     gps_start: float
@@ -43,6 +44,7 @@ class WhitenedStretch:
     detectors: tuple
     strain: np.ndarray
     filters: tuple
+    origin: str = "measured"
 
     @property
     def seconds(self):
@@ -211,6 +213,25 @@ def whitened_stretches(
         coverage.invalid += max(0.0, given - seconds_valid)
 
 
+def read_slabs(headers, detector, settings):
+    """Read and resample all strain of one detector, in slabs that do not overlap.
+
+    Args:
+        headers: SegmentHeader list, as from `find_segments`.
+        detector: Name.
+        settings: Whitening, for its sample rate.
+
+    Yields:
+        Tuple (gps_start, strain, valid): GPS seconds, float64 and boolean arrays (samples,).
+
+    Raises:
+        InputError: The detector is absent, a file cannot be read, a sample rate is too low.
+    """
+    for spans in _neighbours(coincident_spans(headers, (detector,)), settings):
+        for begin, end in _slabs(Span(spans[0].start, spans[-1].stop), 0):
+            yield begin, *_read(headers, detector, begin, end, settings.sample_rate)
+
+
 def _neighbours(spans, settings):
     """Group the spans that are near enough to share a noise spectrum and lie on one grid of samples."""
     groups = []
@@ -240,6 +261,11 @@ def _slabs(span, overlap):
     ]
 
 
+def origin_of(headers, start, stop):
+    """Say where the strain in a GPS interval comes from: "measured", or which simulations."""
+    return " and ".join(sorted({h.origin for h in headers if h.gps_start < stop and h.gps_stop > start}))
+
+
 def shortage(coverage, settings, window_samples):
     """Say of strain that left nothing to use how much there was and how much it takes."""
     return (
@@ -265,4 +291,5 @@ def _whiten(headers, begin, first, last, columns, spectra, detectors, settings):
         detectors=tuple(detectors),
         strain=np.clip(np.stack([w for w, _ in whitened], axis=-1), -LARGEST, LARGEST).astype(np.float32),
         filters=tuple(f for _, f in whitened),
+        origin=origin_of(headers, begin, begin + last / settings.sample_rate),
     )

@@ -18,6 +18,8 @@ WINDOW = 2048
 class Silence:
     """Noise that is not there, to see the signals alone."""
 
+    has_loud_places = False
+
     def __init__(self, taps, detectors):
         self.taps, self.detectors, self.window_samples = taps, detectors, WINDOW
 

@@ -1,0 +1,45 @@
+"""What a network has seen in training, against what it is to be measured on."""
+
+from keras_gw_resnet.errors import InputError
+
+
+def seen_in_training(card, intervals, fingerprint=None):
+    """List what of the data a network was trained on or selected with.
+
+    Args:
+        card: Card of the network; what it says of its training data counts, what it does not say cannot.
+        intervals: List of [GPS start, GPS stop, origin] of the noise to measure on; the same seconds of another origin
+            (other seeds of a simulation) are other noise.
+        fingerprint: Of the waveform bank, or None.
+
+    Returns:
+        List of sentences, empty where nothing was seen.
+    """
+    data = card.get("training", {}).get("data", {})
+    seen = []
+    if fingerprint is not None and data.get("bank", {}).get("fingerprint") == fingerprint:
+        seen.append(f"its waveform bank is this one ({fingerprint})")
+    for field, what in (("gps_intervals", "was trained on"), ("held_out_gps_intervals", "was validated on")):
+        seconds = sum(_overlap(one, other) for one in data.get(field, []) for other in intervals)
+        if seconds > 0:
+            seen.append(f"it {what} {seconds:.0f} s of this noise")
+    return seen
+
+
+def _overlap(one, other):
+    if len(one) < 3 or one[2] != other[2]:
+        return 0.0
+    return max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
+
+
+def report_leakage(card, seen, strict):
+    """Print what a network has seen of the data, as the first line of a report.
+
+    Raises:
+        InputError: It has seen some, and `strict` is true.
+    """
+    if not seen:
+        return
+    if strict:
+        raise InputError(f"{card['name']}: {'; '.join(seen)}; give other data, or leave out --strict")
+    print(f"NOTE: {card['name']} knows these data: {'; '.join(seen)}. The figures below flatter it.", flush=True)

@@ -1,0 +1,103 @@
+"""What strain files hold: segments, duty, noise level, glitches."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_gw_resnet.strain.conditioning import NoiseSpectra, Whitening, whiten
+from keras_gw_resnet.strain.quality import valid_runs
+from keras_gw_resnet.strain.stretches import read_slabs
+
+# A whitened sample beyond this many standard deviations is no Gaussian noise; glitches nearer than this are one.
+GLITCH_DEVIATIONS = 7.0
+GLITCH_SECONDS = 0.5
+ENVELOPE_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class DetectorReport:
+    """What the files hold of one detector.
+
+    Attributes:
+        detector: Name.
+        given: Seconds in the files.
+        valid: Seconds of it that are finite, alive and fulfil the flags asked for.
+        whitened: Seconds of it that could be whitened.
+        frequency: Hz, float64 array (bins,).
+        asd: Median amplitude spectral density, strain per square root of Hz, float64 array (bins,); NaN without a spectrum.
+        deviation: Standard deviation of the whitened strain; 1 where the noise is stationary and Gaussian. NaN: none.
+        glitches: Number of places beyond `GLITCH_DEVIATIONS`.
+        time: GPS seconds of the envelope, float64 array (n,).
+        envelope: Largest whitened sample in each `ENVELOPE_SECONDS`, float64 array (n,).
+    """
+
+    detector: str
+    given: float
+    valid: float
+    whitened: float
+    frequency: np.ndarray
+    asd: np.ndarray
+    deviation: float
+    glitches: int
+    time: np.ndarray
+    envelope: np.ndarray
+
+    @property
+    def glitches_per_minute(self):
+        """Return the glitch rate; NaN where nothing could be whitened."""
+        return 60 * self.glitches / self.whitened if self.whitened else float("nan")
+
+
+def inspect_detector(headers, detector, settings=None):
+    """Read and whiten all strain of one detector.
+
+    Args:
+        headers: SegmentHeader list, as from `find_segments`.
+        detector: Name.
+        settings: Whitening; None: the defaults.
+
+    Returns:
+        DetectorReport.
+
+    Raises:
+        InputError: A file cannot be read, or is sampled too slowly.
+    """
+    settings = settings or Whitening()
+    rate, own = settings.sample_rate, [h for h in headers if h.detector == detector]
+    valid = squares = whitened_samples = glitches = 0
+    spectra, times, envelope = [], [], []
+    for begin, strain, good in read_slabs(own, detector, settings):
+        runs = valid_runs(good)
+        valid += np.count_nonzero(good)
+        noise = NoiseSpectra(strain, settings, runs)
+        if not noise.enough:
+            continue
+        spectra.append((np.count_nonzero(good), noise.near(len(strain) / 2)))
+        for first, last in runs:
+            if last - first <= settings.filter_samples:
+                continue
+            white = np.abs(whiten(strain[first:last], settings, noise, first)[0])
+            squares, whitened_samples = squares + np.sum(white**2), whitened_samples + len(white)
+            loud = np.flatnonzero(white > GLITCH_DEVIATIONS)
+            glitches += int(len(loud) > 0) + np.count_nonzero(np.diff(loud) > GLITCH_SECONDS * rate)
+            block = round(ENVELOPE_SECONDS * rate)
+            peaks = white[: len(white) // block * block].reshape(-1, block).max(axis=1)
+            start = begin + (first + settings.edge_samples) / rate
+            times.append(start + (np.arange(len(peaks)) + 0.5) * ENVELOPE_SECONDS)
+            envelope.append(peaks)
+    frequency = np.arange(settings.filter_samples // 2 + 1) / settings.filter_seconds
+    psd = (
+        np.average([p for _, p in spectra], axis=0, weights=[w for w, _ in spectra]) if spectra else np.nan * frequency
+    )
+    return DetectorReport(
+        detector=detector,
+        given=sum(h.samples / h.sample_rate for h in own),
+        valid=valid / rate,
+        whitened=whitened_samples / rate,
+        frequency=frequency,
+        asd=np.sqrt(psd),
+        deviation=float(np.sqrt(squares / whitened_samples)) if whitened_samples else float("nan"),
+        glitches=glitches,
+        time=np.concatenate([np.empty(0), *times]),
+        envelope=np.concatenate([np.empty(0), *envelope]),
+    )

@@ -1,0 +1,44 @@
+import pytest
+
+from keras_gw_resnet import InputError
+from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training
+
+CARD = {
+    "name": "net",
+    "training": {
+        "data": {
+            "bank": {"fingerprint": "abc"},
+            "gps_intervals": [[0, 100, "seed 1"], [200, 300, "seed 1"]],
+            "held_out_gps_intervals": [[100, 110, "seed 1"]],
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("intervals", "fingerprint", "expected"),
+    [
+        ([[0, 100, "seed 2"]], "xyz", []),
+        ([[110, 200, "seed 1"]], "xyz", []),
+        ([[90, 105, "seed 1"]], "xyz", ["trained on 10 s", "validated on 5 s"]),
+        ([[90, 95, "seed 1"], [250, 400, "seed 1"]], None, ["trained on 55 s"]),
+        ([], "abc", ["waveform bank"]),
+    ],
+)
+def test_seen_data_are_named(intervals, fingerprint, expected):
+    seen = seen_in_training(CARD, intervals, fingerprint)
+    assert len(seen) == len(expected)
+    assert all(part in sentence for part, sentence in zip(expected, seen, strict=True))
+
+
+def test_old_and_empty_cards_claim_nothing():
+    assert seen_in_training({"name": "net"}, [[0, 1, ""]], "abc") == []
+    assert seen_in_training({"training": {"data": {"gps_intervals": [[0, 5]]}}}, [[0, 1, ""]]) == []
+
+
+def test_strict_refuses(capsys):
+    report_leakage(CARD, [], True)
+    report_leakage(CARD, ["it was trained on 5 s of this noise"], False)
+    assert capsys.readouterr().out.startswith("NOTE: net knows these data: it was trained on 5 s")
+    with pytest.raises(InputError, match="leave out --strict"):
+        report_leakage(CARD, ["it was trained on 5 s of this noise"], True)
