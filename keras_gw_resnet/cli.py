@@ -329,6 +329,26 @@ def _add_statistics(subparsers):
     _add_quality(parser)
 
 
+def _add_fetch(subparsers):
+    parser = _command(
+        subparsers,
+        "fetch",
+        commands.run_fetch,
+        "fetch open strain data from gwosc.org into the cache; an interrupted transfer goes on where it stopped",
+        "keras-gw-resnet fetch GW150914\n  keras-gw-resnet fetch --run O3a --start 1242440000 --duration 8192 --output data/o3a",
+    )
+    add = parser.add_argument
+    add("event", nargs="?", metavar="EVENT", help="name of an event, for example GW150914")
+    add("--seconds", type=int, choices=(32, 4096), default=32, help="length of an event's files (default: 32)")
+    add("--run", dest="run_name", metavar="RUN", help="observing run, for example O3a, with --start and --duration")
+    add("--start", type=_positive, metavar="GPS", help="GPS second")
+    add("--duration", type=_positive, metavar="S", help="seconds")
+    add("--rate", type=int, choices=(4096, 16384), default=4096, help="sample rate in Hz (default: 4096)")
+    add("--output", type=_path, metavar="DIR", help="default: the user's cache, keras_gw_resnet/gwosc")
+    add("--host", default="https://gwosc.org", metavar="URL", help="server (default: https://gwosc.org)")
+    _add_detectors(parser)
+
+
 def _add_inspect(subparsers):
     parser = _command(
         subparsers,
@@ -372,6 +392,7 @@ def build_parser():
     _add_simulate(subparsers)
     _add_models(subparsers)
     _add_statistics(subparsers)
+    _add_fetch(subparsers)
     _add_inspect(subparsers)
     _add_export(subparsers)
     demo = _command(

@@ -519,6 +519,34 @@ def run_statistics(args):
     print(f"saved: {_shown(args.output)}, from {result['seconds']:.1f} s of whitened strain")
 
 
+def run_fetch(args):
+    """Fetch open strain data into the cache."""
+    from keras_gw_resnet.strain.fetch import cache_folder, download, find_urls
+
+    if (args.event is None) == (args.run_name is None):
+        raise InputError("name an event, or --run with --start and --duration; one of the two")
+    if args.run_name and (args.start is None or args.duration is None):
+        raise InputError("--run needs --start (GPS seconds) and --duration (seconds)")
+    folder = args.output or cache_folder()
+    check_output(folder / "strain.hdf5")
+    urls = find_urls(
+        args.detectors,
+        event=args.event,
+        seconds=args.seconds,
+        run=args.run_name,
+        start=args.start,
+        duration=args.duration,
+        sample_rate=args.rate,
+        host=args.host.rstrip("/"),
+    )
+    paths = []
+    for url in urls:
+        path, fetched = download(url, folder)
+        print(f"{_shown(path)}: {'fetched' if fetched else 'is there already'}", flush=True)
+        paths.append(str(_shown(path)))
+    print(f"next:  keras-gw-resnet search resnet18-w16 {' '.join(paths)} --output events.hdf")
+
+
 def run_inspect(args):
     """Show what strain files hold, or what training examples look like."""
     if args.plot:

@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.strain.fetch import cache_folder
 
 ROOT = Path(__file__).parents[1]
 GW150914 = 1126259462.42
-GW150914_FILES = "?-?1_*-1126259446-32.hdf5"
+GW150914_FILES = "?-?1_*-112625944[67]-32.hdf5"
 PSDS = (
     "aLIGOMidHighSensitivityP1200087",
     "aLIGOLateHighSensitivityP1200087",
@@ -22,8 +23,7 @@ PSDS = (
 
 def event_folders():
     """Return the folders in which the demo looks for GW150914: beside the checkout, and in the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return [ROOT.parent / "shared" / "data" / "gwosc", cache / "keras_gw_resnet" / "gwosc"]
+    return [ROOT.parent / "shared" / "data" / "gwosc", cache_folder()]
 
 
 def find_gw150914():

@@ -1,0 +1,143 @@
+"""Fetch open strain data of the Gravitational Wave Open Science Center (gwosc.org) into a cache."""
+
+import os
+import re
+import warnings
+from pathlib import Path
+
+from tqdm import tqdm
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.strain.files import find_segments
+
+GWOSC = "https://gwosc.org"
+CHUNK_BYTES = 1 << 16
+TIMEOUT_SECONDS = 30
+
+
+def cache_folder():
+    """Return the folder where fetched strain is kept: keras_gw_resnet/gwosc in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "keras_gw_resnet" / "gwosc"
+
+
+def find_urls(detectors, *, event=None, seconds=32, run=None, start=None, duration=None, sample_rate=4096, host=GWOSC):
+    """Ask GWOSC for the strain files of an event, or of a stretch of an observing run.
+
+    Args:
+        detectors: Names.
+        event: Name of an event, for example "GW150914".
+        seconds: Length of the event's files: 32 or 4096.
+        run: Name of an observing run, for example "O3a".
+        start, duration: GPS start and seconds of the stretch of the run.
+        sample_rate: 4096 or 16384 Hz.
+        host: Address of the server.
+
+    Returns:
+        List of addresses of HDF5 files.
+
+    Raises:
+        InputError: Unknown event or run, a detector without data there, or no answer.
+    """
+    import requests
+    import tenacity
+    from gwosc.api import v2
+    from gwosc.locate import get_event_urls, get_run_urls
+
+    what = event or f"{run} from GPS {start} to {start + duration}"
+    # Answers are kept by the client for the life of the process, wrong ones too.
+    v2.JSON_CACHE.clear()
+    urls = []
+    for detector in detectors:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of files of 32 s that newer events do not have: the bulk files serve
+                if event:
+                    options = {"duration": seconds, "sample_rate": sample_rate, "host": host}
+                    found = get_event_urls(event, detector=detector, **options)
+                else:
+                    found = get_run_urls(run, detector, start, start + duration, sample_rate=sample_rate, host=host)
+        except requests.HTTPError as error:
+            status = error.response.status_code
+            raise InputError(f"{what}: GWOSC at {host} knows no such data (status {status}); check the name") from error
+        except (requests.RequestException, tenacity.RetryError, OSError) as error:
+            raise InputError(f"{host}: no answer ({type(error).__name__}); check the network and try again") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{host}: its answer about {what} cannot be understood; try again later") from error
+        if not found:
+            raise InputError(
+                f"{what}: GWOSC has no strain of {detector} at {sample_rate} Hz there; leave {detector} out"
+            )
+        urls.extend(url for url in found if url.endswith((".hdf5", ".h5", ".hdf")))
+    return urls
+
+
+def download(url, folder):
+    """Fetch one file, going on where an interrupted transfer stopped; a file that is there already is not fetched.
+
+    Args:
+        url: Its address.
+        folder: Where to put it.
+
+    Returns:
+        Tuple (path, fetched): pathlib.Path and whether anything was transferred.
+
+    Raises:
+        InputError: The transfer broke off, was refused, or what came is no strain file; what had arrived is kept
+            in a `.part` file for the next call.
+    """
+    import requests
+
+    target = Path(folder) / re.sub(r"[^\w.-]", "_", url.split("?")[0].rsplit("/", 1)[-1])
+    if target.exists():
+        return target, False
+    part = target.with_name(target.name + ".part")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        done = part.stat().st_size if part.exists() else 0
+        headers = {"Range": f"bytes={done}-"} if done else {}
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as answer:
+            if answer.status_code == 416:  # nothing is left to send, or the file has changed
+                part.unlink()
+                return download(url, folder)
+            answer.raise_for_status()
+            if answer.status_code != 206:
+                done = 0
+            total = done + int(answer.headers.get("Content-Length", 0))
+            _receive(answer, part, done, total)
+    except requests.HTTPError as error:
+        raise InputError(f"{url}: refused with status {error.response.status_code}; try again later") from error
+    except requests.RequestException as error:
+        raise InputError(f"{url}: the transfer broke off; the same command goes on where it stopped") from error
+    if total and part.stat().st_size != total:
+        raise InputError(
+            f"{url}: the transfer ended after {part.stat().st_size} of {total} bytes; the same command goes on there"
+        )
+    return _accept(part, target), True
+
+
+def _receive(answer, part, done, total):
+    with (
+        part.open("ab" if done else "wb") as file,
+        tqdm(
+            total=total or None,
+            initial=done,
+            desc=part.stem,
+            unit="B",
+            unit_scale=True,
+            disable=None,
+            dynamic_ncols=True,
+        ) as bar,
+    ):
+        for chunk in answer.iter_content(CHUNK_BYTES):
+            file.write(chunk)
+            bar.update(len(chunk))
+
+
+def _accept(part, target):
+    part.replace(target)
+    try:
+        find_segments(target)
+    except InputError as error:
+        target.unlink()
+        raise InputError(f"{target}: what was fetched is no strain file and was removed ({error})") from error
+    return target

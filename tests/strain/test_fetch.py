@@ -1,0 +1,160 @@
+"""Against a server on this machine that answers as the catalogue of gwosc.org does, with files of its layout."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlparse
+
+import numpy as np
+import pytest
+
+from keras_gw_resnet import InputError
+from keras_gw_resnet.strain.fetch import download, find_urls
+from keras_gw_resnet.strain.files import find_segments
+from keras_gw_resnet.strain.writers import write_gwosc
+from tests.conftest import assert_refused, run_command
+
+FETCH = ("-m", "keras_gw_resnet", "fetch")
+
+
+class Catalogue(BaseHTTPRequestHandler):
+    """Answers about one event and one run; `server.broken` makes it stop in the middle of a file."""
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, body, status=200, **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        parts, query = urlparse(self.path), parse_qs(urlparse(self.path).query)
+        self.server.requests.append((parts.path, self.headers.get("Range")))
+        host = f"http://127.0.0.1:{self.server.server_port}"
+        if parts.path.startswith("/files/"):
+            self.send_file(self.server.folder / parts.path.rsplit("/", 1)[-1])
+        elif parts.path in ("/api/v2/event-versions/GW150914/strain-files", "/api/v2/runs/O1/strain-files"):
+            names = [p.name for p in sorted(self.server.folder.iterdir()) if query["detector"][0] in p.name]
+            urls = [f"{host}/files/{name}" for name in names]
+            results = [{"gps_start": 100, "duration": 32, "download_url": u, "hdf5_url": u} for u in urls]
+            self.answer(json.dumps({"num_pages": 1, "next": None, "results": results}).encode())
+        elif parts.path == "/api/v2/event-versions/GW150914":
+            self.answer(json.dumps({"gps": 116.4, "run": "O1"}).encode())
+        else:
+            self.answer(b"{}", status=404)
+
+    def send_file(self, path):
+        data, first = path.read_bytes(), 0
+        if self.headers.get("Range"):
+            first = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        if first >= len(data):
+            self.answer(b"", status=416)
+            return
+        self.send_response(206 if first else 200)
+        self.send_header("Content-Length", str(len(data) - first))
+        self.end_headers()
+        self.wfile.write(data[first : len(data) // 2] if self.server.broken else data[first:])
+
+
+@pytest.fixture
+def server(tmp_path):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for detector in ("H1", "L1"):
+        path = folder / f"{detector[0]}-{detector}_GWOSC_4KHZ_R1-100-32.hdf5"
+        write_gwosc(path, detector, 100, 4096, rng.normal(size=32 * 4096) * 1e-21, "SIMULATED")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Catalogue)
+    server.folder, server.requests, server.broken = folder, [], False
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def address(server):
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+def test_an_event_is_fetched_once(server, tmp_path):
+    out = tmp_path / "cache"
+    command = (*FETCH, "GW150914", "--host", address(server), "--output", out)
+    result = run_command(*command)
+    assert result.returncode == 0, result.stderr
+    assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in server.folder.iterdir())
+    for path in out.iterdir():
+        assert path.read_bytes() == (server.folder / path.name).read_bytes()
+    assert [h.detector for h in find_segments(out)] == ["H1", "L1"]
+    server.requests.clear()
+    again = run_command(*command)
+    assert again.returncode == 0
+    assert "there already" in again.stdout
+    assert not [path for path, _ in server.requests if path.startswith("/files/")]
+
+
+def test_a_stretch_of_a_run_is_fetched(server, tmp_path):
+    stretch = ("--run", "O1", "--start", 100, "--duration", 20, "--detectors", "L1")
+    result = run_command(*FETCH, *stretch, "--host", address(server), "--output", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert [h.detector for h in find_segments(tmp_path / "out")] == ["L1"]
+
+
+def test_an_interrupted_transfer_goes_on_where_it_stopped(server, tmp_path):
+    (url,) = find_urls(["H1"], event="GW150914", host=address(server))
+    server.broken = True
+    with pytest.raises(InputError, match="goes on"):
+        download(url, tmp_path / "out")
+    (part,) = (tmp_path / "out").iterdir()
+    size = (server.folder / part.name.removesuffix(".part")).stat().st_size
+    assert part.name.endswith(".hdf5.part")
+    arrived = part.stat().st_size
+    assert 0 < arrived <= size // 2
+    server.broken = False
+    path, fetched = download(url, tmp_path / "out")
+    assert fetched
+    assert server.requests[-1][1] == f"bytes={arrived}-"
+    assert path.read_bytes() == (server.folder / path.name).read_bytes()
+    assert list((tmp_path / "out").iterdir()) == [path]
+
+
+def test_what_is_no_strain_is_not_kept(server, tmp_path):
+    for path in server.folder.iterdir():
+        path.write_bytes(b"<html>maintenance</html>")
+    (url,) = find_urls(["H1"], event="GW150914", host=address(server))
+    with pytest.raises(InputError, match="no strain file and was removed"):
+        download(url, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_cannot_be_fetched(server, tmp_path):
+    out = ("--output", tmp_path / "out")
+    here = ("--host", address(server))
+    assert_refused(run_command(*FETCH, "GW999999", *here, *out), "GW999999", "knows no such data", "404")
+    assert_refused(run_command(*FETCH, "GW150914", "--detectors", "V1", *here, *out), "no strain of V1")
+    assert_refused(run_command(*FETCH, "GW150914", "--host", "http://127.0.0.1:9", *out), "no answer")
+    assert_refused(run_command(*FETCH, *here, *out), "name an event, or --run")
+    assert_refused(run_command(*FETCH, "--run", "O1", *here, *out), "--start", "--duration")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").touch()
+    assert_refused(run_command(*FETCH, "GW150914", *here, "--output", tmp_path / "file" / "x"), "cannot write there")
+
+
+def test_a_full_disk_is_said(server, tmp_path, monkeypatch, capsys):
+    import errno
+
+    from keras_gw_resnet import cli
+    from keras_gw_resnet.strain import fetch
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "out"))
+
+    monkeypatch.setattr(fetch, "_receive", full)
+    assert cli.main(["fetch", "GW150914", "--host", address(server), "--output", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "No space left on device" in message
