@@ -78,9 +78,14 @@ def _command(subparsers, name, run, text, example):
     return parser
 
 
-def _add_detectors(parser):
+def _add_detectors(parser, default=("H1", "L1")):
     parser.add_argument(
-        "--detectors", nargs="+", action=_Detectors, default=["H1", "L1"], metavar="NAME", help="default: H1 L1"
+        "--detectors",
+        nargs="+",
+        action=_Detectors,
+        default=default and list(default),
+        metavar="NAME",
+        help="default: H1 L1" if default else "default: H1 L1, or those of labelled windows",
     )
 
 
@@ -108,7 +113,13 @@ def _add_train(subparsers):
     )
     add = parser.add_argument
     add("--model", required=True, help="name of a network, see 'keras-gw-resnet models'")
-    add("--data", required=True, type=_path, metavar="DIR", help="folder with strain files (HDF5) and a waveform bank")
+    add(
+        "--data",
+        required=True,
+        type=_path,
+        metavar="DIR",
+        help="folder with strain files (HDF5) and a waveform bank, or a file of labelled windows",
+    )
     add("--out", required=True, type=_path, metavar="DIR", help="where model.keras, card.json and checkpoints go")
     add("--name", type=_name, help="name in the card (default: that of the --out folder)")
     add("--epochs", type=int, default=20, metavar="N", help="default: 20")
@@ -139,7 +150,12 @@ def _add_train(subparsers):
     group.add_argument(
         "--input-statistics", type=_path, metavar="FILE", help="mean and variance of the input, for residual-cnn"
     )
-    group.add_argument("--window-samples", type=int, default=2048, metavar="N", help="input length (default: 2048)")
+    group.add_argument(
+        "--window-samples",
+        type=_positive,
+        metavar="N",
+        help="input length (default: 2048, or that of labelled windows)",
+    )
     group = parser.add_argument_group("examples")
     group.add_argument(
         "--noise", default="files", help="'files' (default), 'gaussian': simulated afresh, or 'both' in equal shares"
@@ -181,7 +197,7 @@ def _add_train(subparsers):
         "--curriculum-epochs", type=int, default=0, metavar="N", help="epochs from --snr-start to --snr (default: 0)"
     )
     group.add_argument("--validation-share", type=_finite, default=0.1, metavar="X", help="held out (default: 0.1)")
-    _add_detectors(group)
+    _add_detectors(group, default=None)
     _add_quality(group)
 
 
@@ -349,6 +365,20 @@ def _add_fetch(subparsers):
     _add_detectors(parser)
 
 
+def _add_import_g2net(subparsers):
+    parser = _command(
+        subparsers,
+        "import-g2net",
+        commands.run_import_g2net,
+        "convert the G2Net layout (training_labels.csv and train/a/b/c/ID.npy) into one file of labelled windows",
+        "keras-gw-resnet import-g2net g2net --output windows.hdf5\n"
+        "  keras-gw-resnet train --model resnet18 --data windows.hdf5 --out runs/g2net",
+    )
+    parser.add_argument("folder", type=_path, metavar="DIR", help="folder with training_labels.csv and train/")
+    parser.add_argument("--output", required=True, type=_hdf5, metavar="FILE", help="HDF5 file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
 def _add_inspect(subparsers):
     parser = _command(
         subparsers,
@@ -393,6 +423,7 @@ def build_parser():
     _add_models(subparsers)
     _add_statistics(subparsers)
     _add_fetch(subparsers)
+    _add_import_g2net(subparsers)
     _add_inspect(subparsers)
     _add_export(subparsers)
     demo = _command(

@@ -180,17 +180,20 @@ def _model_options(args):
 
 def run_train(args):
     """Train a network, measure it on what was held out, and save it with its card."""
+    from keras_gw_resnet.strain.conditioning import Whitening
     from keras_gw_resnet.training.config import TrainingConfig
     from keras_gw_resnet.training.data import load_batches
 
+    detectors, window_samples, rate = _shape_of_data(args)
     config = TrainingConfig(
         model=args.model,
         options=_model_options(args),
         data=str(args.data),
         noise=args.noise,
         psds=tuple(args.psd),
-        detectors=tuple(args.detectors),
-        window_samples=args.window_samples,
+        detectors=detectors,
+        window_samples=window_samples,
+        whitening=Whitening(sample_rate=rate),
         epochs=args.epochs,
         steps_per_epoch=args.steps_per_epoch,
         batch_size=args.batch_size,
@@ -222,6 +225,16 @@ def run_train(args):
         raise
 
 
+def _shape_of_data(args):
+    """Return detectors, samples of a window and sample rate: as asked for, or those of a file of labelled windows."""
+    from keras_gw_resnet.datasets.windows import open_windows
+
+    if not args.data.is_file():
+        return tuple(args.detectors or ("H1", "L1")), args.window_samples or 2048, 2048
+    header = open_windows(args.data)
+    return tuple(args.detectors or header.detectors), args.window_samples or header.samples, header.sample_rate
+
+
 def _check_run_folder(config, args):
     from keras_gw_resnet.training.folder import check_folder
 
@@ -243,16 +256,15 @@ def _prepare_training(config):
 
 
 def _train(config, batches, args, devices, log_dir):
-    from keras_gw_resnet.search.calibration import calibrate_timing
+    from keras_gw_resnet.search.calibration import UNKNOWN_TIMING, calibrate_timing
     from keras_gw_resnet.training.fit import fit
     from keras_gw_resnet.zoo import save_model
 
     _writable_folder(args.out, "--out")
     _writable_folder(log_dir, "--log-dir")
-    provenance = batches.provenance
     print(
-        f"{config.model} on {config.noise} noise and {provenance['bank']['waveforms']} waveforms of "
-        f"{provenance['bank']['population']}: {config.epochs} epochs of {config.steps_per_epoch} batches of {config.batch_size}",
+        f"{config.model} on {batches.description}: {config.epochs} epochs of {config.steps_per_epoch} batches of "
+        f"{config.batch_size}",
         flush=True,
     )
     model, history, seconds = fit(
@@ -265,7 +277,12 @@ def _train(config, batches, args, devices, log_dir):
         verbose=1 if sys.stdout.isatty() else 2,
     )
     last = history[-1]
-    noise = batches.training.noise
+    if batches.held_out_bank is None:
+        timing, precision = dict(UNKNOWN_TIMING), "event times are not calibrated"
+    else:
+        taps = batches.training.noise.taps
+        timing = calibrate_timing(model, batches.held_out_bank, taps, config.detectors, config.whitening)
+        precision = f"event times good to {timing['spread_seconds']:.3f} s (68 %)"
     card = {
         "name": args.name or args.out.name,
         "model": config.model,
@@ -274,9 +291,9 @@ def _train(config, batches, args, devices, log_dir):
         "detectors": list(config.detectors),
         "window_samples": config.window_samples,
         "whitening": config.whitening.to_dict(),
-        "training": {"config": config.to_dict(), "data": provenance, "seconds_in_last_call": round(seconds)},
+        "training": {"config": config.to_dict(), "data": batches.provenance, "seconds_in_last_call": round(seconds)},
         "metrics": {"validation": {name[4:]: value for name, value in last.items() if name.startswith("val_")}},
-        "timing": calibrate_timing(model, batches.held_out_bank, noise.taps, config.detectors, config.whitening),
+        "timing": timing,
     }
     save_model(model, card, args.out)
     with written_aside(args.out / "history.csv") as aside, aside.open("w", newline="") as file:
@@ -284,10 +301,8 @@ def _train(config, batches, args, devices, log_dir):
         writer.writeheader()
         writer.writerows(history)
     shutil.rmtree(args.out / "checkpoints", ignore_errors=True)
-    timing = card["timing"]
     print(
-        f"validation AUC {last['val_auc']:.4f} on held-out noise and waveforms, SNR {config.snr_range[0]:g}-"
-        f"{config.snr_range[1]:g}; event times good to {timing['spread_seconds']:.3f} s (68 %)\n"
+        f"validation AUC {last['val_auc']:.4f} on what was held out; {precision}\n"
         f"saved: {_shown(args.out)}/model.keras, card.json, history.csv\n"
         f"next:  keras-gw-resnet evaluate {_shown(args.out)} --data FOLDER\n"
         f"       keras-gw-resnet search {_shown(args.out)} FILE... --output events.hdf\n"
@@ -545,6 +560,16 @@ def run_fetch(args):
         print(f"{_shown(path)}: {'fetched' if fetched else 'is there already'}", flush=True)
         paths.append(str(_shown(path)))
     print(f"next:  keras-gw-resnet search resnet18-w16 {' '.join(paths)} --output events.hdf")
+
+
+def run_import_g2net(args):
+    """Convert the G2Net layout into one file of labelled windows."""
+    from keras_gw_resnet.datasets.windows import import_g2net
+
+    check_output(args.output, args.overwrite)
+    windows, signals = import_g2net(args.folder, args.output)
+    print(f"{_shown(args.output)}: {windows} windows, {signals} of them with a signal")
+    print(f"next:  keras-gw-resnet train --model resnet18 --data {_shown(args.output)} --out runs/g2net")
 
 
 def run_inspect(args):

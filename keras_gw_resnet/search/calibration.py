@@ -10,6 +10,14 @@ from keras_gw_resnet.search.scan import Scanner
 
 # The challenge counts an event as found within 0.3 s (arXiv 2209.11146).
 LONGEST_TOLERANCE = 0.3
+# Of a network that was trained on labelled windows, which do not say where their signals are.
+UNKNOWN_TIMING = {
+    "merger_seconds": 0.0,
+    "spread_seconds": None,
+    "tolerance_seconds": LONGEST_TOLERANCE,
+    "signals": 0,
+    "snr_range": None,
+}
 SIGNAL_SEED = 1_000_033
 
 

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, split_stretches
+from keras_gw_resnet.datasets.windows import LabelledWindows, open_windows, split_windows
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.bank import WaveformBank, is_bank, load_bank
 from keras_gw_resnet.simulation.psds import load_psd
@@ -23,12 +24,20 @@ SCATTER_SEED, ESTIMATES = 1_000_037, 4
 
 @dataclass(frozen=True)
 class Batches:
-    """Training and validation batches, and what they are made of."""
+    """Training and validation batches, and what they are made of.
 
-    training: InjectionBatches
-    validation: InjectionBatches
-    held_out_bank: WaveformBank
+    Attributes:
+        training, validation: InjectionBatches or LabelledWindows.
+        held_out_bank: Waveforms held out; None where windows came with their labels.
+        provenance: For the card.
+        description: For the user.
+    """
+
+    training: InjectionBatches | LabelledWindows
+    validation: InjectionBatches | LabelledWindows
+    held_out_bank: WaveformBank | None
     provenance: dict
+    description: str
 
 
 def find_bank(folder):
@@ -113,6 +122,8 @@ def load_batches(config):
     Raises:
         InputError: Data that are missing or do not fit.
     """
+    if Path(config.data).is_file():
+        return _labelled(config)
     bank = find_bank(config.data)
     _check_bank(bank, config)
     kept_waveforms = max(1, min(len(bank) - 1, round(len(bank) * (1 - config.validation_share))))
@@ -156,4 +167,24 @@ def load_batches(config):
         ),
         held_out_bank=held_out_bank,
         provenance=provenance,
+        description=f"{config.noise} noise and {kept_waveforms} waveforms of {bank.population}",
+    )
+
+
+def _labelled(config):
+    header = open_windows(config.data)
+    own = config.window_samples, config.detectors, config.whitening.sample_rate
+    if own != (header.samples, header.detectors, header.sample_rate):
+        raise InputError(
+            f"{config.data}: windows of {header.samples} samples of {' '.join(header.detectors)} at {header.sample_rate} Hz; "
+            f"the run asks for {own[0]} samples of {' '.join(own[1])} at {own[2]} Hz"
+        )
+    rows, held_out = split_windows(header, config.validation_share, VALIDATION_SEED)
+    size = config.batch_size
+    return Batches(
+        training=LabelledWindows(header, rows, batch_size=size, seed=config.seed),
+        validation=LabelledWindows(header, held_out, batch_size=size, seed=None),
+        held_out_bank=None,
+        provenance={"windows": Path(config.data).name, "number": len(rows), "held_out": len(held_out)},
+        description=f"{len(rows)} labelled windows",
     )

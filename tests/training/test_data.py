@@ -18,8 +18,9 @@ def test_validation_shares_nothing_with_training(small_data, small_bank):
     training, validation = batches.training.signals.bank, batches.validation.signals.bank
     assert len(training) + len(validation) == len(small_bank)
     assert not {w.tobytes() for w in training.hplus} & {w.tobytes() for w in validation.hplus}
-    for start, stop in batches.training.noise.intervals:
-        for other_start, other_stop in batches.validation.noise.intervals:
+    for start, stop, origin in batches.training.noise.intervals:
+        assert origin == "simulated with seed 0"
+        for other_start, other_stop, _ in batches.validation.noise.intervals:
             assert stop + 3.9 < other_start or other_stop < start
     assert batches.provenance["files"] == ["noise.hdf"]
     assert batches.provenance["bank"]["fingerprint"] == small_bank.fingerprint()

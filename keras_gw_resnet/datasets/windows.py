@@ -1,0 +1,215 @@
+"""Fixed windows with labels in one HDF5 file: whitened strain `x` (n, samples, detectors), labels `y` (n,)."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.signal
+from tqdm import tqdm
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import written_aside
+
+WINDOWS_FORMAT = "keras_gw_resnet labelled windows 1"
+# G2Net (Kaggle, 2021): three detectors, two seconds at 2048 Hz, simulated.
+G2NET_DETECTORS, G2NET_SAMPLES, G2NET_RATE = ("H1", "L1", "V1"), 4096, 2048
+G2NET_LOW_FREQUENCY = 20.0
+PSD_WINDOWS = 2000
+TAPER = 0.2
+
+
+@dataclass(frozen=True)
+class WindowsHeader:
+    """What a file of labelled windows holds.
+
+    Attributes:
+        path: File.
+        number: Windows in it.
+        samples: Length of a window.
+        detectors: Names, in column order.
+        sample_rate: Samples per second.
+        label: float32 array (number,), 1 with a signal, 0 without.
+    """
+
+    path: str
+    number: int
+    samples: int
+    detectors: tuple
+    sample_rate: int
+    label: np.ndarray
+
+
+def open_windows(path):
+    """Read what a file of labelled windows holds, not the windows.
+
+    Returns:
+        WindowsHeader.
+
+    Raises:
+        InputError: The file is missing, damaged or no file of labelled windows, or its parts do not fit together.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if "x" not in file or "y" not in file:
+                raise InputError(
+                    f"{path}: holds no labelled windows; expected datasets x (n, samples, detectors) and y (n,)"
+                )
+            x, label = file["x"], file["y"][()]
+            detectors = tuple(d.decode() if isinstance(d, bytes) else str(d) for d in file.attrs.get("detectors", ()))
+            rate = int(file.attrs.get("sample_rate", 0))
+            sound = (
+                x.ndim == 3
+                and x.dtype.kind == "f"
+                and label.shape == x.shape[:1]
+                and len(detectors) == x.shape[2]
+                and rate > 0
+                and np.all((label == 0) | (label == 1))
+            )
+            if not sound:
+                raise InputError(
+                    f"{path}: x {x.shape} of {x.dtype}, y {label.shape}, {len(detectors)} detectors at {rate} Hz do not fit; "
+                    "expected x (n, samples, detectors), y (n,) of 0 and 1, attributes detectors and sample_rate"
+                )
+            return WindowsHeader(str(path), len(x), x.shape[1], detectors, rate, label.astype(np.float32))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; expected labelled windows in HDF5") from error
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: is no file of labelled windows, or a damaged one") from error
+
+
+class LabelledWindows:
+    """Batches of labelled windows: every epoch all of them once, in an order that depends on seed and epoch alone.
+
+    Args:
+        header: WindowsHeader.
+        rows: Integer array, which windows to use.
+        batch_size: Examples a batch; a batch may run over the end of one epoch into the next.
+        seed: Seed of the order; None keeps the order of `rows`.
+    """
+
+    def __init__(self, header, rows, *, batch_size, seed):
+        self.header, self.rows, self.batch_size, self.seed = header, np.asarray(rows), batch_size, seed
+
+    def chosen(self, index):
+        """Return the rows of batch `index`, integer array (batch_size,)."""
+        positions = np.arange(index * self.batch_size, (index + 1) * self.batch_size)
+        epochs, places = np.divmod(positions, len(self.rows))
+        if self.seed is None:
+            return self.rows[places]
+        orders = {e: np.random.default_rng((self.seed, e)).permutation(len(self.rows)) for e in set(epochs.tolist())}
+        return self.rows[[orders[e][p] for e, p in zip(epochs.tolist(), places, strict=True)]]
+
+    def __getitem__(self, index):
+        """Return batch `index` as (strain, label): float32 (batch, samples, detectors) and (batch, 1)."""
+        chosen = self.chosen(index)
+        rows, back = np.unique(chosen, return_inverse=True)
+        try:
+            with h5py.File(self.header.path, "r") as file:
+                strain = file["x"][rows].astype(np.float32)[back]
+        except (OSError, KeyError, RuntimeError) as error:
+            raise InputError(f"{self.header.path}: cannot be read; the file is truncated or damaged") from error
+        return strain, self.header.label[chosen][:, None]
+
+
+def split_windows(header, share, seed):
+    """Divide the windows at random into (training, validation) rows, two rising integer arrays.
+
+    Raises:
+        InputError: One of the two would be empty.
+    """
+    order = np.random.default_rng(seed).permutation(header.number)
+    held_out = round(header.number * share)
+    if not 0 < held_out < header.number:
+        raise InputError(f"{header.path}: {header.number} windows are too few to hold out {share:g} of them")
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def _read_labels(folder):
+    path = Path(folder) / "training_labels.csv"
+    try:
+        with path.open(newline="") as file:
+            rows = [(row["id"], int(row["target"])) for row in csv.DictReader(file)]
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: no such file; expected the G2Net folder with training_labels.csv and train/"
+        ) from error
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read; expected the columns id and target") from error
+    if not rows or any(label not in (0, 1) for _, label in rows):
+        raise InputError(f"{path}: holds no labels, or others than 0 and 1")
+    return rows
+
+
+def _read_sample(folder, name):
+    path = Path(folder) / "train" / name[0] / name[1] / name[2] / f"{name}.npy"
+    try:
+        strain = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; training_labels.csv names it") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: is no array of strain; unpack the data again") from error
+    expected = (len(G2NET_DETECTORS), G2NET_SAMPLES)
+    if strain.shape != expected or strain.dtype.kind != "f" or not np.all(np.isfinite(strain)):
+        raise InputError(
+            f"{path}: array of shape {strain.shape}, type {strain.dtype}; expected finite floats {expected}"
+        )
+    return strain.astype(np.float64)
+
+
+def _whitener(folder, rows):
+    """Return a function that whitens samples by the median spectrum of the windows without a signal."""
+    quiet = [name for name, label in rows if label == 0][:PSD_WINDOWS] or [name for name, _ in rows[:PSD_WINDOWS]]
+    window = scipy.signal.get_window("hann", G2NET_SAMPLES)
+    spectra = [
+        np.abs(np.fft.rfft(_read_sample(folder, name) * window)) ** 2
+        for name in tqdm(quiet, desc="noise spectrum", unit="window", disable=None, dynamic_ncols=True)
+    ]
+    # The median of a squared amplitude lies at ln 2 of its mean.
+    psd = np.median(spectra, axis=0) / np.log(2) * 2 / (G2NET_RATE * np.sum(window**2))
+    frequency = np.fft.rfftfreq(G2NET_SAMPLES, 1 / G2NET_RATE)
+    band = (frequency >= G2NET_LOW_FREQUENCY) & (frequency < G2NET_RATE / 2)
+    if not np.all(psd[:, band] > 0):
+        raise InputError(
+            f"{folder}: the noise spectrum is zero between {G2NET_LOW_FREQUENCY:g} and {G2NET_RATE / 2:g} Hz"
+        )
+    inverse = np.zeros_like(psd)
+    inverse[:, band] = 1 / np.sqrt(psd[:, band] * G2NET_RATE / 2)
+    taper = scipy.signal.get_window(("tukey", TAPER), G2NET_SAMPLES)
+    return lambda strain: np.fft.irfft(np.fft.rfft(strain * taper) * inverse, G2NET_SAMPLES)
+
+
+def import_g2net(folder, output):
+    """Convert the G2Net layout (Kaggle, 2021) into one file of whitened labelled windows.
+
+    Every window is tapered (Tukey, a fifth) and whitened by the median spectrum of the windows without a signal.
+
+    Args:
+        folder: With training_labels.csv and train/a/b/c/<id>.npy.
+        output: HDF5 file to write.
+
+    Returns:
+        Tuple (windows, windows with a signal).
+
+    Raises:
+        InputError: A file is missing, damaged or of another shape.
+    """
+    rows = _read_labels(folder)
+    whiten = _whitener(folder, rows)
+    shape = (G2NET_SAMPLES, len(G2NET_DETECTORS))
+    with written_aside(output) as aside, h5py.File(aside, "w") as file:
+        file.attrs.update(
+            format=WINDOWS_FORMAT,
+            detectors=list(G2NET_DETECTORS),
+            sample_rate=G2NET_RATE,
+            source="G2Net (Kaggle 2021), simulated strain; whitened by the median spectrum of its noise windows",
+        )
+        x = file.create_dataset("x", (len(rows), *shape), np.float32, chunks=(1, *shape))
+        for row, (name, _) in enumerate(tqdm(rows, desc="windows", unit="window", disable=None, dynamic_ncols=True)):
+            x[row] = whiten(_read_sample(folder, name)).T
+        file["y"] = np.array([label for _, label in rows], np.uint8)
+        file["id"] = np.array([name.encode() for name, _ in rows])
+    return len(rows), sum(label for _, label in rows)
