@@ -51,11 +51,15 @@ def load_keras(prepare=None, *, training=False):
         # On processors where TensorFlow leaves oneDNN off, it doubles the rate of matrix products all the same. Not in
         # training: the gradient of a strided 1x1 convolution of four channels corrupts memory there (2.21, AVX2).
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    with _quiet_stderr():
-        import keras
+    try:
+        with _quiet_stderr():
+            import keras
 
-        prepared = prepare() if prepare else None
-        keras.ops.zeros(1)  # starts the devices
+            prepared = prepare() if prepare else None
+            keras.ops.zeros(1)  # starts the devices
+    except ImportError as error:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        raise InputError(f"KERAS_BACKEND={backend}: {error.name or error} cannot be imported; install it") from error
     return prepared
 
 

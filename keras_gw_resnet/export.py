@@ -1,6 +1,7 @@
 """Export trained networks to other formats, and make sure that they stay what they were."""
 
 import json
+import warnings
 
 import numpy as np
 
@@ -26,12 +27,22 @@ def export_model(model, card, form, folder):
     Raises:
         InputError: The export gives other scores, or a package that ONNX needs is missing.
     """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(f"exports need Keras on TensorFlow, not on {keras.backend.backend()}; unset KERAS_BACKEND")
     shape = [size or USUAL_SAMPLES for size in model.input_shape[1:]]
     strain = np.random.default_rng(0).standard_normal((8, *shape), np.float32)
     expected = np.asarray(model(strain, training=False))
     with written_aside(folder) as aside:
         aside.mkdir()
-        name, scores = FORMATS[form](model, aside, strain)
+        try:
+            name, scores = FORMATS[form](model, aside, strain)
+        except InputError:
+            raise
+        except Exception as error:  # whatever the exporters raise
+            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(f"{folder}: the {form} export failed ({first_line}); nothing was written") from error
         difference = float(np.abs(scores - expected).max() / max(1.0, np.abs(expected).max()))
         if not difference <= LARGEST_DIFFERENCE:
             raise InputError(
@@ -50,6 +61,21 @@ def _savedmodel(model, folder, strain):
     return "saved_model", np.asarray(served(strain))
 
 
+def _without_normalization(model):
+    """Copy a network with its input normalisation as plain scale and offset: tf2onnx loses the constants of the layer."""
+    import keras
+
+    def swap(layer):
+        if not isinstance(layer, keras.layers.Normalization):
+            return type(layer).from_config(layer.get_config())
+        mean, deviation = (np.ravel(values) for values in (layer.mean, np.sqrt(layer.variance)))
+        return keras.layers.Rescaling((1 / deviation).tolist(), (-mean / deviation).tolist(), name=layer.name)
+
+    copy = keras.models.clone_model(model, clone_function=swap, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def _onnx(model, folder, strain):
     try:
         import onnxruntime
@@ -59,7 +85,11 @@ def _onnx(model, folder, strain):
             f"--format onnx needs the package {error.name}; install it with 'make extras' or: pip install tf2onnx onnx onnxruntime"
         ) from error
     path = folder / "model.onnx"
-    model.export(path, format="onnx", verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = _without_normalization(model)
+        plain(strain)  # Keras exports networks that have been called
+        plain.export(path, format="onnx", verbose=False)
     session = onnxruntime.InferenceSession(str(path))
     return path.name, session.run(None, {session.get_inputs()[0].name: strain})[0]
 

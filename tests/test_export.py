@@ -8,21 +8,30 @@ from tests.conftest import settle_batch_norm
 FAST = ["resnet18", "highway20", "residual-cnn", "stacked-mixed", "aresgw54", "gabbard2018", "george-huerta2018"]
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in FAST else pytest.mark.slow) for n in list_models()])
-def test_savedmodel_gives_the_same_scores(name, tmp_path):
-    model = build_model(name, width=4)
+CASES = [
+    pytest.param(name, shape, marks=[] if name in FAST and shape == (2048, 2) else pytest.mark.slow)
+    for name in list_models()
+    for shape in ((2048, 2), (4096, 3))
+]
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_savedmodel_gives_the_same_scores(name, shape, tmp_path):
+    model = build_model(name, width=4, input_shape=shape)
     settle_batch_norm(model)
     path, difference = export_model(model, {"name": name}, "savedmodel", tmp_path / "out")
     assert difference < 1e-4
     assert path.name == "saved_model"
 
 
-def test_onnx_gives_the_same_scores(tmp_path):
+@pytest.mark.parametrize("name", ["resnet18", "residual-cnn"])
+def test_onnx_gives_the_same_scores(name, tmp_path):
     pytest.importorskip(
         "tf2onnx", reason="ONNX EXTRA ABSENT: pip install tf2onnx onnx onnxruntime; this check did not run"
     )
     pytest.importorskip("onnxruntime", reason="ONNX EXTRA ABSENT: this check did not run")
-    model = build_model("resnet18", width=4, input_shape=(None, 2))
+    options = {"mean": [1.0, 2.0], "variance": [3.0, 4.0]} if name == "residual-cnn" else {"input_shape": (None, 2)}
+    model = build_model(name, width=4, **options)
     settle_batch_norm(model)
     path, difference = export_model(model, {}, "onnx", tmp_path / "out")
     assert difference < 1e-4
@@ -35,6 +44,16 @@ def test_without_the_extra_onnx_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(InputError, match="onnx"):
         export_model(build_model("resnet16", width=4), {}, "onnx", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exporter_that_fails_ends_in_one_line(tmp_path, monkeypatch):
+    def failing(model, folder, strain):
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setitem(FORMATS, "failing", failing)
+    with pytest.raises(InputError, match=r"the failing export failed \(first line\)"):
+        export_model(build_model("resnet16", width=4), {}, "failing", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -55,6 +55,8 @@ STANDARD = {
     "inspect",
     "json",
     "math",
+    "numbers",
+    "operator",
     "os",
     "pathlib",
     "re",
@@ -86,12 +88,25 @@ def test_nothing_of_this_machine_is_tracked():
         assert str(ROOT.parent) + "/" not in path.read_text(), path
 
 
-def test_the_documented_way_to_add_a_family_runs():
+def test_the_documented_family_passes_the_tests_of_the_zoo(monkeypatch):
+    """The README's example, registered as it says, against what has to hold for every network."""
+    from keras_gw_resnet.models import registry
+    from tests.models import test_every_model as zoo
+
     scope = {}
     exec(next(code for code in python_in("README.md") if "def PlainNet" in code), scope)
-    model = scope["PlainNet"](width=4, input_shape=(1024, 3))
-    assert model.input_shape == (None, 1024, 3)
-    assert model.get_layer("crop_edges")
+    monkeypatch.setitem(registry.MODELS, "plainnet", (scope["PlainNet"], scope["PlainNet"]))
+    zoo.test_output_is_finite_and_every_weight_learns("plainnet", (1024, 3))
+    zoo.test_shared_options("plainnet")
+    zoo.test_shortest_input_named_in_the_error_works("plainnet")
+    zoo.test_any_length_where_the_head_allows("plainnet")
+    (bad,) = [mark for mark in zoo.test_bad_options_are_refused.pytestmark if mark.args[0] == ("options", "mentioned")]
+    for options, mentioned in bad.args[1]:
+        zoo.test_bad_options_are_refused("plainnet", options, mentioned)
+
+
+def test_the_documented_stack_runs():
+    scope = {}
     exec(next(code for code in python_in("docs/architectures.md") if "StackedNetwork" in code), scope)
     assert scope["network"].output_shape == (None, 1)
 

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from keras_gw_resnet.files import written_aside
 
 KINDS = {
-    "residual": ("#cfe3f7", "y = F(x) + x"),
+    "residual": ("#cfe3f7", "y = relu(F(x) + x)"),
     "highway": ("#fbe3c2", "y = H(x) T(x) + x (1 - T(x))"),
     "dense": ("#d9efd2", "y = [x, F(x)]"),
     "plain": ("#eeeeee", ""),
 }
+# Boxes in a column; a longer stage goes on in the next.
+TALLEST = 6
 _BLOCK = re.compile(r"^((?:stage|group)\d+(?:_[a-z]+)?_(?:block|layer)\d+)_")
 
 
 @dataclass
 class Box:
-    """A block, or a run of equal blocks, as it is drawn."""
+    """A block, or a run of equal blocks, as it is drawn; `beside` says what stands on its shortcut."""
 
     stage: str
     title: str
@@ -24,6 +26,7 @@ class Box:
     kind: str
     shape: tuple
     count: int = 1
+    beside: str = ""
 
 
 def _describe(layer):
@@ -64,16 +67,24 @@ def boxes_of(model):
         groups.setdefault(match.group(1) if match else layer.name, []).append(layer)
     boxes = []
     for name, layers in groups.items():
-        lines = tuple(text for text in map(_describe, layers) if text)
+        described = [text for text in map(_describe, layers) if text]
+        lines = tuple(text for text in described if not text.startswith("shortcut: "))
+        beside = "".join(text.removeprefix("shortcut: ") for text in described if text.startswith("shortcut: "))
         if not lines:
             continue
         stage = re.match(r"(stage|group)\d+", name)
         shape = tuple(layers[-1].output.shape[1:])
         kind = _kind([layer.name for layer in layers])
-        box = Box(stage.group() if stage else "", name, lines, kind, shape)
+        box = Box(stage.group() if stage else "", name, lines, kind, shape, beside=beside)
         last = boxes[-1] if boxes else None
         # In a dense block the channels grow from layer to layer; what each adds is the same.
-        if last and box.stage and (last.stage, last.kind, last.lines) == (box.stage, box.kind, box.lines):
+        alike = last and (last.stage, last.kind, last.lines, last.beside) == (
+            box.stage,
+            box.kind,
+            box.lines,
+            box.beside,
+        )
+        if alike and box.stage:
             last.count, last.shape = last.count + 1, box.shape
             continue
         boxes.append(box)
@@ -92,28 +103,40 @@ def draw_network(model, path):
 
     columns = []
     for box in boxes_of(model):
-        if not columns or columns[-1][0].stage != box.stage:
+        if not columns or columns[-1][0].stage != box.stage or len(columns[-1]) == TALLEST:
             columns.append([])
         columns[-1].append(box)
-    heights = [[0.55 + 0.2 * (len(box.lines) + 1) for box in column] for column in columns]
+    heights = [[0.55 + 0.2 * (len(box.lines) + 1 + bool(box.beside)) for box in column] for column in columns]
     tall = max(sum(column) + 0.35 * len(column) for column in heights)
-    figure = Figure(figsize=(2.9 * len(columns), tall + 1.1))
+    wide = max(2.9 * len(columns), 8.0)
+    figure = Figure(figsize=(wide, tall + 1.3))
     FigureCanvasAgg(figure)
-    axis = figure.add_axes((0, 0, 1, 1), xlim=(0, 2.9 * len(columns)), ylim=(-tall - 0.2, 0.9))
+    axis = figure.add_axes((0, 0, 1, 1), xlim=(0, wide), ylim=(-tall - 0.4, 0.9))
     axis.axis("off")
     samples, detectors = model.input_shape[1:]
     title = f"{model.name}: strain of {samples} samples x {detectors} detectors, {model.count_params():,} parameters"
     axis.text(0.15, 0.55, title, fontsize=11, weight="bold")
+    note = (
+        "every convolution of a block with norm and ReLU; a curve at a box is the way around it, with what stands on it"
+    )
+    if any(box.kind != "plain" for column in columns for box in column):
+        axis.text(0.15, -tall - 0.25, note, fontsize=7.5, color="0.35")
+    arrow = {"arrowstyle": "->", "color": "0.4", "shrinkA": 0, "shrinkB": 0}
     for number, (column, high) in enumerate(zip(columns, heights, strict=True)):
-        _draw_column(axis, 2.9 * number + 0.5, column, high)
-        if number:
-            arrow = {"arrowstyle": "->", "color": "0.4"}
-            axis.annotate("", (2.9 * number + 0.45, -0.3), (2.9 * number - 0.05, -0.3), arrowprops=arrow)
+        left, bottom = 2.9 * number + 0.5, -sum(high) - 0.35 * (len(high) - 1)
+        _draw_column(axis, left, column, high, arrow)
+        if number + 1 < len(columns):
+            # From below the last box of this column to the first of the next.
+            below, gap, next_left = bottom - 0.15, left + 2.6, left + 4.05
+            axis.plot(
+                [left + 1.15, left + 1.15, gap, gap, next_left], [bottom - 0.03, below, below, 0.2, 0.2], "0.4", lw=1
+            )
+            axis.annotate("", (next_left, 0.03), (next_left, 0.2), arrowprops=arrow)
     with written_aside(path) as aside:
         figure.savefig(aside, dpi=110)
 
 
-def _draw_column(axis, left, column, heights):
+def _draw_column(axis, left, column, heights, arrow):
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
     top = 0.0
@@ -134,4 +157,9 @@ def _draw_column(axis, left, column, heights):
         if box.kind != "plain":
             curve = {"connectionstyle": "arc3,rad=0.45", "arrowstyle": "->", "mutation_scale": 8, "color": "0.3"}
             axis.add_patch(FancyArrowPatch((left - 0.03, top - 0.08), (left - 0.03, top - height + 0.08), **curve))
+            if box.beside:
+                at = top - 0.42 - 0.2 * len(box.lines)
+                axis.text(left + 0.1, at, f"on the way around: {box.beside}", fontsize=7, color="0.2", va="center")
+        if box is not column[-1]:
+            axis.annotate("", (left + 1.15, top - height - 0.32), (left + 1.15, top - height - 0.03), arrowprops=arrow)
         top -= height + 0.35

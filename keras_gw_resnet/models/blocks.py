@@ -1,6 +1,7 @@
 """Building blocks that the families share: tensor in, tensor out. Built-in Keras layers only."""
 
 import math
+import numbers
 from dataclasses import dataclass
 
 from keras import initializers, layers
@@ -43,7 +44,7 @@ class Style:
             InputError: Their number is not that of the stages.
         """
         sizes = list(self.kernel_size) if isinstance(self.kernel_size, list | tuple) else [self.kernel_size] * stages
-        if len(sizes) != stages or any(not isinstance(size, int) or size < 1 for size in sizes):
+        if len(sizes) != stages or any(not is_count(size) for size in sizes):
             raise InputError(
                 f"kernel_size={self.kernel_size}; expected one number or {stages}, one for each stage, at least 1"
             )
@@ -97,10 +98,22 @@ class Style:
         return self.conv_norm(x, filters, 1, strides=strides, activation=None, name=f"{name}_shortcut")
 
 
+def is_count(value):
+    """Say whether this is a whole number of at least 1."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+
+
+def require_flags(**flags):
+    """Raise InputError when one of the named values is neither True, False nor None."""
+    for name, value in flags.items():
+        if value is not None and not isinstance(value, bool):
+            raise InputError(f"{name}={value!r}; expected True or False")
+
+
 def require_share(**shares):
     """Raise InputError when one of the named numbers is no share from 0 to below 1."""
     for name, value in shares.items():
-        if not isinstance(value, int | float) or not 0 <= value < 1:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
             raise InputError(f"{name}={value}; expected a share from 0 to below 1")
 
 
@@ -117,5 +130,5 @@ def require_counts(**counts):
     """Raise InputError when one of the named numbers, or one in a named sequence of them, is below 1."""
     for name, value in counts.items():
         values = list(value) if isinstance(value, list | tuple) else [value]
-        if not values or any(not isinstance(v, int) or v < 1 for v in values):
+        if not values or any(not is_count(v) for v in values):
             raise InputError(f"{name}={value}; expected whole numbers of at least 1")

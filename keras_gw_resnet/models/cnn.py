@@ -1,15 +1,18 @@
 """A small residual network: four scales, dropout everywhere, one max-pool."""
 
+import math
+
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import Style, require_counts, require_share
-from keras_gw_resnet.models.frame import assemble
+from keras_gw_resnet.models.frame import assemble, builder
 
 SCALES = 4
 MOST_BLOCKS = 100
 
 
+@builder
 def ResidualCNN(
     *,
     blocks=SCALES,
@@ -86,7 +89,8 @@ def _normalize_input(inputs, mean, variance):
     detectors = inputs.shape[-1]
     mean = [0.0] * detectors if mean is None else [float(value) for value in mean]
     variance = [1.0] * detectors if variance is None else [float(value) for value in variance]
-    if len(mean) != detectors or len(variance) != detectors or min(variance) <= 0:
+    finite = all(map(math.isfinite, (*mean, *variance)))
+    if len(mean) != detectors or len(variance) != detectors or not finite or min(variance) <= 0:
         raise InputError(
             f"mean={mean}, variance={variance}; expected {detectors} values each, one a detector, variance > 0"
         )

@@ -3,7 +3,7 @@
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import Style, require_counts
 from keras_gw_resnet.models.densenet import dense_block, transition
-from keras_gw_resnet.models.frame import assemble
+from keras_gw_resnet.models.frame import assemble, builder
 from keras_gw_resnet.models.highway import highway_stage
 from keras_gw_resnet.models.resnet import residual_stage
 
@@ -34,6 +34,7 @@ def _plain(x, count, filters, *, strides, style, kernel_size, positions, name):
 FAMILIES = {"residual": _residual, "highway": _highway, "dense": _dense, "plain": _plain}
 
 
+@builder
 def StackedNetwork(
     stages,
     *,
@@ -65,7 +66,7 @@ def StackedNetwork(
         InputError: An unknown family, an option out of range, or an input too short for the network.
     """
     try:
-        stages = [(str(family), int(count)) for family, count in stages]
+        stages = [(str(family), count) for family, count in stages]
     except (TypeError, ValueError):
         raise InputError(f"stages={stages!r}; expected a list of (family, blocks)") from None
     for family, count in stages:

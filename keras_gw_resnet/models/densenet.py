@@ -4,7 +4,7 @@ from keras import layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import Style, require_counts
-from keras_gw_resnet.models.frame import assemble
+from keras_gw_resnet.models.frame import assemble, builder
 
 BLOCK_COUNTS = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
 
@@ -29,6 +29,7 @@ def transition(x, compression, *, style, name):
     return layers.AveragePooling1D(2, padding="same", name=f"{name}_pool")(x)
 
 
+@builder
 def DenseNet(
     block_counts,
     *,
@@ -65,7 +66,7 @@ def DenseNet(
     """
     growth_rate = max(1, width // 2) if growth_rate is None else growth_rate
     require_counts(width=width, block_counts=block_counts, growth_rate=growth_rate, stem_kernel_size=stem_kernel_size)
-    if not 0 < compression <= 1:
+    if not isinstance(compression, int | float) or not 0 < compression <= 1:
         raise InputError(f"compression={compression}; expected a share above 0 and up to 1")
     style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
     kernels, total = style.kernels(len(block_counts)), sum(block_counts)

@@ -4,14 +4,22 @@ import keras
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.frame import builder
 
 COMBINATIONS = ("mean", "head")
 
 
+def _without_dropout(layer):
+    """Copy a layer, dropout with a rate of zero: `trainable` does not reach it."""
+    config = layer.get_config()
+    return type(layer).from_config({**config, "rate": 0.0} if isinstance(layer, layers.Dropout) else config)
+
+
+@builder
 def Ensemble(members, combine="mean", *, name="ensemble"):
     """Join networks that take the same strain and give one logit each.
 
-    The members are frozen: with a head, training changes the head alone.
+    The members are frozen, and their dropout is off: with a head, training changes the head alone.
 
     Args:
         members: At least two `keras.Model`, each (batch, samples, detectors) -> (batch, 1).
@@ -26,7 +34,10 @@ def Ensemble(members, combine="mean", *, name="ensemble"):
     """
     if combine not in COMBINATIONS:
         raise InputError(f"combine={combine!r}; expected one of {', '.join(COMBINATIONS)}")
-    members = list(members)
+    members = list(members) if isinstance(members, list | tuple) else [members]
+    strange = [member for member in members if not isinstance(member, keras.Model)]
+    if strange:
+        raise InputError(f"members: {strange[0]!r} is no keras.Model; load a saved network with load_model first")
     if len(members) < 2:
         raise InputError(f"{len(members)} member; expected at least two networks")
     shape = members[0].input_shape[1:]
@@ -38,7 +49,7 @@ def Ensemble(members, combine="mean", *, name="ensemble"):
     inputs, logits = keras.Input(shape, name="strain"), []
     for index, member in enumerate(members):
         # A copy: the member itself stays trainable, and two of one name may join.
-        copy = keras.models.clone_model(member)
+        copy = keras.models.clone_model(member, clone_function=_without_dropout, recursive=True)
         copy.set_weights(member.get_weights())
         copy.name, copy.trainable = f"member{index}_{member.name}", False
         logits.append(copy(inputs))

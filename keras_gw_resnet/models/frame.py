@@ -1,16 +1,51 @@
 """What every network shares: input, head, weights, and the conventions of keras.applications."""
 
+import functools
+import inspect
+import operator
+
 import keras
 from keras import activations, layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import require_counts, require_known, require_share
+from keras_gw_resnet.models.blocks import require_counts, require_flags, require_known, require_share
 from keras_gw_resnet.models.receptive import receptive_field
 from keras_gw_resnet.models.weights import find_model_file, take_weights
 
 # Where the number of samples is left open, the edges are cropped if features remain of a window of this length.
 USUAL_SAMPLES = 2048
 POOLINGS = {"avg": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling1D}
+
+
+def options_of(*functions):
+    """Return the names of the keyword-only options of a builder, those of `assemble` included."""
+    parameters = [p for f in (*functions, assemble) for p in inspect.signature(f).parameters.values()]
+    return list(dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY))
+
+
+def refuse_unknown(name, given, known):
+    """Raise InputError when one of the given options is none of the known."""
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise InputError(f"{name} has no option {', '.join(unknown)}; its options are {', '.join(known)}")
+
+
+def builder(build):
+    """Make a builder of networks refuse, with InputError, options it does not have and values that Keras refuses."""
+    known = [*options_of(build), *inspect.signature(build).parameters]
+
+    @functools.wraps(build)
+    def checked(*args, **options):
+        refuse_unknown(build.__name__, options, [name for name in dict.fromkeys(known) if name != "frame"])
+        try:
+            return build(*args, **options)
+        except InputError:
+            raise
+        except Exception as error:  # whatever Keras and its backend find out about the values
+            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(f"{build.__name__} cannot be built with {args or ''}{options}: {first_line}") from error
+
+    return checked
 
 
 def assemble(
@@ -51,15 +86,16 @@ def assemble(
     """
     require_counts(classes=classes)
     require_share(dropout=dropout)
+    require_flags(include_top=include_top, crop_edges=crop_edges)
     require_known(activations, classifier_activation=classifier_activation)
-    if len(tuple(input_shape)) != 2 or not input_shape[1] or input_shape[1] < 1:
-        raise InputError(f"input_shape={input_shape}; expected (samples, detectors)")
+    require_shape(input_shape)
     if pooling not in (None, *POOLINGS):
         raise InputError(f"pooling={pooling!r}; expected None, 'avg' or 'max'")
     if weights is not None:
         weights = find_model_file(weights)
     inputs = keras.Input(tuple(input_shape), name="strain")
     x = body(inputs)
+    _require_length(inputs, x)
     if include_top or pooling:
         x = _crop(inputs, x, crop_edges)
         x = POOLINGS[pooling or "avg"](name="pool")(x)
@@ -73,15 +109,30 @@ def assemble(
     return model
 
 
+def require_shape(input_shape):
+    """Raise InputError unless this is (samples, detectors), samples a positive whole number or None."""
+    shape = input_shape if isinstance(input_shape, list | tuple) else ()
+    sizes = [operator.index(size) for size in shape if hasattr(size, "__index__")]
+    if len(shape) != 2 or shape[1] is None or len(sizes) < 2 - (shape[0] is None) or min(sizes) < 1:
+        raise InputError(f"input_shape={input_shape!r}; expected (samples, detectors)")
+
+
+def _require_length(inputs, features):
+    try:
+        stride = receptive_field(inputs, features).stride
+    except ValueError:  # networks that flatten check their length themselves
+        return
+    if inputs.shape[1] is not None and inputs.shape[1] < stride:
+        raise InputError(
+            f"input of {inputs.shape[1]} samples is too short for the strides of this network; "
+            f"expected at least {stride} samples"
+        )
+
+
 def _crop(inputs, features, crop_edges):
     if crop_edges is False:
         return features
     field, samples, length = receptive_field(inputs, features), inputs.shape[1], features.shape[1]
-    if samples is not None and samples < field.stride:
-        raise InputError(
-            f"input of {samples} samples is too short for the strides of this network; "
-            f"expected at least {field.stride} samples"
-        )
     if not field.local:
         return features
     left, right = field.padded_features

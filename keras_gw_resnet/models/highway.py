@@ -2,8 +2,9 @@
 
 from keras import initializers, layers
 
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import Style, require_counts
-from keras_gw_resnet.models.frame import assemble
+from keras_gw_resnet.models.frame import assemble, builder
 
 BLOCK_COUNTS = {20: (3, 4, 4, 4), 36: (7, 8, 8, 8)}
 
@@ -53,6 +54,7 @@ def highway_stage(x, count, filters, *, strides, kernel_size, gate_bias, style, 
     return x
 
 
+@builder
 def HighwayNet(
     block_counts,
     *,
@@ -87,6 +89,8 @@ def HighwayNet(
         InputError: An option out of range, or an input too short for the network.
     """
     require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
+    if not isinstance(gate_bias, int | float) or not gate_bias < 0:
+        raise InputError(f"gate_bias={gate_bias!r}; expected a negative number, so that a new network mostly carries")
     style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
     kernels, total = style.kernels(len(block_counts)), sum(block_counts)
 

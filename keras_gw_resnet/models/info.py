@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from keras_gw_resnet.models.frame import USUAL_SAMPLES
 from keras_gw_resnet.models.receptive import nodes_in_order, receptive_field
 
 WEIGHTED = (layers.Conv1D, layers.Dense)
@@ -73,18 +74,21 @@ def info_of(model, sample_rate=2048):
     """Describe a network.
 
     Args:
-        model: `keras.Model` (batch, samples, detectors) -> (batch, classes) with a fixed number of samples.
+        model: `keras.Model` (batch, samples, detectors) -> (batch, classes).
         sample_rate: Samples per second of its strain.
 
     Returns:
         ModelInfo.
     """
-    field = _field(model)
+    field, samples = _field(model), model.input_shape[1]
+    if samples is None:  # the same layers for a window of the usual length
+        fixed = keras.models.clone_model(model, input_tensors=keras.Input((USUAL_SAMPLES, model.input_shape[2])))
+        return info_of(fixed, sample_rate)
     return ModelInfo(
         depth=depth_of(model),
         parameters=model.count_params(),
         stride=field.stride if field else None,
         receptive_samples=field.samples if field else None,
         receptive_milliseconds=1000 * field.samples / sample_rate if field else None,
-        multiply_adds=multiply_adds_of(model) * sample_rate / model.input_shape[1],
+        multiply_adds=multiply_adds_of(model) * sample_rate / samples,
     )

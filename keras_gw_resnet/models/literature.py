@@ -8,7 +8,7 @@ from keras import layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import Style, require_counts
-from keras_gw_resnet.models.frame import assemble
+from keras_gw_resnet.models.frame import assemble, builder, require_shape
 from keras_gw_resnet.models.resnet import ResNet, original_block
 
 # (blocks, channels as multiples of the width, stride of the first block)
@@ -16,6 +16,7 @@ ARESGW_GROUPS = ((4, 1, 1), (3, 2, 2), (3, 4, 2), (3, 8, 2), (3, 8, 2), (3, 8, 2
 ARESGW_HEAD_KERNEL = 64
 
 
+@builder
 def AresGW54(
     *,
     width=8,
@@ -32,13 +33,16 @@ def AresGW54(
     64 x 3, 64 x 3, 64 x 3, with stride 2 in the second convolution of the first block of the second to sixth group; 32 x 5
     after a change 64 -> 32, 16 x 3; a head convolution of 4 * width = 32 filters and kernel 64, batch norm, ReLU, and a
     1x1 convolution, here a dense layer. Not taken: the adaptive input normalisation (DAIN), which whitened strain of
-    unit variance does not need. Not stated there: the initialiser; norm and ReLU stand as in arXiv 1512.03385.
+    unit variance does not need. Not stated there: the initialiser; norm and ReLU stand as in arXiv 1512.03385. The
+    authors' published code leaves the 1x1 shortcuts without norm; here they carry one, as all projections of this zoo
+    do, and the convolutions no bias. The 54 of the name are the layers in the blocks: with head and dense layer, as
+    `model_info` counts, there are 56.
 
     Args:
         width: Channels of the first group; 16 gives the double-width form.
         kernel_size, normalization, stochastic_depth, kernel_initializer: See `blocks.Style`; one kernel size.
         name: Name of the network.
-        **frame: Options of `frame.assemble`; samples at least 2048.
+        **frame: Options of `frame.assemble`; samples at least 2017.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -65,7 +69,8 @@ def AresGW54(
         x = style.conv(x, 4 * width, ARESGW_HEAD_KERNEL, padding="valid", name="head_conv")
         return layers.Activation("relu", name="head_relu")(style.norm(x, name="head_norm"))
 
-    _require_samples(frame, 32 * ARESGW_HEAD_KERNEL, name)
+    # Five strides of two with the ends padded: one sample beyond 63 features of 32 gives the 64 that the head needs.
+    _require_samples(frame, 32 * (ARESGW_HEAD_KERNEL - 1) + 1, name)
     return assemble(body, name=name, **{"crop_edges": False, **frame})
 
 
@@ -77,11 +82,13 @@ def AresGW54Wide(**options):
 def _flat_network(body, frame, name):
     """Assemble a network whose body flattens: the features have length 1, and pooling them changes nothing."""
     shape = frame.get("input_shape", (2048, 2))
+    require_shape(shape)
     if shape[0] is None:
         raise InputError(f"input_shape={shape}; {name} flattens its features and needs a fixed number of samples")
     return assemble(body, name=name, **{"crop_edges": False, **frame})
 
 
+@builder
 def Gabbard2018(
     *, width=8, kernel_size=(64, 32, 32, 16, 16, 16), kernel_initializer="glorot_uniform", name="gabbard2018", **frame
 ):
@@ -121,6 +128,7 @@ def Gabbard2018(
     return _flat_network(body, frame, name)
 
 
+@builder
 def GeorgeHuerta2018(
     *, width=16, kernel_size=(16, 8, 8), kernel_initializer="glorot_uniform", name="george-huerta2018", **frame
 ):
@@ -158,6 +166,7 @@ def GeorgeHuerta2018(
 
 
 def _require_samples(frame, least, name):
+    require_shape(frame.get("input_shape", (2048, 2)))
     samples = frame.get("input_shape", (2048, 2))[0]
     if samples is not None and samples < least:
         raise InputError(f"input of {samples} samples is too short for {name}; expected at least {least} samples")

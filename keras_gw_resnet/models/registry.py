@@ -2,12 +2,11 @@
 
 import difflib
 import fnmatch
-import inspect
 import re
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models import cnn, composite, densenet, highway, literature, resnet
-from keras_gw_resnet.models.frame import assemble
+from keras_gw_resnet.models.frame import options_of, refuse_unknown
 from keras_gw_resnet.models.info import info_of
 
 # name -> (constructor, builder whose signature names its options)
@@ -36,7 +35,7 @@ MODELS = {
 
 def list_models(pattern="*"):
     """List the names of the networks that match a shell pattern, in natural order (resnet18 before resnet101)."""
-    names = fnmatch.filter(MODELS, pattern)
+    names = fnmatch.filter(MODELS, str(pattern))
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
 
 
@@ -46,13 +45,11 @@ def model_options(name):
     Raises:
         InputError: Unknown name; the message gives the nearest.
     """
-    if name not in MODELS:
-        near = difflib.get_close_matches(str(name), MODELS, n=3, cutoff=0.5) or list_models()
-        raise InputError(f"unknown model {name!r}; did you mean {', '.join(near)}?")
-    parameters = [
-        p for function in (MODELS[name][1], assemble) for p in inspect.signature(function).parameters.values()
-    ]
-    return list(dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY))
+    if not isinstance(name, str) or name not in MODELS:
+        near = difflib.get_close_matches(str(name), MODELS, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else f"expected one of {', '.join(list_models())}"
+        raise InputError(f"unknown model {name!r}; {hint}")
+    return options_of(MODELS[name][1])
 
 
 def build_model(name, /, **options):
@@ -68,17 +65,8 @@ def build_model(name, /, **options):
     Raises:
         InputError: Unknown name or option, or options that do not fit together.
     """
-    known = model_options(name)
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise InputError(f"{name} has no option {', '.join(unknown)}; its options are {', '.join(known)}")
-    try:
-        return MODELS[name][0](**options)
-    except InputError:
-        raise
-    except (ValueError, TypeError) as error:  # values of a kind that only Keras finds out about
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{name} cannot be built with {options}: {first_line}") from error
+    refuse_unknown(name, options, model_options(name))
+    return MODELS[name][0](**options)
 
 
 def model_info(name, /, **options):

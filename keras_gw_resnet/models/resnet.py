@@ -3,8 +3,8 @@
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import Style, require_counts
-from keras_gw_resnet.models.frame import assemble
+from keras_gw_resnet.models.blocks import Style, require_counts, require_flags
+from keras_gw_resnet.models.frame import assemble, builder
 
 BLOCK_COUNTS = {
     16: ("basic", (2, 2, 2, 1)),
@@ -92,6 +92,7 @@ def residual_stage(x, count, filters, *, block="basic", convs_per_block=2, strid
     return x
 
 
+@builder
 def ResNet(
     block_counts,
     block="basic",
@@ -139,6 +140,7 @@ def ResNet(
     if convs_per_block not in (2, 3):
         raise InputError(f"convs_per_block={convs_per_block}; expected 2 or 3")
     require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
+    require_flags(preactivation=preactivation, zero_init=zero_init)
     style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
     kernels, total = style.kernels(len(block_counts)), sum(block_counts)
 
@@ -168,6 +170,11 @@ def ResNet(
 def _of_depth(depth, **options):
     """Build a residual network of this depth. Options as for `ResNet`, keyword-only."""
     block, counts = BLOCK_COUNTS[depth]
+    if options.get("convs_per_block", 2) != 2:
+        raise InputError(
+            f"convs_per_block={options['convs_per_block']}: resnet{depth} would not have {depth} layers; "
+            f"use ResNet({counts}, {block!r}, convs_per_block=...)"
+        )
     return ResNet(counts, block, **{"name": f"resnet{depth}", **options})
 
 

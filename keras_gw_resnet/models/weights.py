@@ -24,7 +24,7 @@ def find_model_file(name_or_path):
     Raises:
         InputError: There is none.
     """
-    path = Path(name_or_path)
+    path = Path(str(name_or_path))
     for candidate in (path, path / "model.keras", saved_models_folder() / str(name_or_path) / "model.keras"):
         if candidate.is_file() and candidate.suffix == ".keras":
             return candidate
@@ -65,8 +65,41 @@ def load_keras_file(path, expected_sha256=None):
         raise InputError(f"{path}: Keras cannot load it ({first_line})") from error
 
 
+# What of a layer's configuration decides what it does with its weights.
+DECISIVE = (
+    "filters",
+    "units",
+    "kernel_size",
+    "strides",
+    "padding",
+    "dilation_rate",
+    "pool_size",
+    "cropping",
+    "groups",
+    "scale",
+)
+
+
+def _signature(model, top):
+    """List what the layers of a network do, as far as its weights depend on it; dropout leaves no trace in use."""
+    own = []
+    for layer in model.layers:
+        kind, config = type(layer).__name__, layer.get_config()
+        if kind in ("InputLayer", "Dropout") or (not top and layer.name in HEAD):
+            continue
+        activation = "" if layer.name == "score" else config.get("activation", "")
+        decisive = {name: str(config[name]) for name in DECISIVE if name in config}
+        own.append((layer.name, kind, activation, decisive, [tuple(w.shape) for w in layer.weights]))
+    return own
+
+
+HEAD = ("crop_edges", "pool", "score")
+
+
 def take_weights(model, weights):
-    """Copy the weights of a saved network into one of the same architecture.
+    """Copy the weights of a saved network into one of the same architecture, and its input normalisation.
+
+    A network without the last layer takes what is before it.
 
     Args:
         model: `keras.Model`.
@@ -77,12 +110,17 @@ def take_weights(model, weights):
     """
     path = find_model_file(weights)
     saved = load_keras_file(path)
-    own, other = ([tuple(w.shape) for w in m.weights] for m in (model, saved))
+    top = any(layer.name == "score" for layer in model.layers)
+    own, other = _signature(model, top), _signature(saved, top)
     if own != other:
-        at = next((i for i, (a, b) in enumerate(zip(own, other, strict=False)) if a != b), min(len(own), len(other)))
-        layer = model.weights[at].path if at < len(own) else "the end"
+        at = next((a for a, b in zip(own, other, strict=False) if a != b), None)
+        layer = at[0] if at else "the end"
         raise InputError(
             f"{path}: weights of another architecture ({saved.name}, {saved.count_params()} parameters; expected "
             f"{model.name}, {model.count_params()}); they differ first at {layer}"
         )
-    model.set_weights(saved.get_weights())
+    model.set_weights(saved.get_weights()[: len(model.weights)])
+    for layer in model.layers:
+        if type(layer).__name__ == "Normalization":  # its mean and variance are no weights
+            for name in ("input_mean", "input_variance", "mean", "variance"):
+                setattr(layer, name, getattr(saved.get_layer(layer.name), name))

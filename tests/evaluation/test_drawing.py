@@ -8,7 +8,7 @@ from keras_gw_resnet.evaluation.drawing import boxes_of, draw_network
 def test_every_convolution_is_in_a_box(name):
     model = build_model(name, width=4)
     boxes = boxes_of(model)
-    drawn = sum(box.count * sum("conv " in line for line in box.lines) for box in boxes)
+    drawn = sum(box.count * sum("conv " in line for line in (*box.lines, box.beside)) for box in boxes)
     assert drawn == sum(type(layer).__name__ == "Conv1D" for layer in model.layers)
     assert len(boxes) < 45
     assert boxes[-1].lines == ("dense 1",)

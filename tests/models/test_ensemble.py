@@ -47,3 +47,19 @@ def test_what_does_not_fit(members):
         Ensemble(members, "median")
     with pytest.raises(InputError, match="expected \\(2048, 2\\)"):
         Ensemble([members[0], build_model("resnet16", width=4, input_shape=(4096, 2))])
+
+
+def test_members_keep_their_dropout_off_while_the_head_trains():
+    members = [build_model("residual-cnn", width=4, dropout=0.5, block_dropout=0.3), build_model("resnet16", width=4)]
+    ensemble = Ensemble(members, "head")
+    strain = np.random.default_rng(0).normal(size=(4, 2048, 2)).astype("float32")
+    one, other = (keras.ops.convert_to_numpy(ensemble(strain, training=t)) for t in (True, False))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("members", [None, "resnet18-w16", 5])
+def test_what_is_no_network_is_refused(members):
+    with pytest.raises(InputError, match=r"is no keras\.Model"):
+        Ensemble([build_model("resnet16", width=4), members])
+    with pytest.raises(InputError):
+        Ensemble(members)

@@ -6,7 +6,7 @@ import pytest
 
 from keras_gw_resnet import InputError, build_model, list_models
 from keras_gw_resnet.models.info import info_of
-from keras_gw_resnet.models.registry import model_options
+from keras_gw_resnet.models.registry import MODELS, model_options
 from tests.conftest import on_jax, run_command, scores_of, settle_batch_norm
 
 # Parameters with width 8 and 2048 samples of two detectors, and depth: a change of architecture shows here.
@@ -131,15 +131,15 @@ def test_shared_options(name):
     options = {"kernel_initializer": "glorot_uniform", "classes": 3, "classifier_activation": "softmax", "name": "mine"}
     known = set(model_options(name))
     assert {"width", "kernel_size", "dropout", *options} <= known
-    normed = name not in ("gabbard2018", "george-huerta2018")
-    assert ({"normalization", "stochastic_depth"} <= known) == normed
-    if normed:
-        options |= {"normalization": "group", "stochastic_depth": 0.5}
+    # Plain stacks have no branches to drop, and two of the literature have no norm.
+    assert "normalization" in known or name in ("gabbard2018", "george-huerta2018")
+    optional = {"normalization": "group", "stochastic_depth": 0.5}
+    options |= {option: value for option, value in optional.items() if option in known}
     model = small(name, **options)
     assert model.name == "mine"
     np.testing.assert_allclose(scores_of(model, strain_for((2048, 2))).sum(axis=-1), 1, rtol=1e-5)
     assert not [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    assert any(layer.name.endswith("_drop") for layer in model.layers) == normed
+    assert any(layer.name.endswith("_drop") for layer in model.layers) == ("stochastic_depth" in known)
     assert len(small(name, include_top=False, pooling="max").output_shape) == 2
 
 
@@ -152,6 +152,11 @@ def test_shared_options(name):
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"input_shape": (2048,)}, "expected .samples, detectors."),
         ({"pooling": "median"}, "pooling='median'"),
+        ({"input_shape": 3}, "input_shape=3; expected"),
+        ({"input_shape": None}, "input_shape=None; expected"),
+        ({"input_shape": (0, 2)}, "expected .samples, detectors."),
+        ({"classes": True}, "classes=True"),
+        ({"weights": 5}, "5: no saved network"),
         ({"nonsense": 1}, "no option nonsense"),
         ({"kernel_size": (3,) * 9}, "kernel_size="),
         ({"weights": "no-such-network"}, "no saved network"),
@@ -161,6 +166,8 @@ def test_shared_options(name):
 def test_bad_options_are_refused(name, options, mentioned):
     with pytest.raises(InputError, match=mentioned):
         small(name, **options)
+    with pytest.raises(InputError, match=mentioned):
+        MODELS[name][0](**{"width": 4, **options})
 
 
 @pytest.mark.parametrize("name", LIGHTER_FIRST)
@@ -168,7 +175,7 @@ def test_shortest_input_named_in_the_error_works(name):
     import re
 
     with pytest.raises(InputError) as error:
-        small(name, input_shape=(16, 2))
+        small(name, input_shape=(1, 2))
     least = int(re.search(r"at least (\d+) samples", str(error.value)).group(1))
     small(name, input_shape=(least, 2))
     with pytest.raises(InputError, match=f"at least {least} samples"):

@@ -1,5 +1,6 @@
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -30,6 +31,48 @@ def test_weights_of_another_architecture(saved):
         build_model("resnet18", width=4, weights=folder)
     with pytest.raises(InputError, match=r"another architecture.*stem_conv"):
         build_model("resnet16", width=8, weights=folder)
+
+
+def test_the_same_shapes_in_another_architecture_are_refused(tmp_path):
+    from keras_gw_resnet import StackedNetwork
+
+    path = tmp_path / "plain.keras"
+    StackedNetwork([("plain", 2)], width=4).save(path)
+    with pytest.raises(InputError, match="another architecture"):
+        StackedNetwork([("residual", 1)], width=4, weights=path)
+    build_model("resnet16", width=4, crop_edges=False).save(path)
+    with pytest.raises(InputError, match="another architecture"):
+        build_model("resnet16", width=4, weights=path)
+    # What goes into the activation is the same network.
+    build_model("resnet16", width=4, classifier_activation="sigmoid", weights=build_saved(tmp_path))
+
+
+def build_saved(folder):
+    build_model("resnet16", width=4, dropout=0.5).save(folder / "net.keras")
+    return folder / "net.keras"
+
+
+def test_input_statistics_come_with_the_weights(tmp_path):
+    path = tmp_path / "cnn.keras"
+    model = build_model("residual-cnn", width=4, mean=[5.0, 5.0], variance=[4.0, 4.0])
+    model.save(path)
+    again = build_model("residual-cnn", width=4, weights=path)
+    np.testing.assert_array_equal(scores_of(again, STRAIN), scores_of(model, STRAIN))
+    again.save(tmp_path / "again.keras")
+    loaded = keras.saving.load_model(tmp_path / "again.keras")
+    np.testing.assert_array_equal(scores_of(loaded, STRAIN), scores_of(model, STRAIN))
+
+
+@pytest.mark.parametrize("pooling", [None, "avg"])
+def test_a_trunk_takes_what_is_before_the_last_layer(tmp_path, pooling):
+    model = build_model("resnet16", width=4)
+    model.save(tmp_path / "net.keras")
+    trunk = build_model("resnet16", width=4, include_top=False, pooling=pooling, weights=tmp_path / "net.keras")
+    for own, saved in zip(trunk.weights, model.weights, strict=False):
+        np.testing.assert_array_equal(own.numpy(), saved.numpy())
+    if pooling:
+        pooled = keras.Model(model.input, model.get_layer("pool").output)
+        np.testing.assert_array_equal(scores_of(trunk, STRAIN), scores_of(pooled, STRAIN))
 
 
 def test_a_changed_file_is_refused(saved):
