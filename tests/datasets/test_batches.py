@@ -87,6 +87,16 @@ def test_merger_and_snr_are_where_they_were_asked_for(small_bank, taps):
     assert np.quantile(np.abs(loudest - merger), 0.9) < 0.06
 
 
+def test_injected_snr_is_recovered(small_bank, taps):
+    """In a window that holds the whole waveform, against the definition: the sum of squares of the whitened signal."""
+    window = 16384
+    settings = InjectionSettings(snr_range=(5.0, 20.0), merger_range=(0.5, 0.6))
+    source = SignalSource(small_bank, taps, ("H1", "L1"), window, settings)
+    signal, snr, _, _ = source.draw(np.random.default_rng(0), np.zeros((40, 2), int))
+    recovered = np.sqrt((signal.astype(float) ** 2).sum(axis=(1, 2)))
+    np.testing.assert_allclose(recovered, snr, rtol=0.01)
+
+
 def test_signal_equals_a_plain_projection_and_whitening(small_bank, taps):
     """The fast path against antenna response, delay and whitening done one by one."""
     source = SignalSource(small_bank, taps, ("H1", "L1"), WINDOW, InjectionSettings(snr_range=(10.0, 10.0)))

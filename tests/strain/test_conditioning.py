@@ -43,6 +43,12 @@ def test_whitened_noise_is_white_gaussian_and_of_unit_variance(noise):
     inside = (frequency > 25) & (frequency < 1000)
     assert np.abs(spectrum[inside] * 1024 - 1).max() < 0.5
     assert (spectrum[inside] * 1024).mean() == pytest.approx(1, abs=0.015)
+    lags = np.arange(1, 200)
+    correlation = np.array([np.mean(whitened[:-lag] * whitened[lag:]) for lag in lags]) / whitened.var()
+    # Without the band below 20 Hz neighbours keep a correlation of -2 %: nothing beyond that is left.
+    missing = -np.sin(2 * np.pi * 20 * lags / 2048) / (np.pi * lags) / band
+    assert np.abs(correlation - missing).max() < 0.01
+    assert np.abs(correlation).max() < 0.02 + 0.003
     # Every twentieth sample: the missing band below 20 Hz correlates neighbours by 2 %.
     assert scipy.stats.kstest(whitened[::20] / whitened.std(), "norm").pvalue > 1e-3
 
