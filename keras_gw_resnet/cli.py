@@ -206,13 +206,19 @@ def _add_evaluate(subparsers):
         subparsers,
         "evaluate",
         commands.run_evaluate,
-        "measure AUC and detected fraction of a saved network on simulated signals in held-out noise",
-        "python evaluate.py runs/first --data data/test --output runs/first-evaluation",
+        "measure AUC and detected fraction on simulated signals in held-out noise, or the sensitive distance on a test set",
+        "python evaluate.py runs/first --data data/test --output runs/first-evaluation\n"
+        "  python evaluate.py resnet18-w16 --foreground data/set3/foreground.hdf --background data/set3/background.hdf "
+        "--injections data/set3/injections.hdf",
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
-    add("--data", required=True, type=_path, metavar="DIR", help="folder with strain files and a waveform bank")
-    add("--output", type=_path, metavar="DIR", help="default: runs/evaluation-NAME")
+    add("--data", type=_path, metavar="DIR", help="folder with strain files and a waveform bank")
+    group = parser.add_argument_group("or, for the sensitive distance at a false-alarm rate, a set with injections")
+    group.add_argument("--foreground", type=_path, metavar="FILE", help="strain with injections")
+    group.add_argument("--background", type=_path, metavar="FILE", help="strain without")
+    group.add_argument("--injections", type=_path, metavar="FILE", help="their parameters")
+    add("--output", type=_path, metavar="DIR", help="default: runs/evaluation-NAME, or runs/sensitivity-NAME")
     add(
         "--snr", type=_finite, nargs=2, default=(8.0, 20.0), metavar=("LOW", "HIGH"), help="network SNR (default: 8 20)"
     )

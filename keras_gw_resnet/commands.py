@@ -14,6 +14,9 @@ import numpy as np
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, refuse_input, written_aside
 
+# Events below this logit of signal against noise are not kept for rates and distances.
+LOWEST_STATISTIC = -10.0
+
 
 @contextlib.contextmanager
 def _quiet_stderr():
@@ -315,6 +318,101 @@ def _train(config, batches, args, devices, log_dir):
 
 
 def run_evaluate(args):
+    """Measure a saved network on windows, or on a set with injections."""
+    given = [args.foreground, args.background, args.injections]
+    if not any(given) and args.data:
+        _evaluate_windows(args)
+    elif all(given) and not args.data:
+        _evaluate_set(args)
+    else:
+        raise InputError("give --data, or --foreground, --background and --injections together")
+
+
+def _evaluate_set(args):
+    """Search foreground and background, and say how far the network sees at which false-alarm rate."""
+    from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training
+    from keras_gw_resnet.evaluation.sensitivity import FALSE_ALARMS_A_MONTH, MONTH_SECONDS, match, sensitivity
+    from keras_gw_resnet.simulation.sets import read_injections
+    from keras_gw_resnet.strain.files import find_segments
+    from keras_gw_resnet.strain.stretches import coincident_spans, origin_of
+    from keras_gw_resnet.zoo import load_card
+
+    card = load_card(args.model)
+    output = args.output or Path("runs") / f"sensitivity-{card['name']}"
+    check_output(output, args.overwrite, folder_of=("sensitivity.json", "sensitivity.png"))
+    injections = read_injections(args.injections)
+    seen = []
+    for path in (args.foreground, args.background):
+        headers = find_segments(path, args.quality)
+        spans = coincident_spans(headers, card["detectors"])
+        seen += seen_in_training(card, [[s.start, s.stop, origin_of(headers, s.start, s.stop)] for s in spans])
+    report_leakage(card, sorted(set(seen)), args.strict)
+    load_keras()
+    from keras_gw_resnet.evaluation.plots import plot_sensitivity
+    from keras_gw_resnet.search.search import search
+    from keras_gw_resnet.zoo import load_model
+
+    model, card = load_model(args.model)
+    found, searched = {}, {}
+    for name, path in (("foreground", args.foreground), ("background", args.background)):
+        result = search(model, card, [path], threshold=LOWEST_STATISTIC, quality=args.quality)
+        found[name], searched[name] = result.events, result.searched_seconds
+    matched = match(found["foreground"], injections)
+    background = found["background"].stat, searched["background"]
+    # The lowest rate that this background can show has a row of its own.
+    least = MONTH_SECONDS / searched["background"]
+    rows = sensitivity(matched, *background, sorted({*FALSE_ALARMS_A_MONTH, least}, reverse=True))
+    fine = sensitivity(matched, *background, np.geomspace(least, max(3000.0, 10 * least), 60).tolist())
+    lowest = next(row["threshold"] for row in rows if row["distance"] is not None)
+    lag = matched.lag[matched.stat > (LOWEST_STATISTIC if lowest is None else lowest)]
+    result = {
+        "model": card["name"],
+        "sha256": card["sha256"],
+        "data": {
+            **{name: str(getattr(args, name)) for name in ("foreground", "background", "injections")},
+            "searched_seconds": searched,
+            "injections": len(matched.stat),
+            "seen_in_training": seen,
+        },
+        "sensitivity": rows,
+        "curve": fine,
+        "timing_error_seconds": np.quantile(lag, [0.16, 0.5, 0.84]).tolist() if len(lag) else None,
+    }
+    with written_aside(output) as aside:
+        aside.mkdir()
+        (aside / "sensitivity.json").write_text(json.dumps(result, indent=2) + "\n")
+        title = f"{card['name']}: {len(matched.stat)} injections, background {searched['background'] / 3600:.1f} h"
+        plot_sensitivity(fine, aside / "sensitivity.png", title)
+    _print_sensitivity(result, output)
+
+
+def _print_sensitivity(result, output):
+    hours = {name: seconds / 3600 for name, seconds in result["data"]["searched_seconds"].items()}
+    print(
+        f"{result['data']['injections']} injections in {hours['foreground']:.2f} h of foreground, "
+        f"{hours['background']:.2f} h of background, searched with {result['model']}"
+    )
+    cells = []
+    for row in result["sensitivity"]:
+        if row["distance"] is None:
+            cells.append([f"{row['rate']:.4g}", "background too short", "-", "-", "-"])
+            continue
+        pairs = [
+            ("distance", "distance_error", ".0f"),
+            ("volume", "volume_error", ".2f"),
+            ("found_fraction", "found_error", ".3f"),
+        ]
+        shown = [f"{row[value]:{form}} +- {row[error]:{form}}" for value, error, form in pairs]
+        cells.append([f"{row['rate']:.4g}", *shown, "-" if row["threshold"] is None else f"{row['threshold']:.2f}"])
+    header = ["false alarms a month", "sensitive distance (Mpc)", "volume (Gpc^3)", "found", "threshold"]
+    print(table(cells, header))
+    if result["timing_error_seconds"]:
+        low, middle, high = result["timing_error_seconds"]
+        print(f"event times of the found: {middle:+.3f} s (68 % from {low:+.3f} to {high:+.3f} s)")
+    print(f"saved: {_shown(output)}/sensitivity.json, sensitivity.png")
+
+
+def _evaluate_windows(args):
     """Score held-out windows with a saved network."""
     from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
     from keras_gw_resnet.datasets.noise import FileNoise

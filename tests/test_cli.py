@@ -117,6 +117,30 @@ def test_train_evaluate_search_as_a_user_does(small_run, small_data, tmp_path):
     assert "no event with a statistic above" in quiet.stdout
 
 
+def test_sensitive_distance_of_a_set(small_run, tmp_path):
+    data = tmp_path / "set"
+    simulate = ("simulate", "set", "--population", "set1", "--duration", 200, "--seed", 5, "--output", data)
+    assert run_command(*PACKAGE, *simulate).returncode == 0
+    parts = [
+        part for name in ("foreground", "background", "injections") for part in (f"--{name}", data / f"{name}.hdf")
+    ]
+    out = tmp_path / "sensitivity"
+    result = run_command("evaluate.py", small_run, *parts, "--output", out)
+    assert result.returncode == 0, result.stderr
+    assert "background too short" in result.stdout
+    found = json.loads((out / "sensitivity.json").read_text())
+    assert [row["rate"] for row in found["sensitivity"][1:]] == [1000, 100, 10, 1]
+    least = found["sensitivity"][0]
+    assert least["rate"] == pytest.approx(2592000 / (200 - 5), rel=1e-3)
+    assert 0 <= least["found_fraction"] <= 1
+    assert least["distance"] is not None
+    assert (out / "sensitivity.png").stat().st_size > 10_000
+    assert_refused(run_command("evaluate.py", small_run, *parts[:4]), "--foreground, --background and --injections")
+    wrong = [*parts[:5], data / "background.hdf", "--output", tmp_path / "x"]
+    assert_refused(run_command("evaluate.py", small_run, *wrong), "background.hdf", "injections")
+    assert not (tmp_path / "x").exists()
+
+
 def write_mlgwsc(path, detectors, rate=2048, seconds=20, nan=()):
     with h5py.File(path, "w") as file:
         for detector in detectors:

@@ -111,6 +111,26 @@ def plot_examples(strain, titles, detectors, sample_rate, path, title):
     _save(figure, path)
 
 
+def plot_sensitivity(rows, path, title):
+    """Draw the sensitive distance against the false-alarm rate.
+
+    Args:
+        rows: Dictionaries from `sensitivity.sensitivity`, of rising or falling rate.
+        path: Picture to write.
+        title: Line above the picture.
+    """
+    shown = [row for row in rows if row["distance"] is not None]
+    rate, distance, error = (np.array([row[name] for row in shown]) for name in ("rate", "distance", "distance_error"))
+    figure, (axis,) = _new_figure(1, 4.5)
+    axis.plot(rate, distance, color="C0")
+    axis.fill_between(rate, distance - error, distance + error, color="C0", alpha=0.2, linewidth=0)
+    axis.set(xscale="log", xlabel="false alarms a month", ylabel="sensitive distance (Mpc)")
+    axis.invert_xaxis()
+    axis.grid(alpha=0.3)
+    axis.set_title(title, fontsize=10)
+    _save(figure, path)
+
+
 def plot_efficiency(result, path, title):
     """Draw the detected fraction against network SNR, one curve for each false-alarm probability.
 

@@ -241,3 +241,28 @@ def write_injections(path, parameters, population):
         )
         for name, values in parameters.items():
             file[name] = values
+
+
+def read_injections(path):
+    """Read the parameters of injections, written by `write_set` or by the MLGWSC-1 challenge's program.
+
+    Returns:
+        Dictionary of float64 arrays (n,) with at least tc, mchirp, distance and chirp_distance.
+
+    Raises:
+        InputError: The file is missing, damaged, empty, or lacks one of these.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            found = {name: values[()].astype(np.float64) for name, values in file.items() if values.shape}
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; expected the parameters of injections in HDF5") from error
+    except (OSError, AttributeError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read as parameters of injections") from error
+    missing = [name for name in ("tc", "mchirp", "distance", "chirp_distance") if name not in found]
+    if missing:
+        raise InputError(f"{path}: lacks {', '.join(missing)}; expected the parameters of injections")
+    lengths = {len(values) for values in found.values()}
+    if len(lengths) != 1 or lengths == {0} or not all(np.all(np.isfinite(values)) for values in found.values()):
+        raise InputError(f"{path}: the parameters are empty, of different length or not finite")
+    return found

@@ -1,0 +1,136 @@
+"""How far a search sees: sensitive distance at a false-alarm rate, as MLGWSC-1 defines it (arXiv 2209.11146, section III E)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MONTH_SECONDS = 30 * 24 * 3600.0
+FALSE_ALARMS_A_MONTH = (1000.0, 100.0, 10.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The injections of a set with the loudest event that belongs to each.
+
+    Attributes:
+        stat: Statistic of that event, float64 array (n,); minus infinity where there is none.
+        lag: Its time less that of the injection in seconds, float64 array (n,); NaN where there is none.
+        mchirp: Chirp masses, float64 array (n,), solar masses in the detector frame.
+        distance: Luminosity distances, float64 array (n,), Mpc.
+    """
+
+    stat: np.ndarray
+    lag: np.ndarray
+    mchirp: np.ndarray
+    distance: np.ndarray
+
+
+def match(events, injections):
+    """Give every injection the loudest event that lies within its own timing tolerance of it.
+
+    Every event belongs to the injection nearest in time, if to any.
+
+    Args:
+        events: `search.Events` of the foreground.
+        injections: Dictionary with float64 arrays (n,) `tc`, `mchirp`, `distance`.
+
+    Returns:
+        Found, injections in order of time.
+    """
+    order = np.argsort(injections["tc"], kind="stable")
+    tc = injections["tc"][order]
+    stat, lag = np.full(len(tc), -np.inf), np.full(len(tc), np.nan)
+    right = np.clip(np.searchsorted(tc, events.time), 1, len(tc) - 1) if len(tc) > 1 else np.zeros(len(events), int)
+    left = np.maximum(right - 1, 0)
+    nearest = np.where(np.abs(events.time - tc[left]) <= np.abs(events.time - tc[right]), left, right)
+    for event, injection in enumerate(nearest):
+        away = events.time[event] - tc[injection]
+        if abs(away) <= events.var[event] and events.stat[event] > stat[injection]:
+            stat[injection], lag[injection] = events.stat[event], away
+    return Found(stat, lag, injections["mchirp"][order], injections["distance"][order])
+
+
+def threshold_at_rate(background_stat, seconds, rate):
+    """Return the statistic of the background event at which the false-alarm rate is the highest that `rate` allows.
+
+    The false-alarm rate at the i-th of N events in rising order of loudness, from 0, is (N - i - 1) / T.
+
+    Args:
+        background_stat: Statistics of the events in strain without signals, array (N,).
+        seconds: T, how much strain that was.
+        rate: Events a second.
+
+    Returns:
+        Threshold; None where the background is too short to show such a rate; minus infinity where there are fewer
+        events than the rate allows.
+    """
+    allowed = int(np.floor(rate * seconds * (1 + 1e-12)))
+    if allowed < 1:
+        return None
+    rising = np.sort(background_stat)
+    return float(rising[len(rising) - 1 - allowed]) if allowed < len(rising) else -np.inf
+
+
+def sensitive_volume(found, threshold):
+    """Return sensitive volume and its standard error in Mpc^3 at a threshold that events have to exceed.
+
+    Every found injection counts with its chirp mass to the power 5/2, since the set is uniform in chirp distance's volume.
+    """
+    weight = np.where(found.stat > threshold, found.mchirp**2.5, 0.0)
+    number = len(weight)
+    unit = 4 / 3 * np.pi * found.distance.max() ** 3 / found.mchirp.max() ** 2.5
+    return unit * weight.mean(), unit * weight.std() / np.sqrt(number)
+
+
+def sensitivity(found, background_stat, seconds, rates=FALSE_ALARMS_A_MONTH):
+    """Work out the sensitive distance at false-alarm rates.
+
+    Args:
+        found: Found.
+        background_stat: Statistics of the background's events.
+        seconds: How much background was searched.
+        rates: Events a month of 30 days.
+
+    Returns:
+        List of dictionaries: rate (a month), threshold, distance and distance_error (Mpc), volume and volume_error
+        (Gpc^3), found_fraction and found_error; all but the rate None where the background is too short.
+    """
+    rows = []
+    for rate in rates:
+        threshold = threshold_at_rate(background_stat, seconds, rate / MONTH_SECONDS)
+        row = dict.fromkeys(
+            ("threshold", "distance", "distance_error", "volume", "volume_error", "found_fraction", "found_error")
+        )
+        if threshold is not None:
+            volume, error = sensitive_volume(found, threshold)
+            distance = (3 * volume / (4 * np.pi)) ** (1 / 3)
+            fraction = float(np.mean(found.stat > threshold))
+            row.update(
+                threshold=threshold if np.isfinite(threshold) else None,
+                distance=float(distance),
+                distance_error=float(distance * error / (3 * volume)) if volume else 0.0,
+                volume=float(volume) / 1e9,
+                volume_error=float(error) / 1e9,
+                found_fraction=fraction,
+                found_error=float(np.sqrt(fraction * (1 - fraction) / len(found.stat))),
+            )
+        rows.append({"rate": rate, **row})
+    return rows
+
+
+def found_by(found, values, edges, threshold):
+    """Return the found fraction of injections in bins of some property.
+
+    Args:
+        found: Found.
+        values: The property of each injection, in the order of `found`, array (n,).
+        edges: Rising edges of the bins.
+        threshold: Statistic to exceed.
+
+    Returns:
+        Tuple (fraction, number): arrays (bins,); the fraction is NaN in empty bins.
+    """
+    bins = np.digitize(values, edges) - 1
+    number = np.array([np.count_nonzero(bins == i) for i in range(len(edges) - 1)])
+    hits = np.array([np.count_nonzero((bins == i) & (found.stat > threshold)) for i in range(len(edges) - 1)])
+    return np.where(number, hits / np.maximum(number, 1), np.nan), number
