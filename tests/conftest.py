@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,40 @@ def run_command(*command, cwd=ROOT, env=None, timeout=300):
         timeout=timeout,
         check=False,
     )
+
+
+ONE_AFTER_THE_OTHER = """
+import contextlib, io, json, sys
+from keras_gw_resnet.cli import main
+for argv in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(argv)
+        except SystemExit as stop:
+            code = stop.code
+    print("RESULT " + json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
+"""
+
+
+def run_commands(commands, timeout=300):
+    """Run many command lines of the package in one fresh process: what stops early need not load Keras each time."""
+    plain = [[str(part) for part in command] for command in commands]
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER],
+        input=json.dumps(plain),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    results = [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert len(results) == len(commands), done.stderr
+    return [
+        subprocess.CompletedProcess(command, code, out, err)
+        for command, (code, out, err) in zip(plain, results, strict=True)
+    ]
 
 
 def assert_refused(result, *mentioned):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet.commands import table
-from tests.conftest import assert_refused, run_command, tiny_training
+from tests.conftest import assert_refused, run_command, run_commands, tiny_training
 
 PACKAGE = ("-m", "keras_gw_resnet")
 
@@ -172,7 +172,7 @@ def test_strain_that_cannot_be_searched(small_run, small_data, tmp_path):
         with h5py.File(write_mlgwsc(tmp_path / name, ["H1", "L1"]), "r+") as file:
             file["L1/100"][:] = strain
     output = tmp_path / "events.hdf"
-    for name, mentioned in {
+    cases = {
         "missing.hdf5": ["no such file"],
         "text.hdf5": ["no HDF5"],
         "cut.hdf5": ["truncated"],
@@ -185,10 +185,12 @@ def test_strain_that_cannot_be_searched(small_run, small_data, tmp_path):
         "constant.hdf5": ["20 s of it invalid"],
         "huge.hdf5": ["20 s of it invalid"],
         "tiny.hdf5": ["L1 from GPS 100 to 120", "noise spectrum is zero"],
-    }.items():
-        assert_refused(search(small_run, tmp_path / name, output=output), name, *mentioned)
-        assert not output.exists()
-        assert not output.with_suffix(".csv").exists()
+    }
+    commands = [("search", small_run, tmp_path / name, "--output", output) for name in cases]
+    for result, (name, mentioned) in zip(run_commands(commands), cases.items(), strict=True):
+        assert_refused(result, name, *mentioned)
+    assert not output.exists()
+    assert not output.with_suffix(".csv").exists()
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
@@ -248,9 +250,10 @@ def test_training_that_cannot_start_leaves_nothing(small_data, tmp_path):
     short.mkdir()
     shutil.copy(small_data / "bank.hdf", short)
     write_mlgwsc(short / "noise.hdf", ["H1", "L1"], seconds=26, nan=[(8, 8.1), (17, 17.1)])
+    commands, every = [], []
     for changes, mentioned in (
         ({"--model": "resnet19"}, ["resnet19", "resnet18"]),
-        ({"--model": "aresgw54", "--window-samples": 1024}, ["too short", "2048"]),
+        ({"--model": "aresgw54", "--window-samples": 1024}, ["too short", "2017"]),
         ({"--option": "depth=3"}, ["no option depth", "kernel_size"]),
         ({"--option": "depth"}, ["NAME=VALUE"]),
         ({"--data": tmp_path / "none"}, ["none", "no such folder"]),
@@ -269,30 +272,34 @@ def test_training_that_cannot_start_leaves_nothing(small_data, tmp_path):
         ({"--devices": 0}, ["--devices is 0"]),
         ({"--kernel-size": ["3", "5"]}, ["expected one number or 4"]),
     ):
-        arguments = []
+        arguments = ["train"]
         for part in tiny_training(small_data, out, **changes):
             arguments.extend(part if isinstance(part, list) else [part])
-        assert_refused(run_command("train.py", *arguments), *mentioned)
-        assert not out.exists()
+        commands.append(arguments)
+        every.append(mentioned)
+    for result, mentioned in zip(run_commands(commands), every, strict=True):
+        assert_refused(result, *mentioned)
+    assert not out.exists()
     assert_refused(run_command("train.py", "--model", "resnet18"), "--data, --out")
 
 
 def test_evaluation_that_cannot_be(small_run, small_data, tmp_path):
-    for options, mentioned in (
+    out = tmp_path / "evaluation"
+    cases = (
         (("--data", tmp_path / "none"), "no such folder"),
         (("--data", small_data, "--windows", 100), "at least 2000"),
         (("--data", small_data, "--snr", 20, 8), "--snr is 20 8"),
         (("--data", small_data, "--snr", 8, "1e300"), "up to 1000"),
-    ):
-        out = tmp_path / "evaluation"
-        assert_refused(run_command("evaluate.py", small_run, *options, "--output", out), mentioned)
-        assert not out.exists()
+    )
+    commands = [("evaluate", small_run, *options, "--output", out) for options, _ in cases]
+    for result, (_, mentioned) in zip(run_commands(commands), cases, strict=True):
+        assert_refused(result, mentioned)
+    assert not out.exists()
 
 
 def test_simulations_that_cannot_be(small_data, tmp_path):
-    simulate = (*PACKAGE, "simulate")
     out = tmp_path / "x.hdf"
-    for command, mentioned in (
+    cases = (
         (("bank", "--population", "set9", "--output", out), "set9"),
         (("noise", "--psd", "aLIGONothing", "--output", out), "aLIGONothing"),
         (("noise", "--psd", tmp_path / "none.txt", "--output", out), "none.txt"),
@@ -305,9 +312,11 @@ def test_simulations_that_cannot_be(small_data, tmp_path):
         (("bank", "--duration", "nan", "--output", out), "finite"),
         (("bank", "--number", 2, "--detectors", "H1", "X9", "--output", out), "X9"),
         (("bank", "--number", 2, "--duration", "0.1", "--output", out), "--duration"),
-    ):
-        assert_refused(run_command(*simulate, *command), mentioned)
-        assert not out.exists()
+    )
+    results = run_commands([("simulate", *command) for command, _ in cases])
+    for result, (_, mentioned) in zip(results, cases, strict=True):
+        assert_refused(result, mentioned)
+    assert not out.exists()
 
 
 def test_a_pipe_that_closes_ends_quietly():
