@@ -137,6 +137,7 @@ def run_simulate_noise(args):
 
 def run_simulate_set(args):
     """Simulate a test set: foreground, background and injections."""
+    from keras_gw_resnet.simulation.populations import get_population
     from keras_gw_resnet.simulation.sets import FILES, write_set
 
     check_output(args.output, args.overwrite, folder_of=FILES)
@@ -155,6 +156,9 @@ def run_simulate_set(args):
         f"{_shown(args.output)}: {args.duration} s of simulated Gaussian noise of {', '.join(args.detectors)} "
         f"with and without {injections} injections of {args.population}: {', '.join(FILES)}"
     )
+    if not args.psd:
+        psd = get_population(args.population).psd
+        print(f"noise spectrum: {psd}, analytic; --psd DIR takes measured ones, such as the challenge's")
 
 
 def _model_options(args):
@@ -269,6 +273,8 @@ def _train(config, batches, args, devices, log_dir):
 
     _writable_folder(args.out, "--out")
     _writable_folder(log_dir, "--log-dir")
+    if config.loud_share and not getattr(batches.training, "has_loud_places", True):
+        print("NOTE: the noise has no loud places; --loud-share has nothing to show", flush=True)
     print(
         f"{config.model} on {batches.description}: {config.epochs} epochs of {config.steps_per_epoch} batches of "
         f"{config.batch_size}",
@@ -311,10 +317,13 @@ def _train(config, batches, args, devices, log_dir):
     print(
         f"validation AUC {last['val_auc']:.4f} on what was held out; {precision}\n"
         f"saved: {_shown(args.out)}/model.keras, card.json, history.csv\n"
-        f"next:  keras-gw-resnet evaluate {_shown(args.out)} --data FOLDER\n"
-        f"       keras-gw-resnet search {_shown(args.out)} FILE... --output events.hdf\n"
-        f"       tensorboard --logdir {_shown(log_dir)}"
+        f"next:  tensorboard --logdir {_shown(log_dir)}"
     )
+    if batches.held_out_bank is not None:
+        print(
+            f"       keras-gw-resnet evaluate {_shown(args.out)} --data FOLDER\n"
+            f"       keras-gw-resnet search {_shown(args.out)} FILE... --output events.hdf"
+        )
 
 
 def run_evaluate(args):

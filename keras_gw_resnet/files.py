@@ -1,11 +1,29 @@
 """Write files whole or not at all."""
 
 import contextlib
+import errno
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SPARE_BYTES = 1 << 20
+
+
+def require_space(path, needed):
+    """Raise InputError when less than so many bytes are free where `path` is to be written.
+
+    HDF5 does not survive a disk that fills up while it writes.
+    """
+    folder = next(p for p in Path(path).absolute().parents if p.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed + SPARE_BYTES:
+        raise InputError(
+            f"{path}: needs {needed / 1e6:.0f} MB of disk space, {free / 1e6:.0f} MB are free there; choose another output path"
+        )
 
 
 @contextlib.contextmanager
@@ -19,7 +37,7 @@ def written_aside(path):
         A `pathlib.Path` in the same folder with the same suffix.
 
     Raises:
-        InputError: The folder cannot be written to.
+        InputError: The folder cannot be written to, or the disk is full.
     """
     path = Path(path)
     try:
@@ -33,6 +51,13 @@ def written_aside(path):
         if path.is_dir() and aside.is_dir():
             shutil.rmtree(path)
         aside.replace(path)
+    except OSError as error:
+        # HDF5 puts the system's reason into its message.
+        full = error.errno in FULL or os.strerror(errno.ENOSPC) in str(error)
+        if not full:
+            raise
+        reason = os.strerror(error.errno or errno.ENOSPC)
+        raise InputError(f"{path}: cannot be written ({reason}); choose another output path") from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 

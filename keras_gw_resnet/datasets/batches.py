@@ -207,10 +207,14 @@ class InjectionBatches:
         batch_size: Examples a batch.
         seed: Seed; together with the index it determines a batch.
         settings: InjectionSettings.
+
+    Attributes:
+        has_loud_places: Whether the noise has any for `loud_share` to show.
     """
 
     def __init__(self, bank, noise, *, batch_size, seed, settings=None):
         settings = settings or InjectionSettings()
+        self.has_loud_places = noise.has_loud_places
         if not noise.has_loud_places:
             settings = replace(settings, loud_share=0.0)
         self.settings = settings if len(noise.detectors) > 1 else settings.for_one_detector()

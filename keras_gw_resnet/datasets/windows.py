@@ -10,7 +10,7 @@ import scipy.signal
 from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.files import require_space, written_aside
 
 WINDOWS_FORMAT = "keras_gw_resnet labelled windows 1"
 # G2Net (Kaggle, 2021): three detectors, two seconds at 2048 Hz, simulated.
@@ -198,6 +198,7 @@ def import_g2net(folder, output):
         InputError: A file is missing, damaged or of another shape.
     """
     rows = _read_labels(folder)
+    require_space(output, 4 * len(rows) * G2NET_SAMPLES * len(G2NET_DETECTORS))
     whiten = _whitener(folder, rows)
     shape = (G2NET_SAMPLES, len(G2NET_DETECTORS))
     with written_aside(output) as aside, h5py.File(aside, "w") as file:

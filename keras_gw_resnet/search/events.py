@@ -1,6 +1,7 @@
 """Cluster the scores of a scan into events, and write them."""
 
 import csv
+import io
 from dataclasses import dataclass
 
 import h5py
@@ -101,10 +102,12 @@ def write_events(events, path, attributes):
         Path of the CSV file.
     """
     with written_aside(path) as hdf, written_aside(path.with_suffix(".csv")) as table:
-        with h5py.File(hdf, "w") as file:
+        held = io.BytesIO()
+        with h5py.File(held, "w") as file:
             file.attrs.update(attributes)
             for name in ("time", "stat", "var"):
                 file[name] = getattr(events, name)
+        hdf.write_bytes(held.getvalue())
         with table.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["time", "stat", "var"])

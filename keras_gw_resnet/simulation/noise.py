@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from keras_gw_resnet.files import require_space
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.strain.writers import mlgwsc1_file
 
@@ -59,6 +60,7 @@ def write_noise(path, *, psds, segments, segment_seconds, seed, detectors=("H1",
     rng = np.random.default_rng(seed)
     attributes = {"seed": seed, "low_frequency_cutoff": NOISE_LOW_FREQUENCY, "simulated": "Gaussian noise"}
     total = segments * len(detectors) * segment_seconds
+    require_space(path, 8 * sample_rate * total)
     with (
         mlgwsc1_file(path, detectors, sample_rate, **attributes) as add,
         tqdm(total=total, desc="noise", unit="s", disable=None, dynamic_ncols=True) as bar,

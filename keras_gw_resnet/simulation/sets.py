@@ -12,7 +12,7 @@ import scipy.fft
 from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.files import require_space, written_aside
 from keras_gw_resnet.simulation.detectors import antenna_pattern, arrival_delay, lal_geometry
 from keras_gw_resnet.simulation.noise import GPS_START, NOISE_LOW_FREQUENCY, coloured_noise
 from keras_gw_resnet.simulation.populations import draw, get_population
@@ -174,6 +174,7 @@ def write_set(
     """
     if duration_seconds < SHORTEST_SECONDS:
         raise InputError(f"--duration is {duration_seconds} s; expected at least {SHORTEST_SECONDS} s")
+    require_space(Path(folder) / FILES[0], 2 * 8 * sample_rate * len(detectors) * duration_seconds)
     prior = get_population(population)
     sources = psds_of(psds or (prior.psd,), detectors)
     rng = np.random.default_rng(seed)

@@ -1,5 +1,6 @@
 """Fetch open strain data of the Gravitational Wave Open Science Center (gwosc.org) into a cache."""
 
+import contextlib
 import os
 import re
 import warnings
@@ -89,7 +90,10 @@ def download(url, folder):
 
     target = Path(folder) / re.sub(r"[^\w.-]", "_", url.split("?")[0].rsplit("/", 1)[-1])
     if target.exists():
-        return target, False
+        with contextlib.suppress(InputError):
+            find_segments(target)
+            return target, False
+        target.unlink()  # cut short by something other than this function
     part = target.with_name(target.name + ".part")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -104,15 +108,23 @@ def download(url, folder):
                 done = 0
             total = done + int(answer.headers.get("Content-Length", 0))
             _receive(answer, part, done, total)
-    except requests.HTTPError as error:
-        raise InputError(f"{url}: refused with status {error.response.status_code}; try again later") from error
-    except requests.RequestException as error:
-        raise InputError(f"{url}: the transfer broke off; the same command goes on where it stopped") from error
+    except OSError as error:
+        if isinstance(error, requests.RequestException):
+            raise _transfer_error(url, error) from error
+        raise InputError(f"{part}: cannot be written ({error.strerror}); choose another --output") from error
     if total and part.stat().st_size != total:
         raise InputError(
             f"{url}: the transfer ended after {part.stat().st_size} of {total} bytes; the same command goes on there"
         )
     return _accept(part, target), True
+
+
+def _transfer_error(url, error):
+    import requests
+
+    if isinstance(error, requests.HTTPError):
+        return InputError(f"{url}: refused with status {error.response.status_code}; try again later")
+    return InputError(f"{url}: the transfer broke off; the same command goes on where it stopped")
 
 
 def _receive(answer, part, done, total):

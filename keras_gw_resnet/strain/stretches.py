@@ -12,6 +12,10 @@ from keras_gw_resnet.strain.files import SegmentHeader, read_segment
 from keras_gw_resnet.strain.quality import valid_runs
 
 SLAB_SECONDS = 4096
+# Segments follow each other, and detectors share a grid, to this part of a sample.
+JOIN_TOLERANCE = 1e-2
+# Samples that resampling spoils on either side of an invalid one.
+MARGIN = 32
 # How much is read at once at the file's own sample rate.
 PIECE_SECONDS = 256
 # Whitened samples beyond this, of the most violent glitches, would leave the range of the networks' arithmetic.
@@ -100,47 +104,100 @@ def coincident_spans(headers, detectors):
     return [Span(start, stop) for start, stop in sorted(spans)]
 
 
+@dataclass(frozen=True)
+class _Chain:
+    """Segments of one detector and sample rate that follow each other without a gap, as if they were one."""
+
+    headers: tuple
+
+    @property
+    def gps_start(self):
+        return self.headers[0].gps_start
+
+    @property
+    def gps_stop(self):
+        return self.headers[-1].gps_stop
+
+    @property
+    def sample_rate(self):
+        return self.headers[0].sample_rate
+
+    @property
+    def samples(self):
+        return sum(h.samples for h in self.headers)
+
+    def read(self, first, last):
+        """Return (strain, valid) of samples [first, last)."""
+        parts, at = [], 0
+        for header in self.headers:
+            begin, end = max(0, first - at), min(header.samples, last - at)
+            if begin < end:
+                parts.append(read_segment(header, begin, end))
+            at += header.samples
+        return np.concatenate([p.strain for p in parts]), np.concatenate([p.valid for p in parts])
+
+
+def _chains(headers, detector):
+    chains = []
+    for header in sorted((h for h in headers if h.detector == detector), key=lambda h: h.gps_start):
+        last = chains[-1][-1] if chains else None
+        follows = last and abs(header.gps_start - last.gps_stop) < JOIN_TOLERANCE / header.sample_rate
+        if follows and header.sample_rate == last.sample_rate:
+            chains[-1].append(header)
+        else:
+            chains.append([header])
+    return [_Chain(tuple(chain)) for chain in chains]
+
+
 def _read(headers, detector, start, stop, sample_rate):
     """Strain (float64, resampled) and validity of one detector over the GPS interval [start, stop)."""
     samples = round((stop - start) * sample_rate)
     strain, valid = np.zeros(samples), np.zeros(samples, bool)
-    for header in headers:
-        if header.detector != detector or header.gps_stop <= start or header.gps_start >= stop:
+    before = None
+    for chain in _chains(headers, detector):
+        if chain.gps_stop <= start or chain.gps_start >= stop:
             continue
-        if header.sample_rate < sample_rate:
+        path = chain.headers[0].path
+        if chain.sample_rate < sample_rate:
             raise InputError(
-                f"{header.path}: {detector} is sampled at {header.sample_rate:g} Hz; at least {sample_rate} Hz are needed"
+                f"{path}: {detector} is sampled at {chain.sample_rate:g} Hz; at least {sample_rate} Hz are needed"
             )
-        first = (max(start, header.gps_start) - header.gps_start) * header.sample_rate
-        if abs(first - round(first)) > 1e-2:
-            raise InputError(
-                f"{header.path}: {detector} is sampled off the grid of whole samples of the other detectors"
-            )
-        last = round((min(stop, header.gps_stop) - header.gps_start) * header.sample_rate)
-        at = round((header.gps_start + round(first) / header.sample_rate - start) * sample_rate)
-        for piece, good in _resampled(header, round(first), last, sample_rate):
+        first = (max(start, chain.gps_start) - chain.gps_start) * chain.sample_rate
+        if abs(first - round(first)) > JOIN_TOLERANCE:
+            raise InputError(f"{path}: {detector} is sampled off the grid of whole samples of the other detectors")
+        last = round((min(stop, chain.gps_stop) - chain.gps_start) * chain.sample_rate)
+        at = round((chain.gps_start + round(first) / chain.sample_rate - start) * sample_rate)
+        if before is not None and abs(chain.gps_start - before) < 1 / sample_rate:
+            # Another sample rate begins here: what the resampling filter makes of either end is no strain.
+            valid[max(0, at - MARGIN) : at] = False
+        for piece, good in _resampled(chain, round(first), last, sample_rate):
             count = max(0, min(len(piece), samples - at))
             strain[at : at + count], valid[at : at + count] = piece[:count], good[:count]
+            if before is not None and abs(chain.gps_start - before) < 1 / sample_rate:
+                valid[at : at + MARGIN], before = False, None
             at += count
+        before = chain.gps_stop
     return strain, valid
 
 
-def _resampled(header, first, last, sample_rate):
-    """Read samples [first, last) of a segment and yield (strain, validity) at the wanted rate, piece by piece.
+def _resampled(chain, first, last, sample_rate):
+    """Read samples [first, last) of a chain and yield (strain, validity) at the wanted rate, piece by piece.
 
     Every piece is read with what the resampling filter sees beyond its ends, so that the pieces are those of the whole.
     """
-    step = header.sample_rate / sample_rate
-    whole = round(header.sample_rate)
-    beyond, margin = (0, 0) if step == 1 else (whole // 8, 32)
+    step = chain.sample_rate / sample_rate
+    whole = round(chain.sample_rate)
+    beyond, margin = (0, 0) if step == 1 else (whole // 8, MARGIN)
+    # Context begins a whole number of steps before, so that the same samples are kept.
+    down = whole // math.gcd(whole, sample_rate)
     for begin in range(first, last, PIECE_SECONDS * whole):
         end = min(last, begin + PIECE_SECONDS * whole)
-        low, high = begin - min(beyond, begin - first), min(last, end + beyond)
-        segment = read_segment(header, low, high)
-        piece = resample(np.where(segment.valid, segment.strain, 0.0), header.sample_rate, sample_rate)
+        low, high = begin - min(beyond, begin) // down * down, min(chain.samples, end + beyond)
+        raw, valid = chain.read(low, high)
+        piece = resample(np.where(valid, raw, 0.0), chain.sample_rate, sample_rate)
         # Resampling smears invalid samples over its filter; they are marked, with a margin, at the wanted rate.
         good = np.ones(len(piece), bool)
-        for a, b in valid_runs(~segment.valid):
+        for a, b in valid_runs(~valid):
             good[max(0, int(a / step) - margin) : int(np.ceil(b / step)) + margin] = False
         kept = slice(round((begin - low) / step), round((begin - low) / step) + math.ceil((end - begin) / step))
         yield piece[kept], good[kept]

@@ -12,6 +12,7 @@ from keras_gw_resnet.datasets.windows import LabelledWindows, open_windows, spli
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.bank import WaveformBank, is_bank, load_bank
 from keras_gw_resnet.simulation.psds import load_psd
+from keras_gw_resnet.simulation.sets import psds_of
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
 from keras_gw_resnet.strain.files import HDF5_SUFFIXES, find_segments
 from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, shortage, whitened_stretches
@@ -94,14 +95,12 @@ def _check_bank(bank, config):
 
 def _gaussian(config):
     whitening = config.whitening
-    psds, taps, rng = [], [], np.random.default_rng(SCATTER_SEED)
-    for source in config.psds:
-        psd = load_psd(source, 1 / whitening.filter_seconds, whitening.sample_rate / 2)
-        for _ in range(ESTIMATES):
-            psds.append(psd)
-            taps.append(whitening_filter(psd * estimation_scatter(rng, whitening), whitening))
-    number = len(config.detectors)
-    return GaussianNoise([taps] * number, config.detectors, config.window_samples, whitening, [psds] * number)
+    rng, psds, taps = np.random.default_rng(SCATTER_SEED), [], []
+    for sources in psds_of(config.psds, config.detectors).values():
+        loaded = [load_psd(source, 1 / whitening.filter_seconds, whitening.sample_rate / 2) for source in sources]
+        psds.append([psd for psd in loaded for _ in range(ESTIMATES)])
+        taps.append([whitening_filter(psd * estimation_scatter(rng, whitening), whitening) for psd in psds[-1]])
+    return GaussianNoise(taps, config.detectors, config.window_samples, whitening, psds)
 
 
 def estimation_scatter(rng, whitening):
@@ -139,7 +138,8 @@ def load_batches(config):
     }
     if config.noise != "files":
         gaussian = noise = held_out = _gaussian(config)
-        provenance["psds"] = [Path(p).name for p in config.psds]
+        found = psds_of(config.psds, config.detectors)
+        provenance["psds"] = {d: [Path(source).name for source in own] for d, own in found.items()}
     if config.noise != "gaussian":
         stretches, coverage = read_noise(
             config.data, config.detectors, config.whitening, config.window_samples, config.quality

@@ -122,6 +122,15 @@ def test_an_interrupted_transfer_goes_on_where_it_stopped(server, tmp_path):
     assert list((tmp_path / "out").iterdir()) == [path]
 
 
+def test_a_damaged_file_in_the_cache_is_fetched_again(server, tmp_path):
+    (url,) = find_urls(["H1"], event="GW150914", host=address(server))
+    path, _ = download(url, tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert download(url, tmp_path) == (path, True)
+    assert path.read_bytes() == whole
+
+
 def test_what_is_no_strain_is_not_kept(server, tmp_path):
     for path in server.folder.iterdir():
         path.write_bytes(b"<html>maintenance</html>")

@@ -70,6 +70,54 @@ def test_no_window_ever_touches_an_invalid_sample(tmp_path_factory, bad, window)
     assert coverage.whitened + coverage.short + coverage.invalid == pytest.approx(60)
 
 
+def steep(seconds, rate, seed=0):
+    """Strain as detectors give it: five decades louder at 10 Hz than at 100 Hz."""
+    white = np.fft.rfft(np.random.default_rng(seed).normal(size=seconds * rate)) * np.sqrt(rate / 2048)
+    frequency = np.fft.rfftfreq(seconds * rate, 1 / rate)
+    return np.fft.irfft(white * 1e-21 * (1 + (np.maximum(frequency, 5) / 100) ** -5))
+
+
+@pytest.mark.parametrize("rate", [2048, 4096, 16384])
+def test_files_that_follow_each_other_are_one_stretch(tmp_path, rate):
+    for name in ("whole", "split"):
+        (tmp_path / name).mkdir()
+    for index, detector in enumerate(BOTH):
+        strain = steep(40, rate, index)
+        write_gwosc(tmp_path / "whole" / f"{detector}.hdf5", detector, 0, rate, strain, "SIMULATED")
+        for start, stop in ((0, 12), (12, 25), (25, 40)):
+            path = tmp_path / "split" / f"{detector}-{start}.hdf5"
+            write_gwosc(path, detector, start, rate, strain[start * rate : stop * rate], "SIMULATED")
+    (whole,) = whitened_stretches(find_segments(tmp_path / "whole"), BOTH, SETTINGS)
+    (split,) = whitened_stretches(find_segments(tmp_path / "split"), BOTH, SETTINGS)
+    np.testing.assert_allclose(split.strain, whole.strain, atol=1e-6)
+    assert np.abs(split.strain).max() < 7
+
+
+def test_real_files_that_follow_each_other_are_one_stretch(tmp_path, gw150914_files):
+    from keras_gw_resnet.strain.files import read_segment
+
+    headers = find_segments(gw150914_files)
+    for header in headers:
+        strain = read_segment(header).strain
+        for start, stop in ((0, 12), (12, 32)):
+            gps = round(header.gps_start) + start
+            path = tmp_path / f"{header.detector}-{start}.hdf5"
+            write_gwosc(path, header.detector, gps, 4096, strain[start * 4096 : stop * 4096], "measured")
+    (whole,) = whitened_stretches(headers, BOTH, SETTINGS)
+    (split,) = whitened_stretches(find_segments(tmp_path), BOTH, SETTINGS)
+    np.testing.assert_allclose(split.strain, whole.strain, atol=1e-6)
+
+
+def test_where_the_sample_rate_changes_nothing_violent_is_left(tmp_path):
+    for index, detector in enumerate(BOTH):
+        for start, rate in ((0, 4096), (20, 2048), (40, 16384)):
+            path = tmp_path / f"{detector}-{start}.hdf5"
+            write_gwosc(path, detector, start, rate, steep(20, rate, index + start), "SIMULATED")
+    found = list(whitened_stretches(find_segments(tmp_path), BOTH, SETTINGS))
+    assert len(found) == 3
+    assert max(np.abs(stretch.strain).max() for stretch in found) < 7
+
+
 @pytest.mark.parametrize("rate", [4096, 16384])
 def test_pieces_are_those_of_the_whole(tmp_path, monkeypatch, rate):
     strain = {d: noise(40, i, rate) for i, d in enumerate(BOTH)}

@@ -48,3 +48,13 @@ def test_missing_parts_are_named(small_data, tmp_path):
         load_batches(config(tmp_path))
     with pytest.raises(InputError, match="no strain of V1"):
         load_batches(config(small_data, detectors=("H1", "V1")))
+
+
+def test_each_detector_has_its_own_spectra(small_data, psds_folder):
+    batches = load_batches(config(small_data, noise="gaussian", psds=(str(psds_folder),)))
+    taps = batches.training.noise.taps
+    assert [len(own) for own in taps] == [80, 80]
+    assert not np.array_equal(taps[0][0], taps[1][0])
+    assert len(batches.provenance["psds"]["L1"]) == 20
+    strain = np.concatenate([batches.training[i][0][1::2] for i in range(40)])
+    assert strain.std() == pytest.approx(0.99, abs=0.03)
