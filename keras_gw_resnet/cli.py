@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keras_gw_resnet import __version__, commands
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import HDF5_SUFFIXES
 
 PROGRAM = "keras-gw-resnet"
 
@@ -42,7 +43,7 @@ def _path(text):
 
 
 def _hdf5(text):
-    if (path := _path(text)).suffix not in (".hdf", ".hdf5", ".h5"):
+    if (path := _path(text)).suffix not in HDF5_SUFFIXES:
         raise argparse.ArgumentTypeError(f"{text}; expected a name that ends in .hdf, .hdf5 or .h5")
     return path
 

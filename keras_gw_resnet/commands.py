@@ -273,7 +273,7 @@ def _train(config, batches, args, devices, log_dir):
 
     _writable_folder(args.out, "--out")
     _writable_folder(log_dir, "--log-dir")
-    if config.loud_share and not getattr(batches.training, "has_loud_places", True):
+    if config.loud_share and batches.held_out_bank and not batches.training.settings.loud_share:
         print("NOTE: the noise has no loud places; --loud-share has nothing to show", flush=True)
     print(
         f"{config.model} on {batches.description}: {config.epochs} epochs of {config.steps_per_epoch} batches of "
@@ -343,7 +343,7 @@ def _evaluate_set(args):
     from keras_gw_resnet.evaluation.sensitivity import FALSE_ALARMS_A_MONTH, MONTH_SECONDS, match, sensitivity
     from keras_gw_resnet.simulation.sets import read_injections
     from keras_gw_resnet.strain.files import find_segments
-    from keras_gw_resnet.strain.stretches import coincident_spans, origin_of
+    from keras_gw_resnet.strain.stretches import intervals_of
     from keras_gw_resnet.zoo import load_card
 
     card = load_card(args.model)
@@ -352,9 +352,7 @@ def _evaluate_set(args):
     injections = read_injections(args.injections)
     seen = []
     for path in (args.foreground, args.background):
-        headers = find_segments(path, args.quality)
-        spans = coincident_spans(headers, card["detectors"])
-        seen += seen_in_training(card, [[s.start, s.stop, origin_of(headers, s.start, s.stop)] for s in spans])
+        seen += seen_in_training(card, intervals_of(find_segments(path, args.quality), card["detectors"]))
     report_leakage(card, sorted(set(seen)), args.strict)
     load_keras()
     from keras_gw_resnet.evaluation.plots import plot_sensitivity
@@ -512,7 +510,7 @@ def run_search(args):
     """Search strain for events with a saved network."""
     from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training
     from keras_gw_resnet.strain.files import find_segments
-    from keras_gw_resnet.strain.stretches import coincident_spans, origin_of, require_detectors
+    from keras_gw_resnet.strain.stretches import intervals_of
     from keras_gw_resnet.zoo import load_card
 
     outputs = [args.output, args.output.with_suffix(".csv"), *([args.plot] if args.plot else [])]
@@ -521,9 +519,7 @@ def run_search(args):
     card = load_card(args.model)
     headers = find_segments(args.strain, args.quality)
     refuse_input(outputs, {h.path for h in headers})
-    require_detectors(headers, card["detectors"])
-    spans = coincident_spans(headers, card["detectors"])
-    seen = seen_in_training(card, [[s.start, s.stop, origin_of(headers, s.start, s.stop)] for s in spans])
+    seen = seen_in_training(card, intervals_of(headers, card["detectors"]))
     report_leakage(card, seen, args.strict)
     load_keras()
     from keras_gw_resnet.evaluation.plots import plot_event

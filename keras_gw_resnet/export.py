@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.models.frame import USUAL_SAMPLES
 
@@ -41,8 +41,9 @@ def export_model(model, card, form, folder):
         except InputError:
             raise
         except Exception as error:  # whatever the exporters raise
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"{folder}: the {form} export failed ({first_line}); nothing was written") from error
+            raise InputError(
+                f"{folder}: the {form} export failed ({first_line(error)}); nothing was written"
+            ) from error
         difference = float(np.abs(scores - expected).max() / max(1.0, np.abs(expected).max()))
         if not difference <= LARGEST_DIFFERENCE:
             raise InputError(

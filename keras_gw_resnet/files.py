@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
 
+HDF5_SUFFIXES = (".hdf5", ".hdf", ".h5")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SPARE_BYTES = 1 << 20
 

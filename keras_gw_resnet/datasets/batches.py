@@ -209,13 +209,12 @@ class InjectionBatches:
         settings: InjectionSettings.
 
     Attributes:
-        has_loud_places: Whether the noise has any for `loud_share` to show.
+        settings: InjectionSettings without the shares that this noise cannot give.
     """
 
     def __init__(self, bank, noise, *, batch_size, seed, settings=None):
         settings = settings or InjectionSettings()
-        self.has_loud_places = noise.has_loud_places
-        if not noise.has_loud_places:
+        if settings.loud_share and not noise.has_loud_places:
             settings = replace(settings, loud_share=0.0)
         self.settings = settings if len(noise.detectors) > 1 else settings.for_one_detector()
         self.noise, self.batch_size, self.seed = noise, batch_size, seed

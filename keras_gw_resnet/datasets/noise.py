@@ -1,5 +1,6 @@
 """Whitened noise for training examples, and the whitening filters that belong to it."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,10 +8,8 @@ import scipy.fft
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.conditioning import response
+from keras_gw_resnet.strain.inspection import GLITCH_DEVIATIONS
 from keras_gw_resnet.strain.stretches import WhitenedStretch
-
-# Standard deviations of whitened noise that Gaussian noise reaches once in years.
-LOUD = 7.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,6 @@ class FileNoise:
     Attributes:
         taps: For each detector the list of whitening filters.
         intervals: GPS intervals [start, stop, origin] of the strain held, in seconds.
-        has_loud_places: Whether `draw_loud` has any to show.
 
     Raises:
         InputError: No stretch is as long as one window.
@@ -50,8 +48,6 @@ class FileNoise:
         for stretch in usable:
             for column, (taps, pieces) in enumerate(zip(self.taps, self._pieces, strict=True)):
                 self._cut(stretch, column, taps, pieces)
-        self._loud = [_loud_places(pieces, window_samples) for pieces in self._pieces]
-        self.has_loud_places = any(self._loud)
         self._chances = []
         for pieces in self._pieces:
             rooms = np.array([len(piece.strain) - window_samples + 1 for piece in pieces], float)
@@ -89,6 +85,15 @@ class FileNoise:
                 filters[row, column] = piece.filter_index
         return noise, filters
 
+    @functools.cached_property
+    def _loud(self):
+        return [_loud_places(pieces, self.window_samples) for pieces in self._pieces]
+
+    @property
+    def has_loud_places(self):
+        """Whether `draw_loud` has any place to show."""
+        return any(self._loud)
+
     def draw_loud(self, rng, number):
         """Draw windows that hold one of the loudest places of one of the detectors; see `draw`."""
         noise, filters = self.draw(rng, number)
@@ -110,7 +115,7 @@ def _loud_places(pieces, window_samples):
     for which, piece in enumerate(pieces):
         blocks = np.abs(piece.strain[: len(piece.strain) // window_samples * window_samples])
         blocks = blocks.reshape(-1, window_samples)
-        for block in np.flatnonzero(blocks.max(axis=1) > LOUD):
+        for block in np.flatnonzero(blocks.max(axis=1) > GLITCH_DEVIATIONS):
             places.append((which, int(block * window_samples + np.argmax(blocks[block]))))
     return places
 
@@ -130,10 +135,12 @@ class GaussianNoise:
         intervals: Empty; this noise has no place in time.
     """
 
+    has_loud_places = False
+
     def __init__(self, taps, detectors, window_samples, settings, psds=None):
         self.detectors = tuple(detectors)
         self.window_samples = window_samples
-        self.intervals, self.has_loud_places = [], False
+        self.intervals = []
         self.taps = taps
         # Drawn twice as long as needed and cut: the inverse transform makes the noise periodic.
         frequency = np.fft.rfftfreq(2 * window_samples, 1 / settings.sample_rate)
@@ -182,7 +189,6 @@ class MixedNoise:
             one.window_samples,
             one.intervals + other.intervals,
         )
-        self.has_loud_places = one.has_loud_places or other.has_loud_places
         self.taps = [[*a, *b] for a, b in zip(one.taps, other.taps, strict=True)]
 
     def draw(self, rng, number):
@@ -192,6 +198,11 @@ class MixedNoise:
     def draw_loud(self, rng, number):
         """Draw windows with loud places where a source has them; see `FileNoise.draw_loud`."""
         return self._draw(rng, number, "draw_loud")
+
+    @property
+    def has_loud_places(self):
+        """Whether `draw_loud` has any place to show."""
+        return any(source.has_loud_places for source in self._sources)
 
     def _draw(self, rng, number, method):
         from_other = rng.random(number) < 0.5

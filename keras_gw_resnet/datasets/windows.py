@@ -1,6 +1,7 @@
 """Fixed windows with labels in one HDF5 file: whitened strain `x` (n, samples, detectors), labels `y` (n,)."""
 
 import csv
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +94,10 @@ class LabelledWindows:
 
     def __init__(self, header, rows, *, batch_size, seed):
         self.header, self.rows, self.batch_size, self.seed = header, np.asarray(rows), batch_size, seed
+        # Every batch of an epoch needs the order of all its windows.
+        self._order = functools.lru_cache(maxsize=2)(
+            lambda epoch: np.random.default_rng((seed, epoch)).permutation(len(self.rows))
+        )
 
     def chosen(self, index):
         """Return the rows of batch `index`, integer array (batch_size,)."""
@@ -100,8 +105,7 @@ class LabelledWindows:
         epochs, places = np.divmod(positions, len(self.rows))
         if self.seed is None:
             return self.rows[places]
-        orders = {e: np.random.default_rng((self.seed, e)).permutation(len(self.rows)) for e in set(epochs.tolist())}
-        return self.rows[[orders[e][p] for e, p in zip(epochs.tolist(), places, strict=True)]]
+        return self.rows[[self._order(e)[p] for e, p in zip(epochs.tolist(), places, strict=True)]]
 
     def __getitem__(self, index):
         """Return batch `index` as (strain, label): float32 (batch, samples, detectors) and (batch, 1)."""

@@ -117,6 +117,13 @@ def require_share(**shares):
             raise InputError(f"{name}={value}; expected a share from 0 to below 1")
 
 
+def positions_of(block_counts):
+    """Return for each stage where its blocks stand in the whole network: from above 0 to 1 at the last block."""
+    total = sum(block_counts)
+    places = iter(range(1, total + 1))
+    return [[next(places) / total for _ in range(count)] for count in block_counts]
+
+
 def require_known(kind, **values):
     """Raise InputError when Keras knows no such initializer, activation, ...; `kind` is its module."""
     for name, value in values.items():

@@ -1,7 +1,7 @@
 """Stacked networks: stages of different families in one network."""
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import Style, require_counts
+from keras_gw_resnet.models.blocks import Style, positions_of, require_counts
 from keras_gw_resnet.models.densenet import dense_block, transition
 from keras_gw_resnet.models.frame import assemble, builder
 from keras_gw_resnet.models.highway import highway_stage
@@ -75,10 +75,10 @@ def StackedNetwork(
         require_counts(**{f"{family} blocks": count})
     require_counts(width=width, stages=[count for _, count in stages], stem_kernel_size=stem_kernel_size)
     style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
-    kernels, total = style.kernels(len(stages)), sum(count for _, count in stages)
+    kernels, positions = style.kernels(len(stages)), positions_of([count for _, count in stages])
 
     def body(inputs):
-        x, done = style.stem(inputs, width, stem_kernel_size), 0
+        x = style.stem(inputs, width, stem_kernel_size)
         for stage, (family, count) in enumerate(stages):
             x = FAMILIES[family](
                 x,
@@ -87,10 +87,9 @@ def StackedNetwork(
                 strides=2 if stage else 1,
                 style=style,
                 kernel_size=kernels[stage],
-                positions=[(done + i + 1) / total for i in range(count)],
+                positions=positions[stage],
                 name=f"stage{stage + 1}_{family}",
             )
-            done += count
         return x
 
     return assemble(body, name=name, **frame)

@@ -3,7 +3,7 @@
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import Style, require_counts
+from keras_gw_resnet.models.blocks import Style, positions_of, require_counts
 from keras_gw_resnet.models.frame import assemble, builder
 
 BLOCK_COUNTS = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
@@ -69,17 +69,15 @@ def DenseNet(
     if not isinstance(compression, int | float) or not 0 < compression <= 1:
         raise InputError(f"compression={compression}; expected a share above 0 and up to 1")
     style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
-    kernels, total = style.kernels(len(block_counts)), sum(block_counts)
+    kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):
-        x, done = style.stem(inputs, width, stem_kernel_size), 0
+        x = style.stem(inputs, width, stem_kernel_size)
         for stage, count in enumerate(block_counts):
             if stage:
                 x = transition(x, compression, style=style, name=f"stage{stage}")
-            positions = [(done + i + 1) / total for i in range(count)]
-            options = {"kernel_size": kernels[stage], "style": style, "positions": positions}
+            options = {"kernel_size": kernels[stage], "style": style, "positions": positions[stage]}
             x = dense_block(x, count, growth_rate, name=f"stage{stage + 1}", **options)
-            done += count
         return layers.Activation("relu", name="last_relu")(style.norm(x, name="last_norm"))
 
     return assemble(body, name=name, **frame)

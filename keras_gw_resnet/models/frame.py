@@ -7,7 +7,7 @@ import operator
 import keras
 from keras import activations, layers
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.models.blocks import require_counts, require_flags, require_known, require_share
 from keras_gw_resnet.models.receptive import receptive_field
 from keras_gw_resnet.models.weights import find_model_file, take_weights
@@ -32,18 +32,21 @@ def refuse_unknown(name, given, known):
 
 def builder(build):
     """Make a builder of networks refuse, with InputError, options it does not have and values that Keras refuses."""
-    known = [*options_of(build), *inspect.signature(build).parameters]
+    known = [
+        name for name in {**dict.fromkeys(options_of(build)), **inspect.signature(build).parameters} if name != "frame"
+    ]
 
     @functools.wraps(build)
     def checked(*args, **options):
-        refuse_unknown(build.__name__, options, [name for name in dict.fromkeys(known) if name != "frame"])
+        refuse_unknown(build.__name__, options, known)
         try:
             return build(*args, **options)
         except InputError:
             raise
         except Exception as error:  # whatever Keras and its backend find out about the values
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"{build.__name__} cannot be built with {args or ''}{options}: {first_line}") from error
+            raise InputError(
+                f"{build.__name__} cannot be built with {args or ''}{options}: {first_line(error)}"
+            ) from error
 
     return checked
 

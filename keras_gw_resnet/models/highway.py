@@ -3,7 +3,7 @@
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import Style, require_counts
+from keras_gw_resnet.models.blocks import Style, positions_of, require_counts
 from keras_gw_resnet.models.frame import assemble, builder
 
 BLOCK_COUNTS = {20: (3, 4, 4, 4), 36: (7, 8, 8, 8)}
@@ -92,10 +92,10 @@ def HighwayNet(
     if not isinstance(gate_bias, int | float) or not gate_bias < 0:
         raise InputError(f"gate_bias={gate_bias!r}; expected a negative number, so that a new network mostly carries")
     style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
-    kernels, total = style.kernels(len(block_counts)), sum(block_counts)
+    kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):
-        x, done = style.stem(inputs, width, stem_kernel_size), 0
+        x = style.stem(inputs, width, stem_kernel_size)
         for stage, count in enumerate(block_counts):
             x = highway_stage(
                 x,
@@ -105,10 +105,9 @@ def HighwayNet(
                 kernel_size=kernels[stage],
                 gate_bias=gate_bias,
                 style=style,
-                positions=[(done + i + 1) / total for i in range(count)],
+                positions=positions[stage],
                 name=f"stage{stage + 1}",
             )
-            done += count
         return x
 
     return assemble(body, name=name, **frame)

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from keras_gw_resnet.models.frame import USUAL_SAMPLES
-from keras_gw_resnet.models.receptive import nodes_in_order, receptive_field
+from keras_gw_resnet.models.receptive import before_cropping, nodes_in_order, receptive_field
 
 WEIGHTED = (layers.Conv1D, layers.Dense)
 
@@ -62,10 +62,8 @@ def _field(model):
     pools = [layer for layer in model.layers if layer.name == "pool"]
     if not pools:
         return None
-    features = pools[0].input
-    before = features._keras_history.operation
     try:
-        return receptive_field(model.input, before.input if isinstance(before, layers.Cropping1D) else features)
+        return receptive_field(model.input, before_cropping(pools[0].input)[0])
     except ValueError:
         return None
 

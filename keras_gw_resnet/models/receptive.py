@@ -107,6 +107,14 @@ def receptive_field(inputs, outputs):
     return fields[id(outputs)]
 
 
+def before_cropping(features):
+    """Return (features, cropping): those before their edges were dropped, and how many were, (0, 0) for none."""
+    operation = features._keras_history.operation
+    if isinstance(operation, layers.Cropping1D):
+        return operation.input, operation.cropping
+    return features, (0, 0)
+
+
 def nodes_in_order(model):
     """Yield the nodes of a functional model's graph, inputs left out, each after those it depends on."""
     for depth in sorted(model._nodes_by_depth, reverse=True):

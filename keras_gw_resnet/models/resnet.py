@@ -3,7 +3,7 @@
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import Style, require_counts, require_flags
+from keras_gw_resnet.models.blocks import Style, positions_of, require_counts, require_flags
 from keras_gw_resnet.models.frame import assemble, builder
 
 BLOCK_COUNTS = {
@@ -142,10 +142,10 @@ def ResNet(
     require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
     require_flags(preactivation=preactivation, zero_init=zero_init)
     style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
-    kernels, total = style.kernels(len(block_counts)), sum(block_counts)
+    kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):
-        x, done = style.stem(inputs, width, stem_kernel_size), 0
+        x = style.stem(inputs, width, stem_kernel_size)
         for stage, count in enumerate(block_counts):
             x = residual_stage(
                 x,
@@ -154,14 +154,13 @@ def ResNet(
                 block=block,
                 convs_per_block=convs_per_block,
                 strides=2 if stage else 1,
-                positions=[(done + i + 1) / total for i in range(count)],
+                positions=positions[stage],
                 style=style,
                 kernel_size=kernels[stage],
                 preactivation=preactivation,
                 zero_init=zero_init,
                 name=f"stage{stage + 1}",
             )
-            done += count
         return layers.Activation("relu", name="last_relu")(style.norm(x, name="last_norm")) if preactivation else x
 
     return assemble(body, name=name, **frame)

@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, first_line
 
 
 def saved_models_folder():
@@ -61,10 +61,11 @@ def load_keras_file(path, expected_sha256=None):
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, OSError, TypeError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: Keras cannot load it ({first_line})") from error
+        raise InputError(f"{path}: Keras cannot load it ({first_line(error)})") from error
 
 
+# Layers behind the features, which a network without its last layer may lack.
+HEAD = ("crop_edges", "pool", "score")
 # What of a layer's configuration decides what it does with its weights.
 DECISIVE = (
     "filters",
@@ -91,9 +92,6 @@ def _signature(model, top):
         decisive = {name: str(config[name]) for name in DECISIVE if name in config}
         own.append((layer.name, kind, activation, decisive, [tuple(w.shape) for w in layer.weights]))
     return own
-
-
-HEAD = ("crop_edges", "pool", "score")
 
 
 def take_weights(model, weights):

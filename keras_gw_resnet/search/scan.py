@@ -12,7 +12,7 @@ from keras import layers
 
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.receptive import receptive_field
+from keras_gw_resnet.models.receptive import before_cropping, receptive_field
 
 CHUNK_SAMPLES = 32768
 # Of networks that score window by window: sixteen windows a second at 2048 Hz.
@@ -48,9 +48,7 @@ def _sum_over_time(model):
         return None
     after = model.layers[model.layers.index(pools[0]) + 1 :]
     after = [layer for layer in after if not isinstance(layer, layers.Dropout)]
-    before = pools[0].input._keras_history.operation
-    cropping = before.cropping if isinstance(before, layers.Cropping1D) else (0, 0)
-    features = before.input if isinstance(before, layers.Cropping1D) else pools[0].input
+    features, cropping = before_cropping(pools[0].input)
     if len(after) != 1 or not isinstance(after[0], layers.Dense):
         return None
     try:

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import HDF5_SUFFIXES
 
 
 def load_psd(source, delta_f, maximum_frequency, low_frequency=15.0):
@@ -55,7 +56,7 @@ def _read_psd(path):
     if not path.exists():
         raise InputError(f"{path}: no such file; give a PSD file or a name such as aLIGOZeroDetHighPower")
     try:
-        if path.suffix in (".hdf", ".hdf5", ".h5"):
+        if path.suffix in HDF5_SUFFIXES:
             with h5py.File(path, "r") as file:
                 values = file["data"][()].astype(np.float64)
                 known = np.arange(len(values)) * float(file["data"].attrs["delta_f"])

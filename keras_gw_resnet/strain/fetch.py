@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import HDF5_SUFFIXES
 from keras_gw_resnet.strain.files import find_segments
 
 GWOSC = "https://gwosc.org"
@@ -68,7 +69,7 @@ def find_urls(detectors, *, event=None, seconds=32, run=None, start=None, durati
             raise InputError(
                 f"{what}: GWOSC has no strain of {detector} at {sample_rate} Hz there; leave {detector} out"
             )
-        urls.extend(url for url in found if url.endswith((".hdf5", ".h5", ".hdf")))
+        urls.extend(url for url in found if url.endswith(HDF5_SUFFIXES))
     return urls
 
 

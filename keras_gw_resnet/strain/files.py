@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import HDF5_SUFFIXES
 from keras_gw_resnet.strain.quality import fulfilled, valid_runs
 
-HDF5_SUFFIXES = (".hdf5", ".hdf", ".h5")
 DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1")
 
 # Beyond this no unit of strain makes sense.

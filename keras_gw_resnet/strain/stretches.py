@@ -167,15 +167,14 @@ def _read(headers, detector, start, stop, sample_rate):
             raise InputError(f"{path}: {detector} is sampled off the grid of whole samples of the other detectors")
         last = round((min(stop, chain.gps_stop) - chain.gps_start) * chain.sample_rate)
         at = round((chain.gps_start + round(first) / chain.sample_rate - start) * sample_rate)
-        if before is not None and abs(chain.gps_start - before) < 1 / sample_rate:
-            # Another sample rate begins here: what the resampling filter makes of either end is no strain.
-            valid[max(0, at - MARGIN) : at] = False
+        begin = at
         for piece, good in _resampled(chain, round(first), last, sample_rate):
             count = max(0, min(len(piece), samples - at))
             strain[at : at + count], valid[at : at + count] = piece[:count], good[:count]
-            if before is not None and abs(chain.gps_start - before) < 1 / sample_rate:
-                valid[at : at + MARGIN], before = False, None
             at += count
+        if before is not None and abs(chain.gps_start - before) < 1 / sample_rate:
+            # Another sample rate began here: what the resampling filter makes of either end is no strain.
+            valid[max(0, begin - MARGIN) : begin + MARGIN] = False
         before = chain.gps_stop
     return strain, valid
 
@@ -297,7 +296,7 @@ def _neighbours(spans, settings):
         if (
             groups
             and span.start - groups[-1][-1].stop <= settings.psd_seconds / 2
-            and abs(samples - round(samples)) < 1e-2
+            and abs(samples - round(samples)) < JOIN_TOLERANCE
         ):
             groups[-1].append(span)
         else:
@@ -321,6 +320,11 @@ def _slabs(span, overlap):
 def origin_of(headers, start, stop):
     """Say where the strain in a GPS interval comes from: "measured", or which simulations."""
     return " and ".join(sorted({h.origin for h in headers if h.gps_start < stop and h.gps_stop > start}))
+
+
+def intervals_of(headers, detectors):
+    """List [GPS start, GPS stop, origin] of the spans that all detectors have in common, see `coincident_spans`."""
+    return [[s.start, s.stop, origin_of(headers, s.start, s.stop)] for s in coincident_spans(headers, detectors)]
 
 
 def shortage(coverage, settings, window_samples):

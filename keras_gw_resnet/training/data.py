@@ -10,11 +10,12 @@ from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, split_stretches
 from keras_gw_resnet.datasets.windows import LabelledWindows, open_windows, split_windows
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import HDF5_SUFFIXES
 from keras_gw_resnet.simulation.bank import WaveformBank, is_bank, load_bank
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.sets import psds_of
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
-from keras_gw_resnet.strain.files import HDF5_SUFFIXES, find_segments
+from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, shortage, whitened_stretches
 
 # Batches of the validation set are drawn with a seed of their own.
@@ -93,10 +94,10 @@ def _check_bank(bank, config):
         raise InputError(f"{config.data}: the waveform bank holds {len(bank)} waveform; expected at least 2")
 
 
-def _gaussian(config):
+def _gaussian(config, psds_by_detector):
     whitening = config.whitening
     rng, psds, taps = np.random.default_rng(SCATTER_SEED), [], []
-    for sources in psds_of(config.psds, config.detectors).values():
+    for sources in psds_by_detector.values():
         loaded = [load_psd(source, 1 / whitening.filter_seconds, whitening.sample_rate / 2) for source in sources]
         psds.append([psd for psd in loaded for _ in range(ESTIMATES)])
         taps.append([whitening_filter(psd * estimation_scatter(rng, whitening), whitening) for psd in psds[-1]])
@@ -137,8 +138,8 @@ def load_batches(config):
         "noise": config.noise,
     }
     if config.noise != "files":
-        gaussian = noise = held_out = _gaussian(config)
         found = psds_of(config.psds, config.detectors)
+        gaussian = noise = held_out = _gaussian(config, found)
         provenance["psds"] = {d: [Path(source).name for source in own] for d, own in found.items()}
     if config.noise != "gaussian":
         stretches, coverage = read_noise(
