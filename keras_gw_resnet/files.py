@@ -14,7 +14,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SPARE_BYTES = 1 << 20
 
 
-def require_space(path, needed):
+def require_space(path, needed, remedy="choose another output path"):
     """Raise InputError when less than so many bytes are free where `path` is to be written.
 
     HDF5 does not survive a disk that fills up while it writes.
@@ -23,7 +23,7 @@ def require_space(path, needed):
     free = shutil.disk_usage(folder).free
     if free < needed + SPARE_BYTES:
         raise InputError(
-            f"{path}: needs {needed / 1e6:.0f} MB of disk space, {free / 1e6:.0f} MB are free there; choose another output path"
+            f"{path}: needs {needed / 1e6:.0f} MB of disk space, {free / 1e6:.0f} MB are free there; {remedy}"
         )
 
 

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_gw_resnet.commands import table
+from keras_gw_resnet.commands.printing import table
 from tests.conftest import assert_refused, run_command, run_commands, tiny_training
 
 PACKAGE = ("-m", "keras_gw_resnet")
@@ -288,8 +288,8 @@ def test_evaluation_that_cannot_be(small_run, small_data, tmp_path):
     cases = (
         (("--data", tmp_path / "none"), "no such folder"),
         (("--data", small_data, "--windows", 100), "at least 2000"),
-        (("--data", small_data, "--snr", 20, 8), "--snr is 20 8"),
-        (("--data", small_data, "--snr", 8, "1e300"), "up to 1000"),
+        (("--data", small_data, "--snr-range", 20, 8), "--snr-range is 20 8"),
+        (("--data", small_data, "--snr-range", 8, "1e300"), "up to 1000"),
     )
     commands = [("evaluate", small_run, *options, "--output", out) for options, _ in cases]
     for result, (_, mentioned) in zip(run_commands(commands), cases, strict=True):

@@ -36,7 +36,8 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
 
-    from keras_gw_resnet.commands import load_keras, table
+    from keras_gw_resnet.backend import load_keras
+    from keras_gw_resnet.commands.printing import table
     from keras_gw_resnet.training.config import TrainingConfig
     from keras_gw_resnet.training.data import load_batches
 

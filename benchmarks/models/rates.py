@@ -12,7 +12,8 @@ import time
 
 import numpy as np
 
-from keras_gw_resnet.commands import load_keras, table
+from keras_gw_resnet.backend import load_keras
+from keras_gw_resnet.commands.printing import table
 
 SIZE = 4096
 

@@ -15,7 +15,9 @@ DELAY_STEPS = 64
 
 # What an example may be; the first is the only one labelled 1.
 KINDS = ("signal", "noise", "lone signal", "glitch", "inconsistent signal", "loud noise")
+SHARES = ("lone_signal_share", "glitch_share", "inconsistent_share", "loud_share")
 GLITCH_SNR = (5.0, 60.0)
+LARGEST_SNR = 1000.0
 # An inconsistent signal arrives later or earlier in one detector than its distance from the others can explain.
 LONGEST_MISMATCH_SECONDS = 0.1
 
@@ -48,15 +50,23 @@ class InjectionSettings:
     loud_share: float = 0.0
 
     def __post_init__(self):
-        shares = self.shares()
-        if min(shares) < 0 or sum(shares) > 1:
-            raise InputError(
-                f"shares of the negatives {', '.join(f'{s:g}' for s in shares)}; expected numbers from 0 that sum to 1 at most"
-            )
+        shares = dict(zip(SHARES, self.shares(), strict=True))
+        for name, share in shares.items():
+            if not 0 <= share <= 1:
+                raise InputError(f"--{name.replace('_', '-')} is {share:g}; expected a share from 0 to 1")
+        if sum(shares.values()) > 1:
+            given = ", ".join(f"--{name.replace('_', '-')} {share:g}" for name, share in shares.items())
+            raise InputError(f"{given}; expected shares that sum to 1 at most")
+        for name in ("snr_range", "snr_start"):
+            low, high = getattr(self, name) or self.snr_range
+            if not 0 < low <= high <= LARGEST_SNR:
+                raise InputError(
+                    f"--{name.replace('_', '-')} is {low:g} {high:g}; expected two rising numbers above 0 and up to {LARGEST_SNR:g}"
+                )
 
     def shares(self):
         """Return the shares of the negatives in the order of `KINDS`, pure noise left out."""
-        return self.lone_signal_share, self.glitch_share, self.inconsistent_share, self.loud_share
+        return tuple(getattr(self, name) for name in SHARES)
 
     def for_one_detector(self):
         """Return the settings without what needs several detectors: a signal in the only one is a signal."""

@@ -54,35 +54,41 @@ def efficiency(noise, signal, snr, false_alarm_probability, edges):
     return fraction, error
 
 
-def evaluate_scores(score, label, snr, edges):
+def evaluate_scores(score, label, snr=None, edges=None):
     """Work out the figures of merit of a set of scored windows.
 
     Args:
-        score, label, snr: Arrays (n,); label 1 with a signal, 0 without.
+        score, label: Arrays (n,); label 1 with a signal, 0 without.
+        snr: Array (n,), network SNR; None where it is not known.
         edges: Edges of the SNR bins.
 
     Returns:
-        Dictionary: noise_windows, signal_windows, snr_range, auc, snr_edges, efficiency (by false-alarm
-        probability as text: threshold, overall detected fraction, fraction and error by bin).
+        Dictionary: noise_windows, signal_windows, auc, efficiency (by false-alarm probability as text: threshold,
+        detected fraction of all signals and its error); with SNR also snr_range, snr_edges, and in efficiency fraction
+        and error by bin.
     """
     signal, noise = score[label == 1], score[label == 0]
-    snr = snr[label == 1]
     result = {
         "noise_windows": len(noise),
         "signal_windows": len(signal),
-        "snr_range": [float(edges[0]), float(edges[-1])],
         "auc": auc(noise, signal),
-        "snr_edges": [float(e) for e in edges],
         "efficiency": {},
     }
+    if snr is not None:
+        result |= {"snr_range": [float(edges[0]), float(edges[-1])], "snr_edges": [float(e) for e in edges]}
     for probability in FALSE_ALARM_PROBABILITIES:
         if len(noise) * probability < 10:
             continue
-        fraction, error = efficiency(noise, signal, snr, probability, edges)
-        result["efficiency"][f"{probability:g}"] = {
-            "threshold": threshold_at(noise, probability),
-            "detected": float(np.mean(signal >= threshold_at(noise, probability))),
-            "fraction": [None if np.isnan(f) else float(f) for f in fraction],
-            "error": [None if np.isnan(e) else float(e) for e in error],
+        threshold = threshold_at(noise, probability)
+        detected = float(np.mean(signal >= threshold))
+        own = {
+            "threshold": threshold,
+            "detected": detected,
+            "detected_error": float(np.sqrt(detected * (1 - detected) / len(signal))),
         }
+        if snr is not None:
+            fraction, error = efficiency(noise, signal, snr[label == 1], probability, edges)
+            own["fraction"] = [None if np.isnan(f) else float(f) for f in fraction]
+            own["error"] = [None if np.isnan(e) else float(e) for e in error]
+        result["efficiency"][f"{probability:g}"] = own
     return result

@@ -350,7 +350,8 @@ def _whiten(headers, begin, first, last, columns, spectra, detectors, settings):
         gps_start=begin + (first + settings.edge_samples) / settings.sample_rate,
         sample_rate=settings.sample_rate,
         detectors=tuple(detectors),
-        strain=np.clip(np.stack([w for w, _ in whitened], axis=-1), -LARGEST, LARGEST).astype(np.float32),
+        # In memory each detector's samples follow each other.
+        strain=np.clip(np.stack([w for w, _ in whitened]), -LARGEST, LARGEST).astype(np.float32).T,
         filters=tuple(f for _, f in whitened),
         origin=origin_of(headers, begin, begin + last / settings.sample_rate),
     )

@@ -8,7 +8,6 @@ from keras_gw_resnet.strain.conditioning import Whitening
 
 # What a network has to be for the loss on one logit a window; the first two follow from the data.
 FIXED_OPTIONS = ("input_shape", "name", "include_top", "classes", "classifier_activation")
-LARGEST_SNR = 1000.0
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,6 @@ class TrainingConfig:
             )
         if self.learning_rate <= 0:
             raise InputError(f"--learning-rate is {self.learning_rate}; expected a positive number")
-        for flag, (low, high) in (("--snr", self.snr_range), ("--snr-start", self.snr_start or self.snr_range)):
-            if not 0 < low <= high <= LARGEST_SNR:
-                raise InputError(
-                    f"{flag} is {low:g} {high:g}; expected two rising numbers above 0 and up to {LARGEST_SNR:g}"
-                )
         if (self.snr_start is None) != (self.curriculum_epochs == 0) or self.curriculum_epochs < 0:
             raise InputError(
                 "--snr-start and --curriculum-epochs belong together: where the SNR starts, and for how long"

@@ -1,5 +1,6 @@
 """From a data folder to training and validation batches."""
 
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, split_stretches
 from keras_gw_resnet.datasets.windows import LabelledWindows, open_windows, split_windows
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import HDF5_SUFFIXES
+from keras_gw_resnet.files import HDF5_SUFFIXES, require_space
 from keras_gw_resnet.simulation.bank import WaveformBank, is_bank, load_bank
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.sets import psds_of
@@ -61,27 +62,49 @@ def find_bank(folder):
     return load_bank(banks[0])
 
 
-def read_noise(folder, detectors, whitening, window_samples, quality=()):
-    """Whiten all strain in a folder that fulfils the data-quality flags.
+def read_noise(folder, headers, detectors, whitening, window_samples):
+    """Whiten all strain that the detectors have in common, to draw windows of noise from.
+
+    The whitened strain goes into a nameless temporary file that is mapped into memory, so that it may be longer than
+    memory holds; it is gone when the process ends.
+
+    Args:
+        folder: Where the strain comes from, for messages.
+        headers: SegmentHeader list, as from `find_segments`.
+        detectors: In column order.
+        whitening: Whitening.
+        window_samples: Shortest stretch of use.
 
     Returns:
         Tuple (list of WhitenedStretch, Coverage).
 
     Raises:
-        InputError: No strain, a detector absent, or no stretch as long as needed.
+        InputError: A detector absent, no stretch as long as needed, or no room for the temporary file.
     """
-    headers = find_segments(folder, quality)
-    coverage = Coverage()
+    coverage, stretches = Coverage(), []
     total = round(sum(span.stop - span.start for span in coincident_spans(headers, detectors)))
-    stretches = []
-    with tqdm(total=total, desc="whitening", unit="s", disable=None, dynamic_ncols=True) as bar:
+    aside = Path(tempfile.gettempdir()) / "whitened strain"
+    require_space(
+        aside, 4 * total * whitening.sample_rate * len(detectors), "set TMPDIR to a folder on a disk with more room"
+    )
+    with (
+        tqdm(total=total, desc="whitening", unit="s", disable=None, dynamic_ncols=True) as bar,
+        tempfile.TemporaryFile() as file,
+    ):
         for stretch in whitened_stretches(
             headers, detectors, whitening, window_samples=window_samples, coverage=coverage
         ):
-            stretches.append(stretch)
+            file.write(np.ascontiguousarray(stretch.strain.T))
+            # Of what has been written, the shape alone is kept.
+            stretches.append(replace(stretch, strain=np.broadcast_to(np.float32(0), stretch.strain.shape)))
             bar.update(round(stretch.seconds))
-    if not stretches:
-        raise InputError(f"{folder}: {shortage(coverage, whitening, window_samples)}")
+        if not stretches:
+            raise InputError(f"{folder}: {shortage(coverage, whitening, window_samples)}")
+        file.flush()
+        mapped, at = np.memmap(file, np.float32, "r"), 0
+    for i, stretch in enumerate(stretches):
+        own = mapped[at : at + stretch.strain.size].reshape(len(detectors), -1)
+        stretches[i], at = replace(stretch, strain=own.T), at + own.size
     return stretches, coverage
 
 
@@ -142,8 +165,9 @@ def load_batches(config):
         gaussian = noise = held_out = _gaussian(config, found)
         provenance["psds"] = {d: [Path(source).name for source in own] for d, own in found.items()}
     if config.noise != "gaussian":
+        headers = find_segments(config.data, config.quality)
         stretches, coverage = read_noise(
-            config.data, config.detectors, config.whitening, config.window_samples, config.quality
+            config.data, headers, config.detectors, config.whitening, config.window_samples
         )
         kept, rest = split_stretches(stretches, config.validation_share)
         try:
@@ -154,7 +178,7 @@ def load_batches(config):
                 f"{config.validation_share:g} of it ({error}); give more, or train with --noise gaussian"
             ) from error
         provenance.update(
-            files=sorted({Path(h.path).name for h in find_segments(config.data)}),
+            files=sorted({Path(h.path).name for h in headers}),
             gps_intervals=noise.intervals,
             held_out_gps_intervals=held_out.intervals,
         )
@@ -186,6 +210,10 @@ def _labelled(config):
         training=LabelledWindows(header, rows, batch_size=size, seed=config.seed),
         validation=LabelledWindows(header, held_out, batch_size=size, seed=None),
         held_out_bank=None,
-        provenance={"windows": Path(config.data).name, "number": len(rows), "held_out": len(held_out)},
+        provenance={
+            "windows": {"file": Path(config.data).name, "fingerprint": header.fingerprint()},
+            "number": len(rows),
+            "held_out": len(held_out),
+        },
         description=f"{len(rows)} labelled windows",
     )

@@ -99,7 +99,14 @@ def test_a_network_trains_on_labelled_windows(windows_file, tmp_path):
     assert "event times are not calibrated" in result.stdout
     card = json.loads((out / "card.json").read_text())
     assert (card["detectors"], card["window_samples"]) == (["H1", "L1", "V1"], 4096)
-    assert card["training"]["data"] == {"windows": "windows.hdf5", "number": 30, "held_out": 10}
+    windows = {"file": "windows.hdf5", "fingerprint": open_windows(windows_file).fingerprint()}
+    assert card["training"]["data"] == {"windows": windows, "number": 30, "held_out": 10}
+    measured = run_command("evaluate.py", out, "--data", windows_file, "--output", tmp_path / "measured")
+    assert measured.returncode == 0, measured.stderr
+    assert measured.stdout.startswith("NOTE: net was trained on these windows; the 10 that were held out are scored")
+    result = json.loads((tmp_path / "measured" / "evaluation.json").read_text())
+    assert result["signal_windows"] + result["noise_windows"] == 10
+    assert 0 <= result["auc"] <= 1
     wrong = ("--out", tmp_path / "wrong", "--detectors", "H1", "L1")
     refused = run_command("train.py", "--model", "resnet16", "--data", windows_file, *wrong)
     assert_refused(refused, "windows.hdf5", "4096 samples of H1 L1 V1")

@@ -21,7 +21,7 @@ def test_survives_json_and_names_differences():
         ({"steps_per_epoch": -1}, "--steps-per-epoch is -1"),
         ({"batch_size": 7}, "even number"),
         ({"learning_rate": 0}, "--learning-rate"),
-        ({"snr_range": (9, 5)}, "--snr is 9 5"),
+        ({"snr_range": (9, 5)}, "--snr-range is 9 5"),
         ({"validation_share": 1.0}, "--validation-share"),
         ({"lone_signal_share": 2.0}, "shares of the negatives 2, 0, 0, 0"),
         ({"snr_range": (8, 1e300)}, "up to 1000"),

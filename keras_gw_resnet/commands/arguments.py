@@ -1,0 +1,112 @@
+"""Types and groups of arguments that several commands share."""
+
+import argparse
+import math
+from pathlib import Path
+
+from keras_gw_resnet.files import HDF5_SUFFIXES
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message):
+        """Say what is wrong in one line and exit with 2."""
+        self.exit(2, f"{self.prog}: error: {message} (see '{self.prog} --help')\n")
+
+
+def positive(text):
+    """Parse a whole number from 1."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text}; expected at least 1")
+    return number
+
+
+def seed(text):
+    """Parse a seed, a whole number that fits 32 bits."""
+    if not 0 <= (number := int(text)) < 2**32:
+        raise argparse.ArgumentTypeError(f"{text}; expected a whole number from 0 to {2**32 - 1}")
+    return number
+
+
+def finite(text):
+    """Parse a finite number."""
+    if not math.isfinite(number := float(text)):
+        raise argparse.ArgumentTypeError(f"{text}; expected a finite number")
+    return number
+
+
+def path_of(text):
+    """Parse a path that is not empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; expected a path")
+    return Path(text)
+
+
+def hdf5(text):
+    """Parse the name of an HDF5 file."""
+    if (path := path_of(text)).suffix not in HDF5_SUFFIXES:
+        raise argparse.ArgumentTypeError(f"{text}; expected a name that ends in .hdf, .hdf5 or .h5")
+    return path
+
+
+def name_of(text):
+    """Parse a name without a slash."""
+    if not text.strip() or "/" in text:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a name without a slash")
+    return text
+
+
+class _Detectors(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        if len(set(values)) < len(values):
+            raise argparse.ArgumentError(self, f"{' '.join(values)}; expected each detector once")
+        setattr(namespace, self.dest, values)
+
+
+def picture(text):
+    """Parse the name of a picture."""
+    if (path := path_of(text)).suffix not in (".png", ".pdf", ".svg"):
+        raise argparse.ArgumentTypeError(f"{text}; expected a name that ends in .png, .pdf or .svg")
+    return path
+
+
+def add_command(subparsers, name, run, text, example):
+    """Add the parser of one command and return it."""
+    parser = subparsers.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_detectors(parser, default=("H1", "L1")):
+    """Add --detectors."""
+    parser.add_argument(
+        "--detectors",
+        nargs="+",
+        action=_Detectors,
+        default=default and list(default),
+        metavar="NAME",
+        help="default: H1 L1" if default else "default: H1 L1, or those of labelled windows",
+    )
+
+
+def add_quality(parser):
+    """Add --quality."""
+    parser.add_argument(
+        "--quality",
+        nargs="+",
+        default=[],
+        metavar="FLAG",
+        help="use strain with these GWOSC flags only, for example CBC_CAT1 NO_CBC_HW_INJ",
+    )
+
+
+def add_strict(parser):
+    """Add --strict."""
+    parser.add_argument("--strict", action="store_true", help="refuse data that the network has seen in training")

@@ -1,0 +1,99 @@
+"""The commands on networks: 'models', 'export'."""
+
+from keras_gw_resnet.backend import load_keras
+from keras_gw_resnet.commands.arguments import add_command, path_of, picture, positive
+from keras_gw_resnet.commands.printing import shown, table
+from keras_gw_resnet.files import check_output
+
+
+def add_models(subparsers):
+    """Add the command 'models'."""
+    parser = add_command(
+        subparsers,
+        "models",
+        run_models,
+        "list the networks of the zoo, or draw one",
+        "keras-gw-resnet models 'resnet1*'\n  keras-gw-resnet models highway20 --plot highway20.png",
+    )
+    parser.add_argument(
+        "pattern", nargs="?", default="*", metavar="PATTERN", help="name or shell pattern (default: all)"
+    )
+    parser.add_argument(
+        "--width", type=positive, metavar="N", help="channels of the first stage (default: the network's)"
+    )
+    parser.add_argument("--plot", type=picture, metavar="FILE", help="draw the network of this name instead")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
+
+
+def run_models(args):
+    """List the networks of the zoo with their size and reach and the saved ones, or draw one."""
+    import fnmatch
+
+    load_keras()
+    from tqdm import tqdm
+
+    from keras_gw_resnet.models.registry import build_model, list_models, model_info
+    from keras_gw_resnet.models.weights import list_saved
+    from keras_gw_resnet.zoo import load_card
+
+    options = {} if args.width is None else {"width": args.width}
+    if args.plot:
+        from keras_gw_resnet.evaluation.drawing import draw_network
+
+        check_output(args.plot, args.overwrite)
+        model = build_model(args.pattern, **options)
+        draw_network(model, args.plot)
+        print(f"saved: {shown(args.plot)}")
+        return
+    names = list_models(args.pattern)
+    if not names:
+        build_model(args.pattern)
+    saved = [load_card(name) for name in list_saved()]
+    rows = []
+    for name in tqdm(names, desc="networks", unit="network", disable=None, leave=False, dynamic_ncols=True):
+        info = model_info(name, **options)
+        reach = "-" if info.receptive_samples is None else f"{info.receptive_samples}"
+        milliseconds = "-" if info.receptive_milliseconds is None else f"{info.receptive_milliseconds:.0f}"
+        weights = ", ".join(card["name"] for card in saved if card["model"] == name) or "-"
+        row = [name, info.depth, info.parameters, reach, milliseconds, info.stride or "-"]
+        rows.append([*row, f"{info.multiply_adds / 1e6:.0f}", weights])
+    header = ["network", "depth", "parameters", "reach (samples)", "reach (ms)", "stride", "Mmul-add/s", "saved"]
+    print(table(rows, header))
+    rows = [
+        [c["name"], c["parameters"], f"{c['window_samples'] / c['sample_rate']:g}", "+".join(c["detectors"])]
+        for c in saved
+        if fnmatch.fnmatch(c["model"], args.pattern)
+    ]
+    if rows:
+        print()
+        print(table(rows, ["saved network", "parameters", "window (s)", "detectors"]))
+
+
+def add_export(subparsers):
+    """Add the command 'export'."""
+    parser = add_command(
+        subparsers,
+        "export",
+        run_export,
+        "export a saved network to another format, read it back and compare",
+        "keras-gw-resnet export resnet18-w16 --format savedmodel --output exported",
+    )
+    parser.add_argument("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
+    parser.add_argument("--format", required=True, choices=("savedmodel", "onnx"), help="TensorFlow SavedModel or ONNX")
+    parser.add_argument("--output", required=True, type=path_of, metavar="DIR", help="folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+
+
+def run_export(args):
+    """Export a saved network to another format, read it back and compare."""
+    from keras_gw_resnet.zoo import load_card, load_model
+
+    check_output(args.output, args.overwrite, folder_of=("saved_model", "model.onnx", "card.json"))
+    load_card(args.model)
+    load_keras()
+    from keras_gw_resnet.export import export_model
+
+    model, card = load_model(args.model)
+    path, difference = export_model(model, card, args.format, args.output)
+    print(f"largest difference of scores on random strain between network and export: {difference:.1e}")
+    print(f"saved: {shown(path)}, card.json")

@@ -1,0 +1,36 @@
+"""How commands show paths and tables."""
+
+import tempfile
+from pathlib import Path
+
+from keras_gw_resnet.errors import InputError
+
+
+def shown(path):
+    """Return a path as short as it can be typed here."""
+    path = Path(path)
+    return path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+
+
+def _is_number(text):
+    return text == "-" or all(part.strip().lstrip("-").replace(".", "", 1).isdigit() for part in text.split("+-"))
+
+
+def table(rows, header):
+    """Return rows of text as aligned columns, columns of numbers to the right."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    columns = []
+    for title, *cells in zip(header, *rows, strict=True):
+        width = max(len(text) for text in (title, *cells))
+        align = str.rjust if cells and all(_is_number(cell) for cell in cells) else str.ljust
+        columns.append([align(text, width) for text in (title, *cells)])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+
+def require_writable(path, option):
+    """Make a folder, or raise InputError where nothing can be written into it."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise InputError(f"{path}: cannot write there ({error.strerror}); choose another {option}") from error

@@ -1,0 +1,134 @@
+"""The command 'simulate': waveforms, noise and test sets."""
+
+from keras_gw_resnet.commands.arguments import Parser, add_command, add_detectors, finite, hdf5, path_of, positive, seed
+from keras_gw_resnet.commands.printing import shown
+from keras_gw_resnet.files import check_output, written_aside
+
+
+def add_simulate(subparsers):
+    """Add the command 'simulate'."""
+    parser = subparsers.add_parser("simulate", help="simulate waveforms and noise")
+    kinds = parser.add_subparsers(required=True, metavar="KIND", dest="kind", parser_class=Parser)
+    bank = add_command(
+        kinds,
+        "bank",
+        run_simulate_bank,
+        "simulate a bank of binary black hole waveforms (PyCBC)",
+        "keras-gw-resnet simulate bank --population set3 --number 2000 --output data/train/bank.hdf",
+    )
+    bank.add_argument("--number", type=positive, default=2000, metavar="N", help="waveforms (default: 2000)")
+    bank.add_argument(
+        "--duration", type=finite, default=2.0, metavar="S", help="seconds kept of each, up to 16 (default: 2)"
+    )
+    noise = add_command(
+        kinds,
+        "noise",
+        run_simulate_noise,
+        "simulate coloured Gaussian noise as strain files in MLGWSC-1 layout",
+        "keras-gw-resnet simulate noise --segments 6 --segment-seconds 300 --output data/train/noise.hdf",
+    )
+    noise.add_argument("--segments", type=positive, default=6, metavar="N", help="default: 6")
+    noise.add_argument("--segment-seconds", type=positive, default=300, metavar="S", help="default: 300")
+    noise.add_argument(
+        "--psd",
+        nargs="+",
+        default=["aLIGOZeroDetHighPower"],
+        metavar="PSD",
+        help="names, files, or folders with a folder of files a detector; one is drawn for each segment and detector "
+        "(default: aLIGOZeroDetHighPower)",
+    )
+    mock = add_command(
+        kinds,
+        "set",
+        run_simulate_set,
+        "simulate a test set in MLGWSC-1 layout: foreground, background and injections",
+        "keras-gw-resnet simulate set --population set3 --duration 21600 --seed 7 --output data/set3",
+    )
+    mock.add_argument("--duration", type=positive, default=21600, metavar="S", help="whole seconds (default: 21600)")
+    mock.add_argument(
+        "--psd",
+        nargs="+",
+        default=[],
+        metavar="PSD",
+        help="names, files, or folders with a folder of files a detector (default: the population's)",
+    )
+    mock.add_argument("--output", required=True, type=path_of, metavar="DIR", help="folder to write")
+    for each in (bank, mock):
+        each.add_argument(
+            "--population",
+            default="set3",
+            help="set1, set2 or set3 of MLGWSC-1, or a YAML file (default: set3)",
+        )
+        each.add_argument("--processes", type=positive, metavar="N", help="default: one a core")
+    for each in (bank, noise):
+        each.add_argument("--output", required=True, type=hdf5, metavar="FILE", help="HDF5 file to write")
+    for each in (bank, noise, mock):
+        each.add_argument("--seed", type=seed, default=0, metavar="N", help="default: 0")
+        each.add_argument("--overwrite", action="store_true", help="replace an existing file")
+        add_detectors(each)
+
+
+def run_simulate_bank(args):
+    """Simulate a waveform bank."""
+    from keras_gw_resnet.simulation.bank import save_bank
+    from keras_gw_resnet.simulation.populations import get_population
+    from keras_gw_resnet.simulation.waveforms import make_bank
+
+    check_output(args.output, args.overwrite)
+    get_population(args.population)
+    bank = make_bank(
+        args.population,
+        args.number,
+        seed=args.seed,
+        duration_seconds=args.duration,
+        detectors=args.detectors,
+        processes=args.processes,
+    )
+    save_bank(bank, args.output)
+    print(f"{shown(args.output)}: {len(bank)} waveforms of {args.population}, fingerprint {bank.fingerprint()}")
+
+
+def run_simulate_noise(args):
+    """Simulate coloured Gaussian noise."""
+    from keras_gw_resnet.simulation.noise import write_noise
+    from keras_gw_resnet.simulation.sets import psds_of
+
+    check_output(args.output, args.overwrite)
+    write_noise(
+        args.output,
+        psds=psds_of(args.psd, args.detectors),
+        segments=args.segments,
+        segment_seconds=args.segment_seconds,
+        seed=args.seed,
+        detectors=args.detectors,
+    )
+    total = args.segments * args.segment_seconds
+    print(
+        f"{shown(args.output)}: {total} s of simulated Gaussian noise of {', '.join(args.detectors)} in {args.segments} segments"
+    )
+
+
+def run_simulate_set(args):
+    """Simulate a test set: foreground, background and injections."""
+    from keras_gw_resnet.simulation.populations import get_population
+    from keras_gw_resnet.simulation.sets import FILES, write_set
+
+    check_output(args.output, args.overwrite, folder_of=FILES)
+    with written_aside(args.output) as aside:
+        aside.mkdir()
+        injections = write_set(
+            aside,
+            args.population,
+            duration_seconds=args.duration,
+            seed=args.seed,
+            psds=args.psd,
+            detectors=args.detectors,
+            processes=args.processes,
+        )
+    print(
+        f"{shown(args.output)}: {args.duration} s of simulated Gaussian noise of {', '.join(args.detectors)} "
+        f"with and without {injections} injections of {args.population}: {', '.join(FILES)}"
+    )
+    if not args.psd:
+        psd = get_population(args.population).psd
+        print(f"noise spectrum: {psd}, analytic; --psd DIR takes measured ones, such as the challenge's")

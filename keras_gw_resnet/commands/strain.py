@@ -1,0 +1,231 @@
+"""The commands on strain files: 'inspect', 'fetch', 'statistics', 'import-g2net'."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_gw_resnet.commands.arguments import add_command, add_detectors, add_quality, hdf5, path_of, picture, positive
+from keras_gw_resnet.commands.printing import shown, table
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import check_output, refuse_input, written_aside
+
+
+def add_statistics(subparsers):
+    """Add the command 'statistics'."""
+    parser = add_command(
+        subparsers,
+        "statistics",
+        run_statistics,
+        "measure mean and variance of whitened strain, for networks that normalise their input",
+        "keras-gw-resnet statistics data/train/noise.hdf --output statistics.json\n"
+        "  python train.py --model residual-cnn --input-statistics statistics.json --data data/train --out runs/cnn",
+    )
+    parser.add_argument("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns")
+    parser.add_argument("--output", required=True, type=path_of, metavar="FILE", help="JSON file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_detectors(parser)
+    add_quality(parser)
+
+
+def run_statistics(args):
+    """Measure mean and variance of the whitened strain in files, for networks that normalise their input."""
+    from keras_gw_resnet.strain.conditioning import Whitening
+    from keras_gw_resnet.strain.files import find_segments
+    from keras_gw_resnet.strain.stretches import whitened_stretches
+
+    check_output(args.output, args.overwrite)
+    headers = find_segments(args.strain, args.quality)
+    refuse_input([args.output], {h.path for h in headers})
+    count, total, squares = 0, np.zeros(len(args.detectors)), np.zeros(len(args.detectors))
+    for stretch in whitened_stretches(headers, tuple(args.detectors), Whitening()):
+        strain = stretch.strain.astype(np.float64)
+        count, total, squares = count + len(strain), total + strain.sum(axis=0), squares + (strain**2).sum(axis=0)
+    if not count:
+        raise InputError(f"{', '.join(args.strain)}: no valid stretch of strain long enough to whiten")
+    mean = total / count
+    result = {
+        "detectors": list(args.detectors),
+        "seconds": count / Whitening().sample_rate,
+        "mean": mean.tolist(),
+        "variance": (squares / count - mean**2).tolist(),
+    }
+    with written_aside(args.output) as aside:
+        aside.write_text(json.dumps(result, indent=2) + "\n")
+    rows = [[d, f"{m:.6f}", f"{v:.4f}"] for d, m, v in zip(args.detectors, mean, result["variance"], strict=True)]
+    print(table(rows, ["detector", "mean", "variance"]))
+    print(f"saved: {shown(args.output)}, from {result['seconds']:.1f} s of whitened strain")
+
+
+def add_fetch(subparsers):
+    """Add the command 'fetch'."""
+    parser = add_command(
+        subparsers,
+        "fetch",
+        run_fetch,
+        "fetch open strain data from gwosc.org into the cache; an interrupted transfer goes on where it stopped",
+        "keras-gw-resnet fetch GW150914\n  keras-gw-resnet fetch --run O3a --start 1242440000 --duration 8192 --output data/o3a",
+    )
+    add = parser.add_argument
+    add("event", nargs="?", metavar="EVENT", help="name of an event, for example GW150914")
+    add("--seconds", type=int, choices=(32, 4096), default=32, help="length of an event's files (default: 32)")
+    add("--run", dest="run_name", metavar="RUN", help="observing run, for example O3a, with --start and --duration")
+    add("--start", type=positive, metavar="GPS", help="GPS second")
+    add("--duration", type=positive, metavar="S", help="seconds")
+    add("--rate", type=int, choices=(4096, 16384), default=4096, help="sample rate in Hz (default: 4096)")
+    add("--output", type=path_of, metavar="DIR", help="default: the user's cache, keras_gw_resnet/gwosc")
+    add("--host", default="https://gwosc.org", metavar="URL", help="server (default: https://gwosc.org)")
+    add_detectors(parser)
+
+
+def run_fetch(args):
+    """Fetch open strain data into the cache."""
+    from keras_gw_resnet.strain.fetch import cache_folder, download, find_urls
+
+    if (args.event is None) == (args.run_name is None):
+        raise InputError("name an event, or --run with --start and --duration; one of the two")
+    if args.run_name and (args.start is None or args.duration is None):
+        raise InputError("--run needs --start (GPS seconds) and --duration (seconds)")
+    folder = args.output or cache_folder()
+    check_output(folder / "strain.hdf5")
+    urls = find_urls(
+        args.detectors,
+        event=args.event,
+        seconds=args.seconds,
+        run=args.run_name,
+        start=args.start,
+        duration=args.duration,
+        sample_rate=args.rate,
+        host=args.host.rstrip("/"),
+    )
+    paths = []
+    for url in urls:
+        path, fetched = download(url, folder)
+        print(f"{shown(path)}: {'fetched' if fetched else 'is there already'}", flush=True)
+        paths.append(str(shown(path)))
+    print(f"next:  keras-gw-resnet search resnet18-w16 {' '.join(paths)} --output events.hdf")
+
+
+def add_import_g2net(subparsers):
+    """Add the command 'import-g2net'."""
+    parser = add_command(
+        subparsers,
+        "import-g2net",
+        run_import_g2net,
+        "convert the G2Net layout (training_labels.csv and train/a/b/c/ID.npy) into one file of labelled windows",
+        "keras-gw-resnet import-g2net g2net --output windows.hdf5\n"
+        "  keras-gw-resnet train --model resnet18 --data windows.hdf5 --out runs/g2net",
+    )
+    parser.add_argument("folder", type=path_of, metavar="DIR", help="folder with training_labels.csv and train/")
+    parser.add_argument("--output", required=True, type=hdf5, metavar="FILE", help="HDF5 file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def run_import_g2net(args):
+    """Convert the G2Net layout into one file of labelled windows."""
+    from keras_gw_resnet.datasets.windows import import_g2net
+
+    check_output(args.output, args.overwrite)
+    windows, signals = import_g2net(args.folder, args.output)
+    print(f"{shown(args.output)}: {windows} windows, {signals} of them with a signal")
+    print(f"next:  keras-gw-resnet train --model resnet18 --data {shown(args.output)} --out runs/g2net")
+
+
+def add_inspect(subparsers):
+    """Add the command 'inspect'."""
+    parser = add_command(
+        subparsers,
+        "inspect",
+        run_inspect,
+        "show what strain files hold: segments, flags, noise level, glitches; or what training examples look like",
+        "keras-gw-resnet inspect H-H1.hdf5 L-L1.hdf5 --plot strain.png\n"
+        "  keras-gw-resnet inspect data/train --examples 12 --plot examples.png",
+    )
+    parser.add_argument("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns")
+    parser.add_argument("--plot", type=picture, metavar="FILE", help="draw spectrum and whitened strain")
+    parser.add_argument(
+        "--examples", type=positive, metavar="N", help="draw training examples made from a folder instead"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
+    add_quality(parser)
+
+
+def run_inspect(args):
+    """Show what strain files hold, or what training examples look like."""
+    if args.plot:
+        check_output(args.plot, args.overwrite)
+    if args.examples:
+        _inspect_examples(args)
+    else:
+        _inspect_strain(args)
+    if args.plot:
+        print(f"saved: {shown(args.plot)}")
+
+
+def _inspect_strain(args):
+    from tqdm import tqdm
+
+    from keras_gw_resnet.strain.files import find_segments
+    from keras_gw_resnet.strain.inspection import inspect_detector
+
+    headers = find_segments(args.strain, args.quality)
+    rows = [
+        [
+            h.detector,
+            f"{h.gps_start:.3f}".rstrip("0").rstrip("."),
+            f"{h.samples / h.sample_rate:g}",
+            f"{h.sample_rate:g}",
+            "-" if h.present is None else f"{sum(h.present)}/{len(h.present)}",
+            h.origin,
+            Path(h.path).name,
+        ]
+        for h in headers
+    ]
+    print(table(rows, ["detector", "GPS start", "seconds", "rate (Hz)", "seconds with flags", "origin", "file"]))
+    detectors = sorted({h.detector for h in headers})
+    bar = tqdm(detectors, desc="whitening", unit="detector", disable=None, leave=False, dynamic_ncols=True)
+    reports = [inspect_detector(headers, detector) for detector in bar]
+    marks = (30, 100, 300, 1000)
+    rows = []
+    for r in reports:
+        asd = [f"{r.asd[np.argmin(np.abs(r.frequency - mark))]:.2e}" for mark in marks]
+        valid = f"{r.valid:.1f} ({100 * r.valid / r.given:.0f} %)"
+        rows.append([r.detector, f"{r.given:.1f}", valid, *asd, f"{r.deviation:.3f}", f"{r.glitches_per_minute:.2f}"])
+    header = ["detector", "given (s)", "valid (s)", *(f"ASD {mark} Hz" for mark in marks)]
+    print()
+    print(table(rows, [*header, "whitened deviation", "glitches a minute"]))
+    if args.plot:
+        from keras_gw_resnet.evaluation.plots import plot_strain
+
+        plot_strain(reports, args.plot, ", ".join(sorted({Path(h.path).name for h in headers})[:4]))
+
+
+def _inspect_examples(args):
+    from keras_gw_resnet.datasets.batches import KINDS
+    from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.data import load_batches
+
+    if not args.plot or len(args.strain) != 1:
+        raise InputError("--examples takes one folder with strain and a waveform bank, and --plot FILE")
+    shares = {"lone_signal_share": 0.2, "glitch_share": 0.2, "inconsistent_share": 0.2, "loud_share": 0.2}
+    config = TrainingConfig(
+        model="resnet18",
+        data=args.strain[0],
+        quality=tuple(args.quality),
+        batch_size=args.examples + args.examples % 2,
+        **shares,
+    )
+    batches = load_batches(config).training
+    found, bank = batches.examples(0), batches.signals.bank
+    titles = []
+    for kind, snr, waveform in zip(found.kind, found.snr, found.waveform, strict=True):
+        mass1, mass2 = bank.parameters["mass1"][waveform], bank.parameters["mass2"][waveform]
+        signal = f"label 1: signal of SNR {snr:.1f}\n{mass1:.0f} + {mass2:.0f} solar masses"
+        titles.append(f"label 0:\n{KINDS[kind]}" if kind else signal)
+    from keras_gw_resnet.evaluation.plots import plot_examples
+
+    rate, title = (
+        config.whitening.sample_rate,
+        f"training examples from {args.strain[0]}: simulated signals in its noise",
+    )
+    plot_examples(found.strain[: args.examples], titles, config.detectors, rate, args.plot, title)
