@@ -11,7 +11,7 @@ from keras_gw_resnet.commands.models import add_export, add_models
 from keras_gw_resnet.commands.search import add_search
 from keras_gw_resnet.commands.simulate import add_simulate
 from keras_gw_resnet.commands.strain import add_fetch, add_import_g2net, add_inspect, add_statistics
-from keras_gw_resnet.commands.train import add_train
+from keras_gw_resnet.commands.train import add_train, run_train
 from keras_gw_resnet.errors import InputError
 
 PROGRAM = "keras-gw-resnet"
@@ -59,18 +59,24 @@ def main(argv=None):
     Returns:
         Exit code: 0, or 2 after one line on stderr where the input cannot be used.
     """
-    args = build_parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else [str(word) for word in argv]
+    command = "train" if argv[:1] == ["train"] else None
     try:
-        args.run(args)
+        if command:
+            run_train(argv[1:])
+        else:
+            args = build_parser().parse_args(argv)
+            command = args.command
+            args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (InputError, OSError, MemoryError) as error:
-        print(f"{PROGRAM} {args.command}: error: {_line(error)}", file=sys.stderr)
+        print(f"{PROGRAM} {command}: error: {_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{PROGRAM} {args.command}: interrupted; the same command goes on where it can", file=sys.stderr)
+        print(f"{PROGRAM} {command}: interrupted; the same command goes on where it can", file=sys.stderr)
         return 130
     return 0
 

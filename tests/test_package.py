@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "strain": set(),
     "simulation": {"strain"},
     "datasets": {"strain", "simulation"},
-    "training": {"models", "strain", "simulation", "datasets"},
+    "training": {"models", "strain", "simulation", "datasets", "search", "evaluation"},
     "search": {"models", "strain", "simulation", "datasets"},
     "evaluation": {"models", "strain", "simulation", "datasets", "search"},
 }

@@ -1,7 +1,6 @@
 """The commands on strain files: 'inspect', 'fetch', 'statistics', 'import-g2net'."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -165,10 +164,25 @@ def run_inspect(args):
 def _inspect_strain(args):
     from tqdm import tqdm
 
-    from keras_gw_resnet.strain.files import find_segments
-    from keras_gw_resnet.strain.inspection import inspect_detector
+    from keras_gw_resnet.strain.inspection import find_groups, inspect_detector
 
-    headers = find_segments(args.strain, args.quality)
+    groups = find_groups(args.strain, args.quality)
+    _print_segments([h for group in groups for h in group])
+    for group in groups:
+        _print_flags(group)
+    wanted = [(group, detector) for group in groups for detector in sorted({h.detector for h in group})]
+    bar = tqdm(wanted, desc="whitening", unit="detector", disable=None, leave=False, dynamic_ncols=True)
+    reports = [inspect_detector(group, detector) for group, detector in bar]
+    _print_noise(reports)
+    if args.plot:
+        from keras_gw_resnet.evaluation.plots import plot_strain
+
+        plot_strain(reports, args.plot)
+
+
+def _print_segments(headers):
+    from keras_gw_resnet.strain.inspection import name_source
+
     rows = [
         [
             h.detector,
@@ -177,40 +191,54 @@ def _inspect_strain(args):
             f"{h.sample_rate:g}",
             "-" if h.present is None else f"{sum(h.present)}/{len(h.present)}",
             h.origin,
-            Path(h.path).name,
+            name_source([h]),
         ]
         for h in headers
     ]
     print(table(rows, ["detector", "GPS start", "seconds", "rate (Hz)", "seconds with flags", "origin", "file"]))
-    detectors = sorted({h.detector for h in headers})
-    bar = tqdm(detectors, desc="whitening", unit="detector", disable=None, leave=False, dynamic_ncols=True)
-    reports = [inspect_detector(headers, detector) for detector in bar]
+
+
+def _print_flags(headers):
+    from keras_gw_resnet.strain.inspection import flag_seconds, name_source
+    from keras_gw_resnet.strain.quality import meaning
+
+    seconds = {detector: flag_seconds(headers, detector) for detector in sorted({h.detector for h in headers})}
+    names = list(dict.fromkeys(name for own in seconds.values() for name in own))
+    rows = [
+        [name, meaning(name), *("{} of {}".format(*own[name]) if name in own else "-" for own in seconds.values())]
+        for name in names
+    ]
+    if rows:
+        print(f"\nseconds with each flag set, {name_source(headers)}:")
+        print(table(rows, ["flag", "a set second", *seconds]))
+
+
+def _print_noise(reports):
     marks = (30, 100, 300, 1000)
     rows = []
     for r in reports:
         asd = [f"{r.asd[np.argmin(np.abs(r.frequency - mark))]:.2e}" for mark in marks]
         valid = f"{r.valid:.1f} ({100 * r.valid / r.given:.0f} %)"
-        rows.append([r.detector, f"{r.given:.1f}", valid, *asd, f"{r.deviation:.3f}", f"{r.glitches_per_minute:.2f}"])
+        whitened = [f"{r.deviation:.3f}", f"{r.glitches_per_minute:.2f}"]
+        rows.append([r.detector, f"{r.given:.1f}", valid, *asd, *whitened, r.source])
     header = ["detector", "given (s)", "valid (s)", *(f"ASD {mark} Hz" for mark in marks)]
     print()
-    print(table(rows, [*header, "whitened deviation", "glitches a minute"]))
-    if args.plot:
-        from keras_gw_resnet.evaluation.plots import plot_strain
-
-        plot_strain(reports, args.plot, ", ".join(sorted({Path(h.path).name for h in headers})[:4]))
+    print(table(rows, [*header, "whitened deviation", "glitches a minute", "file"]))
 
 
 def _inspect_examples(args):
+    if not args.plot or len(args.strain) != 1:
+        raise InputError("--examples takes one folder with strain and a waveform bank, and --plot FILE")
     from keras_gw_resnet.datasets.batches import KINDS
     from keras_gw_resnet.training.config import TrainingConfig
     from keras_gw_resnet.training.data import load_batches
 
-    if not args.plot or len(args.strain) != 1:
-        raise InputError("--examples takes one folder with strain and a waveform bank, and --plot FILE")
     shares = {"lone_signal_share": 0.2, "glitch_share": 0.2, "inconsistent_share": 0.2, "loud_share": 0.2}
     config = TrainingConfig(
         model="resnet18",
         data=args.strain[0],
+        detectors=("H1", "L1"),
+        window_samples=2048,
         quality=tuple(args.quality),
         batch_size=args.examples + args.examples % 2,
         **shares,
@@ -222,7 +250,7 @@ def _inspect_examples(args):
         mass1, mass2 = bank.parameters["mass1"][waveform], bank.parameters["mass2"][waveform]
         signal = f"label 1: signal of SNR {snr:.1f}\n{mass1:.0f} + {mass2:.0f} solar masses"
         titles.append(f"label 0:\n{KINDS[kind]}" if kind else signal)
-    from keras_gw_resnet.evaluation.plots import plot_examples
+    from keras_gw_resnet.evaluation.window_plots import plot_examples
 
     rate, title = (
         config.whitening.sample_rate,

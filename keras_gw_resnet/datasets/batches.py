@@ -27,6 +27,7 @@ class InjectionSettings:
     """How signals are put into noise, and what the negatives hold.
 
     Attributes:
+        signal_share: Share of the examples that hold a signal, spread evenly over a batch.
         snr_range: Network optimal SNR.
         snr_power: Its density falls with this power: 0 is uniform, 4 that of sources uniform in volume.
         snr_start: Range at the first batch; from there it moves linearly to `snr_range`. None: no curriculum.
@@ -39,6 +40,7 @@ class InjectionSettings:
         loud_share: Share of the negatives that show the loudest places of the noise files.
     """
 
+    signal_share: float = 0.5
     snr_range: tuple[float, float] = (5.0, 20.0)
     snr_power: float = 0.0
     snr_start: tuple[float, float] | None = None
@@ -72,14 +74,20 @@ class InjectionSettings:
         """Return the settings without what needs several detectors: a signal in the only one is a signal."""
         return replace(self, lone_signal_share=0.0, inconsistent_share=0.0)
 
+    def labels(self, number):
+        """Return the labels of a batch of so many examples, float32 array (number,)."""
+        return np.diff(np.ceil(np.arange(number + 1) * self.signal_share)).astype(np.float32)
+
+    def snr_range_at(self, index):
+        """Return the SNR range of batch `index`: it moves while a curriculum lasts."""
+        if self.snr_start is None or index >= self.snr_start_batches:
+            return self.snr_range
+        done = index / self.snr_start_batches
+        return tuple(start + done * (end - start) for start, end in zip(self.snr_start, self.snr_range, strict=True))
+
     def draw_snr(self, rng, number, index):
         """Draw the SNR of the signals of batch `index`, float64 array (number,)."""
-        low, high = self.snr_range
-        if self.snr_start is not None and index < self.snr_start_batches:
-            done = index / self.snr_start_batches
-            low, high = (
-                start + done * (end - start) for start, end in zip(self.snr_start, self.snr_range, strict=True)
-            )
+        low, high = self.snr_range_at(index)
         share = rng.random(number)
         if self.snr_power == 1:
             return low * (high / low) ** share
@@ -209,7 +217,7 @@ class SignalSource:
 
 
 class InjectionBatches:
-    """Endless batches of noise windows, every second one with a signal.
+    """Endless batches of noise windows, some of them with a signal.
 
     Args:
         bank: WaveformBank.
@@ -235,10 +243,15 @@ class InjectionBatches:
         """Return batch `index` with all that is known about it, an Examples."""
         rng = np.random.default_rng((self.seed, index))
         strain, filters = self.noise.draw(rng, self.batch_size)
-        label = (np.arange(self.batch_size) % 2 == 0).astype(np.float32)
+        label = self.settings.labels(self.batch_size)
         with_signal = np.flatnonzero(label)
-        signal, snr, merger, waveform = self.signals.draw(rng, filters[with_signal], index)
-        strain[with_signal] += signal
+        every = {"snr": np.zeros(self.batch_size), "merger": np.full(self.batch_size, np.nan)}
+        every["waveform"] = np.full(self.batch_size, -1)
+        if len(with_signal):
+            signal, *known = self.signals.draw(rng, filters[with_signal], index)
+            strain[with_signal] += signal
+            for name, values in zip(every, known, strict=True):
+                every[name][with_signal] = values
         # Each share is an interval of [0, 1); what lies beyond all of them stays pure noise.
         kind = 2 + np.searchsorted(np.cumsum(self.settings.shares()), rng.random(self.batch_size), side="right")
         kind[kind == len(KINDS)] = KINDS.index("noise")
@@ -247,10 +260,6 @@ class InjectionBatches:
             rows = np.flatnonzero(kind == KINDS.index(name))
             if len(rows):
                 add(rng, strain, filters, rows, index)
-        every = {"snr": np.zeros(self.batch_size), "merger": np.full(self.batch_size, np.nan)}
-        every["waveform"] = np.full(self.batch_size, -1)
-        for name, values in (("snr", snr), ("merger", merger), ("waveform", waveform)):
-            every[name][with_signal] = values
         return Examples(strain, label[:, None], kind=kind, **every)
 
     def _negatives(self):

@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 
 from keras_gw_resnet.files import written_aside
-from keras_gw_resnet.strain.inspection import GLITCH_DEVIATIONS
+from keras_gw_resnet.strain.inspection import CLOSEUP_SECONDS, GLITCH_DEVIATIONS
 
 SECONDS_SHOWN = 0.6
 
 
-def _new_figure(rows, height):
+def new_figure(rows, height):
+    """Return an empty figure with rows of axes, and the axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -19,7 +20,8 @@ def _new_figure(rows, height):
     return figure, np.atleast_1d(figure.subplots(rows, 1, sharex=True))
 
 
-def _save(figure, path):
+def save(figure, path):
+    """Write a figure whole or not at all."""
     with written_aside(path) as aside:
         figure.savefig(aside, dpi=120)
 
@@ -35,7 +37,7 @@ def plot_event(snapshot, event_time, path, title):
     """
     stretch = snapshot.stretch
     time = stretch.gps_start + np.arange(len(stretch.strain)) / stretch.sample_rate - event_time
-    figure, axes = _new_figure(len(stretch.detectors) + 1, 2.2 * (len(stretch.detectors) + 1))
+    figure, axes = new_figure(len(stretch.detectors) + 1, 2.2 * (len(stretch.detectors) + 1))
     colours = itertools.cycle(("C3", "C0", "C4", "C2"))
     for axis, name, strain in zip(axes[:-1], stretch.detectors, stretch.strain.T, strict=True):
         axis.plot(time, strain, color=next(colours), linewidth=0.6)
@@ -47,68 +49,49 @@ def plot_event(snapshot, event_time, path, title):
     axes[-1].set_xlabel(f"time in seconds from GPS {event_time:.3f}")
     axes[-1].set_xlim(max(time[0], -SECONDS_SHOWN), min(time[-1], SECONDS_SHOWN))
     axes[0].set_title(title, fontsize=10)
-    _save(figure, path)
+    save(figure, path)
 
 
-def plot_strain(reports, path, title):
-    """Draw the noise spectrum of every detector, and how loud its whitened strain is over time.
+def plot_strain(reports, path):
+    """Draw the noise spectrum of every detector, how loud its whitened strain is over time, and its loudest moment.
 
     Args:
         reports: List of `strain.inspection.DetectorReport`.
         path: Picture to write (.png, .pdf or .svg).
-        title: Line above the picture.
     """
-    figure, _ = _new_figure(1, 2.4 * (len(reports) + 1.6))
+    figure, _ = new_figure(1, 2.4 * (len(reports) + 1.6))
     figure.clear()
-    grid = figure.add_gridspec(len(reports) + 1, 1, height_ratios=[1.6, *[1] * len(reports)])
-    spectrum = figure.add_subplot(grid[0])
-    for report, colour in zip(reports, itertools.cycle(("C3", "C0", "C4", "C2"))):
-        shown = report.frequency >= 15
-        spectrum.loglog(report.frequency[shown], report.asd[shown], color=colour, linewidth=0.8, label=report.detector)
-    spectrum.set(xlabel="frequency (Hz)", ylabel="ASD (strain per root Hz)", xlim=(15, reports[0].frequency[-1]))
-    spectrum.grid(alpha=0.3, which="both")
-    spectrum.legend()
-    spectrum.set_title(title, fontsize=10)
-    start = min([report.time[0] for report in reports if len(report.time)], default=0.0)
+    figure.set_figwidth(11)
+    grid = figure.add_gridspec(len(reports) + 1, 2, height_ratios=[1.6, *[1] * len(reports)], width_ratios=[3, 2])
+    spectrum = figure.add_subplot(grid[0, :])
+    start = np.floor(min([report.time[0] for report in reports if len(report.time)], default=0.0))
     first = None
-    for row, (report, colour) in enumerate(zip(reports, itertools.cycle(("C3", "C0", "C4", "C2")))):
-        first = axis = figure.add_subplot(grid[row + 1], sharex=first)
+    for row, (report, colour) in enumerate(zip(reports, itertools.cycle(("C3", "C0", "C4", "C2"))), 1):
+        name, shown = f"{report.detector}, {report.source}", report.frequency >= 15
+        spectrum.loglog(report.frequency[shown], report.asd[shown], color=colour, linewidth=0.8, label=name)
+        first = axis = figure.add_subplot(grid[row, 0], sharex=first)
         axis.plot(report.time - start, report.envelope, ".", color=colour, markersize=2)
         axis.axhline(GLITCH_DEVIATIONS, color="0.6", linewidth=0.8)
         axis.set_ylabel(f"{report.detector} loudest\nwhitened sample")
+        axis.set_title(name, fontsize=8, loc="left")
+        _plot_closeup(figure.add_subplot(grid[row, 1]), report, colour)
     first.set_xlabel(f"time in seconds from GPS {start:.0f}; the line is where a glitch begins")
-    _save(figure, path)
+    spectrum.set(xlabel="frequency (Hz)", ylabel="ASD (strain per root Hz)", xlim=(15, reports[0].frequency[-1]))
+    spectrum.grid(alpha=0.3, which="both")
+    spectrum.legend(fontsize=8)
+    save(figure, path)
 
 
-def plot_examples(strain, titles, detectors, sample_rate, path, title):
-    """Draw a grid of training examples.
-
-    Args:
-        strain: float32 array (n, samples, detectors).
-        titles: Text above each.
-        detectors: Names.
-        sample_rate: Samples per second.
-        path: Picture to write.
-        title: Line above the picture.
-    """
-    columns = min(4, len(strain))
-    rows = -(-len(strain) // columns)
-    figure, _ = _new_figure(1, 0.4 + 2.0 * rows)
-    figure.clear()
-    axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-    time = np.arange(strain.shape[1]) / sample_rate
-    for axis, window, text in zip(axes, strain, titles, strict=False):
-        for name, column, colour in zip(detectors, window.T, itertools.cycle(("C3", "C0", "C4", "C2"))):
-            axis.plot(time, column, color=colour, linewidth=0.4, alpha=0.8, label=name)
-        axis.set_title(text, fontsize=7)
-        axis.tick_params(labelsize=6)
-    for axis in axes[len(strain) :]:
-        axis.set_axis_off()
-    axes[0].legend(fontsize=6, loc="lower left")
-    figure.suptitle(title, fontsize=10)
-    figure.supxlabel("seconds", fontsize=8)
-    figure.supylabel("whitened strain (noise sigma)", fontsize=8)
-    _save(figure, path)
+def _plot_closeup(axis, report, colour):
+    axis.set(ylabel="whitened strain\n(noise sigma)", xlim=(-CLOSEUP_SECONDS, CLOSEUP_SECONDS))
+    axis.locator_params(axis="x", nbins=4)
+    if not len(report.closeup):
+        axis.set_title("nothing could be whitened", fontsize=8, loc="left")
+        return
+    loudest = report.closeup_time[np.argmax(np.abs(report.closeup))]
+    axis.plot(report.closeup_time - loudest, report.closeup, color=colour, linewidth=0.5)
+    axis.set_xlabel(f"time in seconds from GPS {loudest:.3f}")
+    axis.set_title(f"{report.detector}, around its loudest sample", fontsize=8, loc="left")
 
 
 def plot_sensitivity(rows, path, title):
@@ -121,14 +104,14 @@ def plot_sensitivity(rows, path, title):
     """
     shown = [row for row in rows if row["distance"] is not None]
     rate, distance, error = (np.array([row[name] for row in shown]) for name in ("rate", "distance", "distance_error"))
-    figure, (axis,) = _new_figure(1, 4.5)
+    figure, (axis,) = new_figure(1, 4.5)
     axis.plot(rate, distance, color="C0")
     axis.fill_between(rate, distance - error, distance + error, color="C0", alpha=0.2, linewidth=0)
     axis.set(xscale="log", xlabel="false alarms a month", ylabel="sensitive distance (Mpc)")
     axis.invert_xaxis()
     axis.grid(alpha=0.3)
     axis.set_title(title, fontsize=10)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_efficiency(result, path, title):
@@ -141,7 +124,7 @@ def plot_efficiency(result, path, title):
     """
     edges = np.array(result["snr_edges"])
     centre = (edges[:-1] + edges[1:]) / 2
-    figure, (axis,) = _new_figure(1, 4.5)
+    figure, (axis,) = new_figure(1, 4.5)
     for probability, curve in result["efficiency"].items():
         values = [np.array([np.nan if v is None else v for v in curve[name]]) for name in ("fraction", "error")]
         axis.errorbar(
@@ -151,4 +134,4 @@ def plot_efficiency(result, path, title):
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right")
     axis.set_title(title, fontsize=10)
-    _save(figure, path)
+    save(figure, path)

@@ -32,7 +32,7 @@ def highway_block(x, *, kernel_size, gate_bias, style, position, name):
         kept = 1 - style.stochastic_depth * position
         gate = layers.Rescaling(kept, name=f"{name}_kept")(style.drop_branch(gate, position, name=name))
     carried = layers.Multiply(name=f"{name}_carry")([x, 1.0 - gate])
-    return layers.Add(name=f"{name}_out")([layers.Multiply(name=f"{name}_pass")([transformed, gate]), carried])
+    return layers.Add(name=f"{name}_out")([carried, layers.Multiply(name=f"{name}_pass")([transformed, gate])])
 
 
 def highway_stage(x, count, filters, *, strides, kernel_size, gate_bias, style, positions, name):

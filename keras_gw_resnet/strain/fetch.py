@@ -85,7 +85,8 @@ def download(url, folder):
 
     Raises:
         InputError: The transfer broke off, was refused, or what came is no strain file; what had arrived is kept
-            in a `.part` file for the next call.
+            in a `.part` file for the next call, with the server's mark of its version in `.part.version`. The next
+            call goes on there only where the server still has that version.
     """
     import requests
 
@@ -95,11 +96,14 @@ def download(url, folder):
             find_segments(target)
             return target, False
         target.unlink()  # cut short by something other than this function
-    part = target.with_name(target.name + ".part")
+    part, mark = target.with_name(target.name + ".part"), target.with_name(target.name + ".part.version")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        done = part.stat().st_size if part.exists() else 0
-        headers = {"Range": f"bytes={done}-"} if done else {}
+        done = part.stat().st_size if part.exists() and mark.exists() else 0
+        # Compressed on the way, a part would be a part of something else.
+        headers = {"Accept-Encoding": "identity"}
+        if done:
+            headers.update({"Range": f"bytes={done}-", "If-Range": mark.read_text()})
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as answer:
             if answer.status_code == 416:  # nothing is left to send, or the file has changed
                 part.unlink()
@@ -107,6 +111,8 @@ def download(url, folder):
             answer.raise_for_status()
             if answer.status_code != 206:
                 done = 0
+                part.unlink(missing_ok=True)
+                _write_mark(answer, mark)
             total = done + int(answer.headers.get("Content-Length", 0))
             _receive(answer, part, done, total)
     except OSError as error:
@@ -115,9 +121,20 @@ def download(url, folder):
         raise InputError(f"{part}: cannot be written ({error.strerror}); choose another --output") from error
     if total and part.stat().st_size != total:
         raise InputError(
-            f"{url}: the transfer ended after {part.stat().st_size} of {total} bytes; the same command goes on there"
+            f"{url}: the transfer ended after {part.stat().st_size} of {total} bytes; give the same command again"
         )
+    mark.unlink(missing_ok=True)
     return _accept(part, target), True
+
+
+def _write_mark(answer, mark):
+    """Keep what tells this version of the file from others: its ETag or its date; nothing where neither does."""
+    etag, date = (answer.headers.get(name, "") for name in ("ETag", "Last-Modified"))
+    version = date if etag.startswith("W/") else etag or date
+    if version:
+        mark.write_text(version)
+    else:
+        mark.unlink(missing_ok=True)
 
 
 def _transfer_error(url, error):
@@ -125,7 +142,7 @@ def _transfer_error(url, error):
 
     if isinstance(error, requests.HTTPError):
         return InputError(f"{url}: refused with status {error.response.status_code}; try again later")
-    return InputError(f"{url}: the transfer broke off; the same command goes on where it stopped")
+    return InputError(f"{url}: the transfer broke off; give the same command again")
 
 
 def _receive(answer, part, done, total):

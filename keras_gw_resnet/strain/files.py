@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES
-from keras_gw_resnet.strain.quality import fulfilled, valid_runs
+from keras_gw_resnet.strain.quality import count_flags, fulfilled, valid_runs
 
 DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1")
 
@@ -38,6 +38,7 @@ class SegmentHeader:
         samples: Number of samples.
         present: Tuple of booleans, one a second: strain is present and fulfils the flags asked for. None: all of it.
         origin: "measured", or which simulation wrote the file.
+        flags: Tuple of (short name, seconds set, seconds in all) of the file's data-quality and injection flags.
     """
 
     path: str
@@ -48,6 +49,7 @@ class SegmentHeader:
     samples: int
     present: tuple | None = None
     origin: str = "measured"
+    flags: tuple = ()
 
     @property
     def gps_stop(self):
@@ -165,6 +167,7 @@ def _gwosc(path, file, quality):
             sample_rate=rate,
             samples=strain.shape[0],
             present=_present(path, bit_masks, quality),
+            flags=count_flags(bit_masks),
         )
     ]
 
@@ -316,6 +319,35 @@ def _expand(paths):
             yield Path(path), True
 
 
+def list_segments(paths, quality=()):
+    """List the strain segments in files, folders or glob patterns, whether or not they overlap.
+
+    The same as `find_segments` but for the overlaps.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    headers = []
+    for path, named in _expand(paths):
+        found = _headers_of(path, quality)
+        if found is None and named:
+            raise InputError(f"{path}: holds no strain in a known layout ({', '.join(FORMATS)})")
+        headers.extend(found or [])
+    if not headers:
+        raise InputError(f"{', '.join(map(str, paths))}: no strain file ({', '.join(FORMATS)}) found there")
+    return sorted(headers, key=lambda h: (h.detector, h.gps_start))
+
+
+def find_overlap(headers):
+    """Return the first two segments of one detector that overlap, or None.
+
+    Args:
+        headers: SegmentHeader list, as from `list_segments`.
+    """
+    for before, after in itertools.pairwise(headers):
+        if before.detector == after.detector and after.gps_start < before.gps_stop - 0.5 / before.sample_rate:
+            return before, after
+    return None
+
+
 def find_segments(paths, quality=()):
     """List the strain segments in files, folders or glob patterns, in order of detector and time.
 
@@ -333,22 +365,13 @@ def find_segments(paths, quality=()):
         InputError: A file is missing, truncated, no HDF5 or of unknown layout; no strain at all; segments of
             one detector that overlap; a flag that a file does not have.
     """
-    paths = [paths] if isinstance(paths, str | Path) else list(paths)
-    headers = []
-    for path, named in _expand(paths):
-        found = _headers_of(path, quality)
-        if found is None and named:
-            raise InputError(f"{path}: holds no strain in a known layout ({', '.join(FORMATS)})")
-        headers.extend(found or [])
-    if not headers:
-        raise InputError(f"{', '.join(map(str, paths))}: no strain file ({', '.join(FORMATS)}) found there")
-    headers.sort(key=lambda h: (h.detector, h.gps_start))
-    for before, after in itertools.pairwise(headers):
-        if before.detector == after.detector and after.gps_start < before.gps_stop - 0.5 / before.sample_rate:
-            raise InputError(
-                f"{after.path}: {after.detector} from GPS {after.gps_start:.0f} overlaps {before.path}; "
-                "give each stretch of strain once"
-            )
+    headers = list_segments(paths, quality)
+    if overlap := find_overlap(headers):
+        before, after = overlap
+        raise InputError(
+            f"{after.path}: {after.detector} from GPS {after.gps_start:.0f} overlaps {before.path}; "
+            "give each stretch of strain once"
+        )
     return headers
 
 

@@ -1,10 +1,13 @@
-"""What strain files hold: segments, duty, noise level, glitches."""
+"""What strain files hold: segments, flags, duty, noise level, glitches."""
 
 from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
 
 import numpy as np
 
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, Whitening, whiten
+from keras_gw_resnet.strain.files import find_overlap, find_segments, list_segments
 from keras_gw_resnet.strain.quality import valid_runs
 from keras_gw_resnet.strain.stretches import read_slabs
 
@@ -12,6 +15,8 @@ from keras_gw_resnet.strain.stretches import read_slabs
 GLITCH_DEVIATIONS = 7.0
 GLITCH_SECONDS = 0.5
 ENVELOPE_SECONDS = 0.25
+# How much is kept on either side of the loudest whitened sample.
+CLOSEUP_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class DetectorReport:
 
     Attributes:
         detector: Name.
+        source: The file, or how many there are, see `name_source`.
         given: Seconds in the files.
         valid: Seconds of it that are finite, alive and fulfil the flags asked for.
         whitened: Seconds of it that could be whitened.
@@ -29,9 +35,12 @@ class DetectorReport:
         glitches: Number of places beyond `GLITCH_DEVIATIONS`.
         time: GPS seconds of the envelope, float64 array (n,).
         envelope: Largest whitened sample in each `ENVELOPE_SECONDS`, float64 array (n,).
+        closeup_time: GPS seconds of the close-up, float64 array (m,); empty where nothing could be whitened.
+        closeup: Whitened strain up to `CLOSEUP_SECONDS` around its loudest sample, float64 array (m,).
     """
 
     detector: str
+    source: str
     given: float
     valid: float
     whitened: float
@@ -41,11 +50,61 @@ class DetectorReport:
     glitches: int
     time: np.ndarray
     envelope: np.ndarray
+    closeup_time: np.ndarray
+    closeup: np.ndarray
 
     @property
     def glitches_per_minute(self):
         """Return the glitch rate; NaN where nothing could be whitened."""
         return 60 * self.glitches / self.whitened if self.whitened else float("nan")
+
+
+def find_groups(paths, quality=()):
+    """List what is to be inspected together: all segments, or those of each file where files overlap in time.
+
+    Args:
+        paths, quality: As for `find_segments`.
+
+    Returns:
+        List of SegmentHeader lists.
+
+    Raises:
+        InputError: As `find_segments`; an overlap within one file.
+    """
+    headers = list_segments(paths, quality)
+    if find_overlap(headers) is None:
+        return [headers]
+    return [find_segments(path, quality) for path in sorted({h.path for h in headers})]
+
+
+def name_source(headers):
+    """Name the file that segments come from with its folder, or say how many files there are."""
+    paths = sorted({h.path for h in headers})
+    return str(Path(*Path(paths[0]).parts[-2:])) if len(paths) == 1 else f"{len(paths)} files"
+
+
+def flag_seconds(headers, detector):
+    """Add up the seconds for which each flag of one detector is set.
+
+    Args:
+        headers: SegmentHeader list, as from `find_segments`.
+        detector: Name.
+
+    Returns:
+        Dictionary from short name to (seconds set, seconds in the files that have the flag).
+    """
+    seconds = {}
+    for name, count, given in (flag for h in headers if h.detector == detector for flag in h.flags):
+        before = seconds.get(name, (0, 0))
+        seconds[name] = (before[0] + count, before[1] + given)
+    return seconds
+
+
+def _closeup(whitened, start, rate):
+    """Cut a stretch of whitened strain around its loudest sample: (its absolute value, GPS times, strain)."""
+    peak, reach = np.argmax(np.abs(whitened)), round(CLOSEUP_SECONDS * rate)
+    first, last = max(0, peak - reach), min(len(whitened), peak + reach + 1)
+    return abs(whitened[peak]), start + np.arange(first, last) / rate, whitened[first:last].copy()
 
 
 def inspect_detector(headers, detector, settings=None):
@@ -65,7 +124,7 @@ def inspect_detector(headers, detector, settings=None):
     settings = settings or Whitening()
     rate, own = settings.sample_rate, [h for h in headers if h.detector == detector]
     valid = squares = whitened_samples = glitches = 0
-    spectra, times, envelope = [], [], []
+    spectra, times, envelope, closeups = [], [], [], [(0.0, np.empty(0), np.empty(0))]
     for begin, strain, good in read_slabs(own, detector, settings):
         runs = valid_runs(good)
         valid += np.count_nonzero(good)
@@ -76,21 +135,25 @@ def inspect_detector(headers, detector, settings=None):
         for first, last in runs:
             if last - first <= settings.filter_samples:
                 continue
-            white = np.abs(whiten(strain[first:last], settings, noise, first)[0])
+            whitened, _ = whiten(strain[first:last], settings, noise, first)
+            start = begin + (first + settings.edge_samples) / rate
+            closeups.append(_closeup(whitened, start, rate))
+            white = np.abs(whitened)
             squares, whitened_samples = squares + np.sum(white**2), whitened_samples + len(white)
             loud = np.flatnonzero(white > GLITCH_DEVIATIONS)
             glitches += int(len(loud) > 0) + np.count_nonzero(np.diff(loud) > GLITCH_SECONDS * rate)
             block = round(ENVELOPE_SECONDS * rate)
             peaks = white[: len(white) // block * block].reshape(-1, block).max(axis=1)
-            start = begin + (first + settings.edge_samples) / rate
             times.append(start + (np.arange(len(peaks)) + 0.5) * ENVELOPE_SECONDS)
             envelope.append(peaks)
     frequency = np.arange(settings.filter_samples // 2 + 1) / settings.filter_seconds
     psd = (
         np.average([p for _, p in spectra], axis=0, weights=[w for w, _ in spectra]) if spectra else np.nan * frequency
     )
+    _, closeup_time, closeup = max(closeups, key=itemgetter(0))
     return DetectorReport(
         detector=detector,
+        source=name_source(own),
         given=sum(h.samples / h.sample_rate for h in own),
         valid=valid / rate,
         whitened=whitened_samples / rate,
@@ -100,4 +163,6 @@ def inspect_detector(headers, detector, settings=None):
         glitches=glitches,
         time=np.concatenate([np.empty(0), *times]),
         envelope=np.concatenate([np.empty(0), *envelope]),
+        closeup_time=closeup_time,
+        closeup=closeup,
     )

@@ -46,6 +46,27 @@ def fulfilled(bit_masks, name):
     return None
 
 
+def count_flags(bit_masks):
+    """Count the seconds for which each flag is set.
+
+    Args:
+        bit_masks: List of (mask, short names), as for `flagged`.
+
+    Returns:
+        Tuple of (short name, seconds set, seconds in all), in the order of the file.
+    """
+    return tuple(
+        (name, int(np.count_nonzero(flagged(mask, short_names, name))), len(mask))
+        for mask, short_names in bit_masks
+        for name in short_names
+    )
+
+
+def meaning(name):
+    """Say what a second with this flag set is: the injection flags of S5, HW_..., say that there is an injection."""
+    return "has an injection" if name.startswith("HW_") else "is good"
+
+
 def valid_runs(valid):
     """Return the half-open index ranges [(start, stop), ...] over which a boolean array is true."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], np.asarray(valid, np.int8), [0]))))

@@ -88,20 +88,27 @@ def coincident_spans(headers, detectors):
         detectors: Names of the detectors that have to be present.
 
     Returns:
-        List of Span in order of time, possibly empty.
+        List of Span in order of time.
 
     Raises:
-        InputError: A detector is absent.
+        InputError: A detector is absent, or the detectors have no time in common.
     """
     require_detectors(headers, detectors)
-    spans = None
-    for detector in detectors:
-        own = _join([h for h in headers if h.detector == detector])
-        if spans is None:
-            spans = own
-        else:
-            spans = [[max(a, c), min(b, d)] for a, b in spans for c, d in own if max(a, c) < min(b, d)]
+    intervals = {d: _join([h for h in headers if h.detector == d]) for d in detectors}
+    spans, *others = intervals.values()
+    for own in others:
+        spans = [[max(a, c), min(b, d)] for a, b in spans for c, d in own if max(a, c) < min(b, d)]
+    if not spans:
+        where = ", ".join(sorted({h.path for h in headers if h.detector in detectors}))
+        given = "; ".join(f"{detector} from GPS {_listed(own)}" for detector, own in intervals.items())
+        raise InputError(f"{where}: the strain of {' and '.join(detectors)} has no time in common ({given})")
     return [Span(start, stop) for start, stop in sorted(spans)]
+
+
+def _listed(intervals):
+    """Write intervals as text, the first and the last of many."""
+    texts = [f"{start:.16g} to {stop:.16g}" for start, stop in intervals]
+    return ", ".join(texts if len(texts) <= 3 else [texts[0], "...", texts[-1]])
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,7 @@ def _read(headers, detector, start, stop, sample_rate):
             )
         first = (max(start, chain.gps_start) - chain.gps_start) * chain.sample_rate
         if abs(first - round(first)) > JOIN_TOLERANCE:
-            raise InputError(f"{path}: {detector} is sampled off the grid of whole samples of the other detectors")
+            raise _off_the_grid(headers, start, stop)
         last = round((min(stop, chain.gps_stop) - chain.gps_start) * chain.sample_rate)
         at = round((chain.gps_start + round(first) / chain.sample_rate - start) * sample_rate)
         begin = at
@@ -177,6 +184,25 @@ def _read(headers, detector, start, stop, sample_rate):
             valid[max(0, begin - MARGIN) : begin + MARGIN] = False
         before = chain.gps_stop
     return strain, valid
+
+
+def _off_the_grid(headers, start, stop):
+    """Return the InputError that names the detectors whose samples lie between those of the most others."""
+    here = [h for h in headers if h.gps_start < stop and h.gps_stop > start]
+
+    def apart(one, other):
+        samples = (one.gps_start - other.gps_start) * max(one.sample_rate, other.sample_rate)
+        return abs(samples - round(samples)) > JOIN_TOLERANCE
+
+    counts = [len({other.detector for other in here if apart(one, other)}) for one in here]
+    odd = [header for header, count in zip(here, counts, strict=True) if count == max(counts)]
+    where, names = (sorted({getattr(h, name) for h in odd}) for name in ("path", "detector"))
+    starts = {h.detector: h.gps_start for h in [*here, *odd]}
+    found = ", ".join(f"{detector} at GPS {gps_start:.16g}" for detector, gps_start in starts.items())
+    return InputError(
+        f"{', '.join(where)}: {' and '.join(names)} sampled off the grid; expected starts a whole number of samples "
+        f"apart, found {found}"
+    )
 
 
 def _resampled(chain, first, last, sample_rate):
@@ -244,12 +270,15 @@ def whitened_stretches(
         WhitenedStretch in order of time.
 
     Raises:
-        InputError: A detector is absent, a file cannot be read, a sample rate is too low.
+        InputError: A detector is absent, the detectors have no time or no grid of samples in common, a file cannot be
+            read, a sample rate is too low.
     """
     coverage = Coverage() if coverage is None else coverage
     rate = settings.sample_rate
     overlap = 2 * settings.edge_samples + window_samples - 1
-    for spans in _neighbours(coincident_spans(headers, detectors), settings):
+    groups = _neighbours(coincident_spans(headers, detectors), settings)
+    headers = [h for h in headers if h.detector in detectors]
+    for spans in groups:
         given = sum(span.stop - span.start for span in spans)
         whole, seconds_valid = Span(spans[0].start, spans[-1].stop), 0.0
         for begin, end in _slabs(whole, overlap / rate):
@@ -283,7 +312,9 @@ def read_slabs(headers, detector, settings):
     Raises:
         InputError: The detector is absent, a file cannot be read, a sample rate is too low.
     """
-    for spans in _neighbours(coincident_spans(headers, (detector,)), settings):
+    groups = _neighbours(coincident_spans(headers, (detector,)), settings)
+    headers = [h for h in headers if h.detector == detector]
+    for spans in groups:
         for begin, end in _slabs(Span(spans[0].start, spans[-1].stop), 0):
             yield begin, *_read(headers, detector, begin, end, settings.sample_rate)
 

@@ -9,6 +9,7 @@ import keras
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.training.validation import best_row
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
@@ -17,20 +18,24 @@ class EpochCheckpoint(keras.callbacks.Callback):
     The history is written first, the model last: an epoch counts as done once its model file stands.
 
     Args:
-        folder: Where `epoch-0001.keras` and `epoch-0001.json` go.
+        folder: Where `epoch-0001.keras` and `epoch-0001.json` go; None in a process that does not write.
         history: List of dictionaries, one a finished epoch; continued in place.
+        patience: Epochs without a better one after which the run stops; 0: never.
     """
 
-    def __init__(self, folder, history):
+    def __init__(self, folder, history, patience=0):
         super().__init__()
-        self.folder = Path(folder)
-        self.history = history
+        self.folder = None if folder is None else Path(folder)
+        self.history, self.patience = history, patience
 
     def on_epoch_end(self, epoch, logs=None):
         """Write the checkpoint of the epoch and remove the one before; keep that one when the loss has diverged."""
         if not math.isfinite((logs or {}).get("loss", math.nan)):
             return
         self.history.append({"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}})
+        self.model.stop_training = self.model.stop_training or out_of_patience(self.history, self.patience)
+        if self.folder is None:
+            return
         state = {
             "history": self.history,
             "seeds": {name: generator.state.numpy().tolist() for name, generator in _seed_generators(self.model)},
@@ -43,6 +48,11 @@ class EpochCheckpoint(keras.callbacks.Callback):
         for old in self.folder.glob("epoch-*"):
             if old.stem != stem.name:
                 old.unlink()
+
+
+def out_of_patience(history, patience):
+    """Say whether so many epochs have passed since the best one; 0: never."""
+    return bool(patience and history) and history[-1]["epoch"] - best_row(history)["epoch"] >= patience
 
 
 def _seed_generators(model):

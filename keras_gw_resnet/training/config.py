@@ -1,6 +1,7 @@
 """What a training run is made of."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Literal
 
 from keras_gw_resnet.datasets.batches import InjectionSettings
 from keras_gw_resnet.errors import InputError
@@ -8,88 +9,165 @@ from keras_gw_resnet.strain.conditioning import Whitening
 
 # What a network has to be for the loss on one logit a window; the first two follow from the data.
 FIXED_OPTIONS = ("input_shape", "name", "include_top", "classes", "classifier_activation")
+Option = None | bool | int | float | str | list
+Pair = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """One training run; the same object is the command line, the record in the output folder and the card.
 
     Attributes:
-        model: Registry name.
-        options: Options of its constructor.
-        data: Folder with strain files and a waveform bank.
-        noise: "files" draws noise from the strain files, "gaussian" simulates it afresh, "both" does either half the time.
-        psds: PSD names or files for "gaussian" and "both".
-        detectors: In column order.
-        window_samples: Length of the network's input.
-        epochs, steps_per_epoch, batch_size: Length of the run.
-        learning_rate: Peak of the cosine schedule (Adam).
-        seed: Seed of weights, batches and dropout.
-        snr_range, snr_power, snr_start, merger_range, lone_signal_share, glitch_share, inconsistent_share, loud_share: See
-            `InjectionSettings`.
-        curriculum_epochs: Epochs over which the SNR range moves from `snr_start` to `snr_range`.
-        validation_share: Part of noise (in time) and of the bank held out.
-        validation_batches: Batches of the fixed validation set.
+        model: Registry name, see 'keras-gw-resnet models'.
+        data: Folder with strain files (HDF5) and a waveform bank, or a file of labelled windows.
+        options: Options of the network's constructor, one by one: --options.blocks 8.
+        detectors: In column order; None: H1 L1, or those of labelled windows.
+        window_samples: Length of the network's input; None: 2048, or that of labelled windows.
+        epochs: Epochs.
+        steps_per_epoch: Batches an epoch.
+        batch_size: Examples a batch, over all devices and processes.
+        optimizer: Rule of the steps; sgd with Nesterov momentum of 0.9.
+        learning_rate: Its peak.
+        schedule: The learning rate falls to a hundredth along half a cosine, or stays.
+        warmup_epochs: Epochs over which the learning rate rises from zero.
+        weight_decay: Decoupled weight decay (adamw, sgd).
+        gradient_clip: Longest global norm of the gradient; 0: any.
+        weight_averaging: Momentum of the exponential average of the weights that is measured and saved; 0: none.
+        label_smoothing: Share by which labels are moved towards one half.
+        precision: Of the arithmetic; weights and saved network stay float32.
+        early_stopping: Epochs without a better metric after which the run ends; 0: never.
+        keep: Save the weights of the epoch with the best metric, or of the last.
+        false_alarm_probability: Of the metric: detected fraction at `validation_snr`.
+        validation_snr: Network SNR of its signals.
+        validation_noise: Its windows without a signal; at least 10 have to lie above the threshold.
+        validation_signals: Its windows with one.
+        validation_share: Part of noise (in time), bank or windows held out.
+        validation_batches: Batches, made like those of the training, on which loss and AUC are measured.
+        growth: Train all blocks together, or one residual block at a time, those before it frozen (arXiv 1706.04964).
+        finetune_epochs: With blockwise growth, last epochs that train all blocks together.
+        seed: Of weights, batches and dropout.
+        noise: From the strain files, simulated afresh, or either half the time.
+        psd: PSD names, files or folders, for simulated noise.
         quality: Data-quality flags that the strain has to fulfil.
-        devices: Number of local devices; None: all GPUs, or the CPU.
-        whitening: Conditioning.
+        signal_share: Share of the examples that hold a signal.
+        snr_range: Network SNR of the signals.
+        snr_power: Its density falls with this power: 0 is uniform, 4 that of sources uniform in volume.
+        snr_start: Range at the start of a curriculum.
+        curriculum_epochs: Epochs over which the SNR moves from `snr_start` to `snr_range`.
+        merger_range: Coalescence as a share of the window.
+        lone_signal_share: Negatives that hold a signal in one detector alone.
+        glitch_share: Negatives that hold a simulated glitch in one detector.
+        inconsistent_share: Negatives that hold a signal whose arrival times exceed the light travel time.
+        loud_share: Negatives from the loudest places of the noise files.
+        devices: Local devices; None: all GPUs, or the CPU.
+        whitening: Conditioning of strain.
     """
 
     model: str
     data: str
-    options: dict = field(default_factory=dict)
-    noise: str = "files"
-    psds: tuple[str, ...] = ()
-    detectors: tuple[str, ...] = ("H1", "L1")
-    window_samples: int = 2048
+    options: dict[str, Option] = field(default_factory=dict)
+    detectors: tuple[str, ...] | None = None
+    window_samples: int | None = None
     epochs: int = 20
     steps_per_epoch: int = 200
     batch_size: int = 128
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = 2e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: int = 0
+    weight_decay: float = 0.0
+    gradient_clip: float = 0.0
+    weight_averaging: float = 0.0
+    label_smoothing: float = 0.0
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    early_stopping: int = 0
+    keep: Literal["best", "last"] = "best"
+    false_alarm_probability: float = 1e-3
+    validation_snr: float = 8.0
+    validation_noise: int = 10000
+    validation_signals: int = 1000
+    validation_share: float = 0.1
+    validation_batches: int = 16
+    growth: Literal["whole", "blockwise"] = "whole"
+    finetune_epochs: int = 0
     seed: int = 0
-    snr_range: tuple[float, float] = (5.0, 20.0)
+    noise: Literal["files", "gaussian", "both"] = "files"
+    psd: tuple[str, ...] = ()
+    quality: tuple[str, ...] = ()
+    signal_share: float = 0.5
+    snr_range: Pair = (5.0, 20.0)
     snr_power: float = 0.0
-    snr_start: tuple[float, float] | None = None
+    snr_start: Pair | None = None
     curriculum_epochs: int = 0
-    merger_range: tuple[float, float] = (0.65, 0.85)
+    merger_range: Pair = (0.65, 0.85)
     lone_signal_share: float = 0.2
     glitch_share: float = 0.0
     inconsistent_share: float = 0.0
     loud_share: float = 0.0
-    validation_share: float = 0.1
-    validation_batches: int = 16
-    quality: tuple[str, ...] = ()
     devices: int | None = None
     whitening: Whitening = field(default_factory=Whitening)
 
     def __post_init__(self):
-        for name in ("epochs", "steps_per_epoch", "batch_size", "window_samples", "validation_batches"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}; expected at least 1")
-        if self.batch_size % 2:
+        for name in COUNTS:
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise InputError(f"{flag(name)} is {value}; expected at least 1")
+        for name in NOT_NEGATIVE:
+            if not 0 <= (value := getattr(self, name)) < float("inf"):
+                raise InputError(f"{flag(name)} is {value}; expected a finite number from 0")
+        for name in ("weight_averaging", "label_smoothing"):
+            if not 0 <= (value := getattr(self, name)) < 1:
+                raise InputError(f"{flag(name)} is {value}; expected a share from 0 to below 1")
+        for name in ("signal_share", "validation_share", "false_alarm_probability"):
+            if not 0 < (value := getattr(self, name)) < 1:
+                raise InputError(f"{flag(name)} is {value}; expected a share between 0 and 1")
+        for name in ("learning_rate", "validation_snr"):
+            if not 0 < (value := getattr(self, name)) < float("inf"):
+                raise InputError(f"{flag(name)} is {value}; expected a positive number")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed is {self.seed}; expected a whole number from 0 to {2**32 - 1}")
+        self._check_detectors()
+        self._check_contradictions()
+        self.injections()
+
+    def _check_detectors(self):
+        for names in (self.detectors or (), self.quality):
+            if len(set(names)) < len(names):
+                raise InputError(f"{' '.join(names)}; expected each once")
+        if self.detectors == ():
+            raise InputError("--detectors is empty; expected at least one")
+
+    def _check_contradictions(self):
+        if not 0 < round(self.signal_share * self.batch_size) < self.batch_size:
             raise InputError(
-                f"--batch-size is {self.batch_size}; expected an even number (half the examples hold a signal)"
+                f"--batch-size {self.batch_size} with --signal-share {self.signal_share:g} holds no signal or nothing else"
             )
-        if self.learning_rate <= 0:
-            raise InputError(f"--learning-rate is {self.learning_rate}; expected a positive number")
-        if (self.snr_start is None) != (self.curriculum_epochs == 0) or self.curriculum_epochs < 0:
+        if self.devices and self.batch_size % self.devices:
+            raise InputError(f"--batch-size {self.batch_size} cannot be divided among {self.devices} devices")
+        if (self.snr_start is None) != (self.curriculum_epochs == 0):
             raise InputError(
                 "--snr-start and --curriculum-epochs belong together: where the SNR starts, and for how long"
             )
-        self.injections()
         fixed = [name for name in FIXED_OPTIONS if name in self.options]
         if fixed:
-            raise InputError(f"--option {fixed[0]}: follows from the training and cannot be set")
-        if not 0 < self.validation_share < 1:
-            raise InputError(f"--validation-share is {self.validation_share}; expected a share between 0 and 1")
-        if self.noise not in ("files", "gaussian", "both"):
-            raise InputError(f"--noise is {self.noise!r}; expected 'files', 'gaussian' or 'both'")
-        if self.noise != "files" and not self.psds:
+            raise InputError(f"--options.{fixed[0]}: follows from the training and cannot be set")
+        if self.noise != "files" and not self.psd:
             raise InputError(f"--noise {self.noise} needs --psd: at least one PSD name or file")
+        if self.validation_noise * self.false_alarm_probability < LEAST_FALSE_ALARMS:
+            raise InputError(
+                f"--validation-noise {self.validation_noise} windows cannot show a false-alarm probability of "
+                f"{self.false_alarm_probability:g}; expected at least {LEAST_FALSE_ALARMS / self.false_alarm_probability:.0f}"
+            )
+        if self.weight_decay and self.optimizer == "adam":
+            raise InputError("--weight-decay needs --optimizer adamw or sgd")
+        if self.warmup_epochs >= self.epochs:
+            raise InputError(f"--warmup-epochs {self.warmup_epochs} leaves nothing of --epochs {self.epochs}")
+        if self.finetune_epochs and (self.growth != "blockwise" or self.finetune_epochs >= self.epochs):
+            raise InputError("--finetune-epochs is a part of --epochs, with --growth blockwise")
 
     def injections(self):
         """Return the InjectionSettings of the run."""
         return InjectionSettings(
+            signal_share=self.signal_share,
             snr_range=self.snr_range,
             snr_power=self.snr_power,
             snr_start=self.snr_start,
@@ -112,5 +190,35 @@ class TrainingConfig:
         return [
             f"{f.name}: {recorded.get(f.name)} -> {own[f.name]}"
             for f in fields(self)
-            if recorded.get(f.name) != own[f.name]
+            if recorded.get(f.name, _default(f)) != own[f.name]
         ]
+
+
+# Threshold windows of the metric: fewer would leave it to chance.
+LEAST_FALSE_ALARMS = 10
+COUNTS = (
+    "epochs",
+    "steps_per_epoch",
+    "batch_size",
+    "window_samples",
+    "validation_batches",
+    "validation_signals",
+    "devices",
+)
+NOT_NEGATIVE = (
+    "warmup_epochs",
+    "weight_decay",
+    "gradient_clip",
+    "early_stopping",
+    "finetune_epochs",
+    "curriculum_epochs",
+)
+
+
+def flag(name):
+    """Return the flag of a field."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _default(f):
+    return f.default if f.default is not MISSING else None

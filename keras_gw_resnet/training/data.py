@@ -18,6 +18,7 @@ from keras_gw_resnet.simulation.sets import psds_of
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, shortage, whitened_stretches
+from keras_gw_resnet.training.validation import Metric, labelled_metric, simulated_metric
 
 # Batches of the validation set are drawn with a seed of their own.
 VALIDATION_SEED = 1_000_003
@@ -32,6 +33,7 @@ class Batches:
     Attributes:
         training, validation: InjectionBatches or LabelledWindows.
         held_out_bank: Waveforms held out; None where windows came with their labels.
+        metric: What epochs are judged by; None where labelled windows are too few to show a false-alarm probability.
         provenance: For the card.
         description: For the user.
     """
@@ -39,6 +41,7 @@ class Batches:
     training: InjectionBatches | LabelledWindows
     validation: InjectionBatches | LabelledWindows
     held_out_bank: WaveformBank | None
+    metric: Metric | None
     provenance: dict
     description: str
 
@@ -161,7 +164,7 @@ def load_batches(config):
         "noise": config.noise,
     }
     if config.noise != "files":
-        found = psds_of(config.psds, config.detectors)
+        found = psds_of(config.psd, config.detectors)
         gaussian = noise = held_out = _gaussian(config, found)
         provenance["psds"] = {d: [Path(source).name for source in own] for d, own in found.items()}
     if config.noise != "gaussian":
@@ -191,6 +194,7 @@ def load_batches(config):
             held_out_bank, held_out, batch_size=size, seed=VALIDATION_SEED, settings=replace(settings, snr_start=None)
         ),
         held_out_bank=held_out_bank,
+        metric=simulated_metric(held_out_bank, held_out, config),
         provenance=provenance,
         description=f"{config.noise} noise and {kept_waveforms} waveforms of {bank.population}",
     )
@@ -206,10 +210,12 @@ def _labelled(config):
         )
     rows, held_out = split_windows(header, config.validation_share, VALIDATION_SEED)
     size = config.batch_size
+    validation = LabelledWindows(header, held_out, batch_size=size, seed=None)
     return Batches(
         training=LabelledWindows(header, rows, batch_size=size, seed=config.seed),
-        validation=LabelledWindows(header, held_out, batch_size=size, seed=None),
+        validation=validation,
         held_out_bank=None,
+        metric=labelled_metric(validation, config),
         provenance={
             "windows": {"file": Path(config.data).name, "fingerprint": header.fingerprint()},
             "number": len(rows),

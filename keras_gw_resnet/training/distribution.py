@@ -1,28 +1,98 @@
-"""Devices to train on."""
+"""Devices and processes to train on."""
 
 import contextlib
+import os
+import socket
+import time
+from dataclasses import dataclass
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, first_line
+
+# How long a process waits for the coordinator, and the coordinator for the others.
+PATIENCE_SECONDS = int(os.environ.get("KERAS_GW_RESNET_PATIENCE_SECONDS", "300"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training runs.
+
+    Attributes:
+        devices: Names of the local devices.
+        process, processes: Which of how many processes this is.
+        description: For the user and the card.
+    """
+
+    devices: tuple
+    process: int = 0
+    processes: int = 1
+    description: str = "on one device"
+
+    @property
+    def first(self):
+        """Whether this is the process that writes."""
+        return self.process == 0
+
+    def scope(self):
+        """Return a context in which a network built and compiled trains on all devices.
+
+        That of a `tf.distribute.MirroredStrategy` under TensorFlow with several devices; under JAX the distribution is
+        set for good, and the context is empty.
+        """
+        if len(self.devices) == 1 or not self.devices[0].isupper():
+            return contextlib.nullcontext()
+        import tensorflow as tf
+
+        return tf.distribute.MirroredStrategy(self.devices).scope()
+
+
+def prepare(config, coordinator=None, processes=None, process_id=None):
+    """Start the devices, and join the other processes, before the backend computes anything.
+
+    Args:
+        config: TrainingConfig; devices: how many, None: all GPUs of this machine, or its CPU. Where there are fewer
+            GPUs than asked for, the CPU is divided into that many logical devices, which is slower than one, but shows
+            that the training runs distributed.
+        coordinator: "HOST:PORT" of process 0; None: one process, or what Slurm or Open MPI say.
+        processes, process_id: How many, and which this is, from 0.
+
+    Returns:
+        Place.
+
+    Raises:
+        InputError: More than one process without JAX, a coordinator that does not answer, devices that do not fit.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    if "TF_CONFIG" in os.environ and backend == "tensorflow":
+        raise InputError(
+            "TF_CONFIG is set, but MultiWorkerMirroredStrategy does not work with fit in Keras 3 (keras issue 20585); "
+            "unset it, and train on several machines with --backend jax --coordinator HOST:PORT"
+        )
+    given = [coordinator, processes, process_id]
+    if any(v is not None for v in given) and any(v is None for v in given):
+        raise InputError("--coordinator, --processes and --process-id belong together")
+    several = coordinator is not None or _launched_with() > 1
+    if several and backend != "jax":
+        raise InputError("several processes train together with --backend jax alone")
+    if backend == "jax":
+        return _prepare_jax(config, several, coordinator, processes, process_id)
+    if backend != "tensorflow":
+        return Place(("cpu:0",))
+    names = prepare_devices(config.devices)
+    if config.batch_size % len(names):
+        raise InputError(f"--batch-size {config.batch_size} cannot be divided among {len(names)} devices")
+    return Place(tuple(names), description=_describe(names, 1))
 
 
 def prepare_devices(devices=None):
-    """Fix the devices to train on, before TensorFlow starts them.
-
-    Args:
-        devices: How many; None: all GPUs of this machine, or its CPU. Where there are fewer GPUs than asked for,
-            the CPU is divided into that many logical devices, which is slower than one, but shows that the
-            training runs distributed.
+    """Fix TensorFlow's devices; see `prepare`.
 
     Returns:
         List of device names.
-
-    Raises:
-        InputError: Fewer than one device, or TensorFlow already runs with another number of devices.
     """
     import tensorflow as tf
 
-    if devices is not None and devices < 1:
-        raise InputError(f"--devices is {devices}; expected at least 1")
     gpus = tf.config.list_physical_devices("GPU")
     devices = devices or max(1, len(gpus))
     if len(gpus) >= devices:
@@ -38,15 +108,67 @@ def prepare_devices(devices=None):
     return [f"CPU:{i}" for i in range(devices)]
 
 
-def device_scope(names):
-    """Return a context in which a model built and compiled trains on all these devices.
+def _launched_with():
+    """Return how many processes Slurm or Open MPI started together with this one; 1 without them."""
+    for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return 1
 
-    Args:
-        names: Device names from `prepare_devices`.
 
-    Returns:
-        The scope of a `tf.distribute.MirroredStrategy`, or an empty context for one device.
-    """
-    import tensorflow as tf
+def _prepare_jax(config, several, coordinator, processes, process_id):
+    import jax
+    import keras
 
-    return tf.distribute.MirroredStrategy(names).scope() if len(names) > 1 else contextlib.nullcontext()
+    if config.devices and "cuda" not in os.environ.get("JAX_PLATFORMS", "") and config.devices > 1:
+        jax.config.update("jax_num_cpu_devices", config.devices)
+    if several:
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        _join(jax, coordinator, processes, process_id)
+    local = [f"{d.platform}:{d.id}" for d in jax.local_devices()]
+    if config.devices and config.devices != len(local):
+        raise InputError(f"--devices {config.devices}: JAX has {len(local)} ({', '.join(local)})")
+    count = len(jax.devices())
+    if config.batch_size % count:
+        raise InputError(f"--batch-size {config.batch_size} cannot be divided among {count} devices")
+    if count > 1:
+        keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+    return Place(tuple(local), jax.process_index(), jax.process_count(), _describe(local, jax.process_count()))
+
+
+def _join(jax, coordinator, processes, process_id):
+    if coordinator is not None and process_id > 0:
+        _wait_for(coordinator)
+    try:
+        jax.distributed.initialize(coordinator, processes, process_id, initialization_timeout=PATIENCE_SECONDS)
+    except (RuntimeError, ValueError) as error:
+        where = coordinator or "what Slurm or Open MPI say"
+        raise InputError(
+            f"--coordinator {where}: the processes did not find one another within {PATIENCE_SECONDS} s "
+            f"({first_line(error)}); start all of them, with the same coordinator"
+        ) from error
+
+
+def _wait_for(coordinator):
+    """Wait until something listens at HOST:PORT."""
+    host, colon, port = coordinator.rpartition(":")
+    if not colon or not port.isdigit():
+        raise InputError(f"--coordinator {coordinator}: expected HOST:PORT")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"--coordinator {coordinator}: does not answer within {PATIENCE_SECONDS} s ({error.strerror or error}); "
+                    "start process 0 there first"
+                ) from error
+            time.sleep(0.5)
+
+
+def _describe(names, processes):
+    kind = {"gpu": "GPU", "cpu": "CPU", "cuda": "GPU"}.get(names[0].split(":")[0].lower(), names[0])
+    devices = f"{len(names)} {kind} device{'s' if len(names) > 1 else ''}"
+    return f"on {devices}" + (f" in each of {processes} processes" if processes > 1 else "")

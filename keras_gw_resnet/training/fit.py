@@ -1,38 +1,24 @@
 """Train a network from a configuration."""
 
-import time
 from pathlib import Path
 
 import keras
 
-from keras_gw_resnet.backend import jit_compile
+from keras_gw_resnet.datasets.shard import Shard
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.registry import build_model
-from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint
-from keras_gw_resnet.training.distribution import device_scope
+from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint, out_of_patience
+from keras_gw_resnet.training.events import EventLog
 from keras_gw_resnet.training.folder import claim_folder
+from keras_gw_resnet.training.growth import network_of, phases_of
+from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
+from keras_gw_resnet.training.progress import EpochLine, Progress, Timed
+from keras_gw_resnet.training.validation import Validation, averaged_weights, best_row
+
+BEST = "best.keras"
 
 
-def _compiled(config):
-    keras.utils.set_random_seed(config.seed)
-    input_shape = (config.window_samples, len(config.detectors))
-    model = build_model(config.model, input_shape=input_shape, **config.options)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate, config.epochs * config.steps_per_epoch, 1e-2
-    )
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
-        metrics=[
-            keras.metrics.AUC(from_logits=True, name="auc"),
-            keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy"),
-        ],
-        jit_compile=jit_compile(),
-    )
-    return model
-
-
-def _feed(batches, first, count):
+def feed_of(batches, first, count):
     """Wrap batches for Keras: tf.data under TensorFlow, a PyDataset under any other backend."""
     if keras.backend.backend() == "tensorflow":
         from keras_gw_resnet.datasets.tf_adapter import to_dataset
@@ -43,51 +29,98 @@ def _feed(batches, first, count):
     return BatchSequence(batches, first, count)
 
 
-def fit(config, batches, out, *, devices, log_dir=None, overwrite=False, verbose=2):
+def fit(config, batches, out, *, place, log_dir=None, overwrite=False):
     """Train, going on from the last epoch in `out` where there is one.
 
     Args:
         config: TrainingConfig.
         batches: Batches, from `load_batches`.
         out: Output folder, checked with `check_folder`.
-        devices: Names from `prepare_devices`.
+        place: Place, from `distribution.prepare`.
         log_dir: TensorBoard folder; None: `out`/logs.
         overwrite: Start afresh in a folder that holds a run.
-        verbose: Of `keras.Model.fit`: 1 for progress bars, 2 for a line an epoch.
 
     Returns:
-        Tuple (trained keras.Model, history as a list of dictionaries, seconds spent in this call).
+        Tuple (keras.Model as it is to be saved, history as a list of dictionaries, the row of the epoch it is of).
 
     Raises:
         InputError: The loss diverged.
     """
-    started, out = time.monotonic(), Path(out)
+    out = Path(out)
     checkpoints = out / "checkpoints"
     done, path = (0, None) if overwrite else last_checkpoint(checkpoints)
-    with device_scope(devices):
-        model, history = load_checkpoint(path) if path else (_compiled(config), [])
-    claim_folder(config, out, overwrite)
-    if done:
-        print(f"going on after epoch {done} of {config.epochs}", flush=True)
-    if done < config.epochs:
-        steps = config.steps_per_epoch
-        model.fit(
-            _feed(batches.training, done * steps, (config.epochs - done) * steps),
-            validation_data=_feed(batches.validation, 0, config.validation_batches),
-            epochs=config.epochs,
-            initial_epoch=done,
-            steps_per_epoch=steps,
-            shuffle=False,
-            verbose=verbose,
-            callbacks=[
-                EpochCheckpoint(checkpoints, history),
-                keras.callbacks.TensorBoard(log_dir or out / "logs", write_graph=False),
-                keras.callbacks.TerminateOnNaN(),
-            ],
+    model, history = None, []
+    phases = phases_of(config)
+    if path:
+        with place.scope():
+            model, history = load_checkpoint(path)
+    if place.first:
+        claim_folder(config, out, overwrite)
+        if done:
+            print(f"going on after epoch {done} of {config.epochs}", flush=True)
+    for phase in phases:
+        if done >= phase.last or out_of_patience(history, config.early_stopping if phase is phases[-1] else 0):
+            continue
+        if model is None or done == phase.first:
+            with place.scope():
+                model = for_training(network_of(config, phase, model), config, len(place.devices))
+                compile_for_training(model, config, (phase.last - phase.first) * config.steps_per_epoch)
+        _fit_phase(model, config, batches, history, phases, phase, place, out, log_dir or out / "logs")
+        done = history[-1]["epoch"] if history else 0
+    if place.first and history:
+        row = best_row(history) if config.keep == "best" else history[-1]
+        return _result(model, config, checkpoints), history, row
+    return model, history, history[-1] if history else {}
+
+
+def _fit_phase(model, config, batches, history, phases, phase, place, out, log_dir):
+    done, last, steps = len(history), phase is phases[-1], config.steps_per_epoch
+    timed = Timed(batches.training if place.processes == 1 else Shard(batches.training, place.process, place.processes))
+    checkpoints = out / "checkpoints"
+    number = phase.number if len(phases) > 1 else None
+    keeping = place.first and last and config.keep == "best"
+    validation = Validation(
+        batches, config, history, phase=number, save_best=_saver(checkpoints / BEST) if keeping else None
+    )
+    progress = Progress(config, timed, history, place.first)
+    callbacks = [progress, validation]
+    if place.first:
+        events = EventLog(log_dir, config, batches, validation, config.epochs)
+        callbacks.append(events)
+    patience = config.early_stopping if last else 0
+    model.fit(
+        feed_of(timed, done * steps, (phase.last - done) * steps),
+        epochs=phase.last,
+        initial_epoch=done,
+        steps_per_epoch=steps,
+        shuffle=False,
+        verbose=0,
+        callbacks=[
+            *callbacks,
+            EpochCheckpoint(checkpoints if place.first else None, history, patience),
+            EpochLine(progress),
+            keras.callbacks.TerminateOnNaN(),
+        ],
+    )
+    if len(history) < phase.last and not out_of_patience(history, patience):
+        raise InputError(
+            f"{out}: the loss is no longer finite in epoch {len(history) + 1}; the checkpoint before it is kept; "
+            f"start again with a --learning-rate below {config.learning_rate:g}"
         )
-        if len(history) < config.epochs:
-            raise InputError(
-                f"{out}: the loss is no longer finite in epoch {len(history) + 1}; the checkpoint before it is kept; "
-                f"start again with a --learning-rate below {config.learning_rate:g}"
-            )
-    return model, history, time.monotonic() - started
+    if place.first and last:
+        events.write_summary(history)
+
+
+def _saver(path):
+    def save(model, epoch):
+        with written_aside(path) as aside:
+            for_saving(model).save(aside)
+
+    return save
+
+
+def _result(model, config, checkpoints):
+    if config.keep == "best" and (checkpoints / BEST).exists():
+        return keras.saving.load_model(checkpoints / BEST, compile=False)
+    with averaged_weights(model):
+        return for_saving(model)

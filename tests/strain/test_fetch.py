@@ -2,6 +2,8 @@
 
 import json
 import threading
+import zlib
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlparse
 
@@ -18,7 +20,10 @@ FETCH = ("-m", "keras_gw_resnet", "fetch")
 
 
 class Catalogue(BaseHTTPRequestHandler):
-    """Answers about one event and one run; `server.broken` makes it stop in the middle of a file."""
+    """Answers about one event and one run; `server.broken` makes it stop in the middle of a file.
+
+    `server.marks` is what it says of a file's version: a function from the file's bytes to headers.
+    """
 
     def log_message(self, *_):
         pass
@@ -33,7 +38,7 @@ class Catalogue(BaseHTTPRequestHandler):
 
     def do_GET(self):
         parts, query = urlparse(self.path), parse_qs(urlparse(self.path).query)
-        self.server.requests.append((parts.path, self.headers.get("Range")))
+        self.server.requests.append((parts.path, self.headers.get("Range"), self.headers.get("If-Range")))
         host = f"http://127.0.0.1:{self.server.server_port}"
         if parts.path.startswith("/files/"):
             self.send_file(self.server.folder / parts.path.rsplit("/", 1)[-1])
@@ -49,12 +54,15 @@ class Catalogue(BaseHTTPRequestHandler):
 
     def send_file(self, path):
         data, first = path.read_bytes(), 0
-        if self.headers.get("Range"):
+        marks = self.server.marks(data)
+        if self.headers.get("Range") and self.headers.get("If-Range") in (None, *marks.values()):
             first = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
         if first >= len(data):
             self.answer(b"", status=416)
             return
         self.send_response(206 if first else 200)
+        for name, value in marks.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(data) - first))
         self.end_headers()
         self.wfile.write(data[first : len(data) // 2] if self.server.broken else data[first:])
@@ -69,12 +77,20 @@ def server(tmp_path):
         path = folder / f"{detector[0]}-{detector}_GWOSC_4KHZ_R1-100-32.hdf5"
         write_gwosc(path, detector, 100, 4096, rng.normal(size=32 * 4096) * 1e-21, "SIMULATED")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Catalogue)
-    server.folder, server.requests, server.broken = folder, [], False
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    server.folder, server.requests, server.broken, server.marks = folder, [], False, etag
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.shutdown()
     server.server_close()
+
+
+def etag(data):
+    return {"ETag": f'"{zlib.crc32(data):x}"'}
+
+
+def date(data):
+    return {"ETag": 'W/"1"', "Last-Modified": formatdate(zlib.crc32(data), usegmt=True)}
 
 
 def address(server):
@@ -94,7 +110,7 @@ def test_an_event_is_fetched_once(server, tmp_path):
     again = run_command(*command)
     assert again.returncode == 0
     assert "there already" in again.stdout
-    assert not [path for path, _ in server.requests if path.startswith("/files/")]
+    assert not [path for path, *_ in server.requests if path.startswith("/files/")]
 
 
 def test_a_stretch_of_a_run_is_fetched(server, tmp_path):
@@ -104,12 +120,14 @@ def test_a_stretch_of_a_run_is_fetched(server, tmp_path):
     assert [h.detector for h in find_segments(tmp_path / "out")] == ["L1"]
 
 
-def test_an_interrupted_transfer_goes_on_where_it_stopped(server, tmp_path):
+@pytest.mark.parametrize("marks", [etag, date])
+def test_an_interrupted_transfer_goes_on_where_it_stopped(server, tmp_path, marks):
+    server.marks = marks
     (url,) = find_urls(["H1"], event="GW150914", host=address(server))
     server.broken = True
-    with pytest.raises(InputError, match="goes on"):
+    with pytest.raises(InputError, match="give the same command again"):
         download(url, tmp_path / "out")
-    (part,) = (tmp_path / "out").iterdir()
+    (part,) = (tmp_path / "out").glob("*.part")
     size = (server.folder / part.name.removesuffix(".part")).stat().st_size
     assert part.name.endswith(".hdf5.part")
     arrived = part.stat().st_size
@@ -120,6 +138,29 @@ def test_an_interrupted_transfer_goes_on_where_it_stopped(server, tmp_path):
     assert server.requests[-1][1] == f"bytes={arrived}-"
     assert path.read_bytes() == (server.folder / path.name).read_bytes()
     assert list((tmp_path / "out").iterdir()) == [path]
+
+
+@pytest.mark.parametrize("marks", [etag, date, lambda _: {}, lambda _: {"ETag": 'W/"1"'}])
+def test_two_versions_of_a_file_are_never_joined(server, tmp_path, marks):
+    server.marks, server.broken = marks, True
+    (url,) = find_urls(["H1"], event="GW150914", host=address(server))
+    with pytest.raises(InputError, match="give the same command again"):
+        download(url, tmp_path / "out")
+    (served,) = server.folder.glob("*H1*")
+    strain = np.random.default_rng(1).normal(size=32 * 4096) * 1e-21
+    write_gwosc(served, "H1", 100, 4096, strain, "SIMULATED")
+    # The other version breaks off too: what is kept then is of that one, with its mark.
+    with pytest.raises(InputError, match="give the same command again"):
+        download(url, tmp_path / "out")
+    assert served.read_bytes().startswith(next((tmp_path / "out").glob("*.part")).read_bytes())
+    server.broken = False
+    path, _ = download(url, tmp_path / "out")
+    assert path.read_bytes() == served.read_bytes()
+    assert list((tmp_path / "out").iterdir()) == [path]
+    _, sent_range, if_range = server.requests[-1]
+    version = marks(served.read_bytes())
+    strong = version.get("Last-Modified") or version.get("ETag", "W/")
+    assert (sent_range is None, if_range) == ((True, None) if strong.startswith("W/") else (False, strong))
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(server, tmp_path):

@@ -9,7 +9,9 @@ from keras_gw_resnet.training.data import load_batches
 
 
 def config(data, **options):
-    return TrainingConfig(model="resnet18", data=str(data), batch_size=8, **options)
+    options = {"detectors": ("H1", "L1"), "window_samples": 2048, **options}
+    few = {"validation_noise": 20, "validation_signals": 20, "false_alarm_probability": 0.5}
+    return TrainingConfig(model="resnet18", data=str(data), batch_size=8, **few, **options)
 
 
 def test_validation_shares_nothing_with_training(small_data, small_bank):
@@ -28,7 +30,7 @@ def test_validation_shares_nothing_with_training(small_data, small_bank):
 
 def test_fresh_noise_needs_no_strain(small_data, tmp_path):
     shutil.copy(small_data / "bank.hdf", tmp_path)
-    batches = load_batches(config(tmp_path, noise="gaussian", psds=("aLIGOZeroDetHighPower",)))
+    batches = load_batches(config(tmp_path, noise="gaussian", psd=("aLIGOZeroDetHighPower",)))
     strain, label = batches.training[0]
     assert strain.shape == (8, 2048, 2)
     assert np.all(np.isfinite(strain))
@@ -51,7 +53,7 @@ def test_missing_parts_are_named(small_data, tmp_path):
 
 
 def test_each_detector_has_its_own_spectra(small_data, psds_folder):
-    batches = load_batches(config(small_data, noise="gaussian", psds=(str(psds_folder),)))
+    batches = load_batches(config(small_data, noise="gaussian", psd=(str(psds_folder),)))
     taps = batches.training.noise.taps
     assert [len(own) for own in taps] == [80, 80]
     assert not np.array_equal(taps[0][0], taps[1][0])

@@ -1,0 +1,74 @@
+"""Pictures of windows and of how a network scores them."""
+
+import itertools
+
+import numpy as np
+
+from keras_gw_resnet.evaluation.plots import new_figure, save
+
+
+def draw_examples(strain, titles, detectors, sample_rate, title):
+    """Draw a grid of training examples and return the figure.
+
+    Args:
+        strain: float32 array (n, samples, detectors).
+        titles: Text above each.
+        detectors: Names.
+        sample_rate: Samples per second.
+        title: Line above the picture.
+    """
+    columns = min(4, len(strain))
+    rows = -(-len(strain) // columns)
+    figure, _ = new_figure(1, 0.4 + 2.0 * rows)
+    figure.clear()
+    axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    time = np.arange(strain.shape[1]) / sample_rate
+    for axis, window, text in zip(axes, strain, titles, strict=False):
+        for name, column, colour in zip(detectors, window.T, itertools.cycle(("C3", "C0", "C4", "C2"))):
+            axis.plot(time, column, color=colour, linewidth=0.4, alpha=0.8, label=name)
+        axis.set_title(text, fontsize=7)
+        axis.tick_params(labelsize=6)
+    for axis in axes[len(strain) :]:
+        axis.set_axis_off()
+    axes[0].legend(fontsize=6, loc="lower left")
+    figure.suptitle(title, fontsize=10)
+    figure.supxlabel("seconds", fontsize=8)
+    figure.supylabel("whitened strain (noise sigma)", fontsize=8)
+    return figure
+
+
+def plot_examples(strain, titles, detectors, sample_rate, path, title):
+    """Draw a grid of training examples into the picture `path`; see `draw_examples`."""
+    save(draw_examples(strain, titles, detectors, sample_rate, title), path)
+
+
+def draw_training(score, signal, snr, threshold):
+    """Draw how a network tells windows apart: ROC, scores, detected fraction against SNR; return the figure.
+
+    Args:
+        score: float32 array (n,).
+        signal: Boolean array (n,).
+        snr: Network SNR of the signals, float64 array (n,), NaN where it is not known.
+        threshold: Score that counts as detected; NaN: none.
+    """
+    figure, _ = new_figure(1, 3.2)
+    figure.clear()
+    known = np.isfinite(threshold) and np.any(np.isfinite(snr[signal]))
+    roc, histogram, *rest = figure.subplots(1, 3 if known else 2)
+    order = np.argsort(-score)
+    axes_of_roc = [np.concatenate([[0], np.cumsum(kind[order]) / kind.sum()]) for kind in (~signal, signal)]
+    roc.plot(*axes_of_roc, color="C0")
+    roc.set(xscale="symlog", xlim=(0, 1), ylim=(0, 1), xlabel="false-alarm probability", ylabel="detected fraction")
+    roc.set_xscale("symlog", linthresh=max(1 / np.count_nonzero(~signal), 1e-4))
+    edges = np.linspace(score.min(), score.max(), 40)
+    for kind, name, colour in ((~signal, "noise", "0.5"), (signal, "signals", "C3")):
+        histogram.hist(score[kind], edges, histtype="step", color=colour, label=name, density=True)
+    histogram.set(xlabel="score (logit)", ylabel="density", yscale="log")
+    histogram.legend(fontsize=7)
+    if known:
+        edges = np.linspace(snr[signal].min(), snr[signal].max() + 1e-9, 9)
+        bins = np.digitize(snr[signal], edges) - 1
+        found = [np.mean(score[signal][bins == i] >= threshold) if np.any(bins == i) else np.nan for i in range(8)]
+        rest[0].plot((edges[:-1] + edges[1:]) / 2, found, "o-", color="C0")
+        rest[0].set(xlabel="network SNR", ylabel="detected fraction", ylim=(-0.02, 1.02))
+    return figure

@@ -1,0 +1,190 @@
+"""What TensorBoard shows of a run, written without TensorFlow's summaries so that any backend can."""
+
+import io
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import scipy.special
+import yaml
+
+from keras_gw_resnet.evaluation.window_plots import draw_examples, draw_training
+from keras_gw_resnet.models.anatomy import blocks_of
+from keras_gw_resnet.training.validation import merit
+
+# Pictures, curves and histograms are drawn at the first and last epoch and every so often between.
+PICTURES_EVERY = 5
+EXAMPLES_SHOWN = 6
+PROBE_WINDOWS = 64
+
+
+class _Run:
+    """One folder of events."""
+
+    def __init__(self, folder):
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._writer = EventFileWriter(str(folder))
+
+    def add(self, summary, step=0):
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def scalar(self, tag, value, step):
+        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
+        self.add(scalar_pb(tag, float(value)), step)
+
+    def text(self, tag, value):
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self.add(text_pb(tag, value))
+
+    def histogram(self, tag, values, step):
+        from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+
+        self.add(histogram_pb(tag, np.asarray(values, np.float64)), step)
+
+    def picture(self, tag, figure, step):
+        """Add a matplotlib figure."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.image.metadata import create_summary_metadata
+        from tensorboard.util.tensor_util import make_tensor_proto
+
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=90)
+        width, height = (int(size * 90) for size in figure.get_size_inches())
+        tensor = make_tensor_proto([str(width).encode(), str(height).encode(), drawn.getvalue()])
+        metadata = create_summary_metadata(display_name=None, description=None, converted_to_tensor=True)
+        self.add(Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)]), step)
+
+    def precision_recall(self, tag, score, signal, step):
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.pr_curve.summary import pb
+
+        made = pb(tag, signal, scipy.special.expit(score.astype(float)))
+        # It comes in TensorFlow's class of the same message.
+        self.add(Summary.FromString(made.SerializeToString()), step)
+
+    def graph(self, model):
+        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+        from tensorboard.util.tensor_util import make_tensor_proto
+
+        plugin = SummaryMetadata.PluginData(plugin_name="graph_keras_model", content=b"1")
+        value = Summary.Value(
+            tag="keras",
+            metadata=SummaryMetadata(plugin_data=plugin),
+            tensor=make_tensor_proto(model.to_json().encode()),
+        )
+        self.add(Summary(value=[value]))
+
+    def flush(self):
+        self._writer.flush()
+
+
+class EventLog(keras.callbacks.Callback):
+    """Write scalars every epoch, and curves, pictures and histograms now and then.
+
+    Args:
+        folder: Of the run; it gets the folders train and validation.
+        config: TrainingConfig.
+        batches: `training.data.Batches`.
+        validation: Validation callback, which runs before this one.
+        last_epoch: Number of the last epoch.
+    """
+
+    def __init__(self, folder, config, batches, validation, last_epoch):
+        super().__init__()
+        self.folder, self.config, self.batches = Path(folder), config, batches
+        self.validation, self.last_epoch = validation, last_epoch
+        self._train, self._held_out, self._probe = _Run(self.folder / "train"), _Run(self.folder / "validation"), None
+
+    def set_model(self, model):
+        """Take the model of the fit, and show its graph and the configuration."""
+        super().set_model(model)
+        blocks = blocks_of(model)
+        if blocks:
+            self._names = [b.name for b in blocks]
+            self._probe = keras.Model(model.input, [t for b in blocks for t in (b.entry, b.branch)])
+        self._train.graph(model)
+        self._train.text("configuration", f"```yaml\n{yaml.safe_dump(self.config.to_dict(), sort_keys=False)}```")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write what is known of the epoch, unless the training has diverged."""
+        if not np.isfinite(logs["loss"]):
+            return
+        for name, value in logs.items():
+            run = self._held_out if name.startswith("val_") else self._train
+            if np.isfinite(value):
+                run.scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
+        steps = (epoch + 1) * self.config.steps_per_epoch
+        rate = self.model.optimizer.learning_rate
+        self._train.scalar("learning_rate", float(keras.ops.convert_to_numpy(rate)), epoch)
+        settings = getattr(self.batches.training, "settings", None)
+        if settings is not None:
+            for name, value in zip(("snr_low", "snr_high"), settings.snr_range_at(steps - 1), strict=True):
+                self._train.scalar(name, value, epoch)
+        if epoch % PICTURES_EVERY == 0 or epoch + 1 == self.last_epoch:
+            self._write_pictures(epoch)
+        self._train.flush()
+        self._held_out.flush()
+
+    def _write_pictures(self, epoch):
+        scores, signal, snr = self.validation.scores, self.validation.label == 1, self.validation.snr
+        self._held_out.precision_recall("precision_recall", scores, signal, epoch)
+        self._held_out.picture("curves", draw_training(scores, signal, snr, self.validation.threshold), epoch)
+        shown = slice(0, EXAMPLES_SHOWN)
+        titles = [
+            f"label {int(is_signal)}{'' if np.isnan(s) or not is_signal else f', SNR {s:.1f}'}\nscore {score:.1f}"
+            for is_signal, s, score in zip(signal[shown], snr[shown], scores[shown], strict=True)
+        ]
+        rate, title = self.config.whitening.sample_rate, f"validation windows after epoch {epoch + 1}"
+        figure = draw_examples(self.validation.strain[shown], titles, self.config.detectors, rate, title)
+        self._held_out.picture("examples", figure, epoch)
+        for variable in self.model.trainable_variables:
+            self._train.histogram(variable.path, keras.ops.convert_to_numpy(variable.value), epoch)
+        self._write_fill(epoch)
+
+    def _write_fill(self, epoch):
+        """Write how full each block is: the norm of its branch over the norm of its input, for noise and signals."""
+        if self._probe is None:
+            return
+        found = iter(forward(self._probe, self.validation.strain[:PROBE_WINDOWS]))
+        for name, entry, branch in zip(self._names, found, found, strict=True):
+            fill = np.linalg.norm(np.asarray(branch, float)) / max(np.linalg.norm(np.asarray(entry, float)), 1e-12)
+            self._train.scalar(f"block_fill/{name}", fill, epoch)
+
+    def write_summary(self, history):
+        """Let runs be compared in a table: the configuration beside the metrics of the best epoch."""
+        from tensorboard.plugins.hparams import api, summary_v2
+
+        best = max(history, key=merit)
+        run = _Run(self.folder)
+        flat = {name: v if isinstance(v, int | float | bool | str) else json.dumps(v) for name, v in _flat(self.config)}
+        metrics = [api.Metric(f"best_{name}") for name in ("val_efficiency", "val_auc", "val_loss")]
+        run.add(summary_v2.hparams_config_pb([api.HParam(name) for name in flat], metrics))
+        run.add(summary_v2.hparams_pb(flat, trial_id=str(self.folder.absolute())))
+        for name in ("val_efficiency", "val_auc", "val_loss"):
+            if np.isfinite(best[name]):
+                run.scalar(f"best_{name}", best[name], best["epoch"])
+        run.flush()
+
+
+def forward(model, strain):
+    """Return the outputs of a model for a batch of strain as NumPy arrays, computed by this process alone."""
+    if keras.backend.backend() != "jax":
+        return [keras.ops.convert_to_numpy(t) for t in model(strain, training=False)]
+    own = [np.asarray(v) for v in model.trainable_variables]
+    other = [np.asarray(v) for v in model.non_trainable_variables]
+    return [np.asarray(t) for t in model.stateless_call(own, other, strain, training=False)[0]]
+
+
+def _flat(config):
+    for name, value in config.to_dict().items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{inner}", v) for inner, v in value.items())
+        else:
+            yield name, value

@@ -1,0 +1,124 @@
+"""What a training shows while it runs."""
+
+import sys
+import time
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from keras_gw_resnet.training.validation import best_row
+
+
+class Timed:
+    """Batches that note when each was ready, so that waiting for input can be measured.
+
+    Args:
+        batches: Anything with `batches[index] -> (strain, label)` and `batch_size`.
+    """
+
+    def __init__(self, batches):
+        self.batches, self.batch_size, self.ready = batches, batches.batch_size, {}
+
+    def __getitem__(self, index):
+        """Return batch `index`."""
+        made = self.batches[index]
+        self.ready[index] = time.perf_counter()
+        return made
+
+
+class Progress(keras.callbacks.Callback):
+    """One line with rate, time left and metric; where stdout is no terminal, one line an epoch.
+
+    Adds to the logs: seconds, examples_per_second and input_wait_share, the share of the epoch that passed waiting for
+    batches.
+
+    Args:
+        config: TrainingConfig.
+        feed: The Timed batches of the training.
+        history: Rows of the epochs done.
+        shown: Whether this process talks.
+    """
+
+    def __init__(self, config, feed, history, shown=True):
+        super().__init__()
+        self.config, self.feed, self.history, self.shown = config, feed, history, shown
+        self._bar = None
+
+    def on_train_begin(self, logs=None):
+        """Open the bar."""
+        self._begun = time.perf_counter()
+        self._done_before = len(self.history)
+        if self.shown and sys.stdout.isatty():
+            total = self.config.epochs * self.config.steps_per_epoch
+            done = len(self.history) * self.config.steps_per_epoch
+            self._bar = tqdm(total=total, initial=done, unit="batch", file=sys.stdout, dynamic_ncols=True)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
+        self._started = self._step_ended = time.perf_counter()
+        self._waited, self._index = 0.0, epoch * self.config.steps_per_epoch
+        if self._bar is not None:
+            self._bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Count the time between the end of the last step and when this step's batch was ready."""
+        ready = self.feed.ready.pop(self._index, None)
+        if ready is not None:
+            self._waited += max(0.0, ready - self._step_ended)
+        self._index += 1
+        self._step_ended = time.perf_counter()
+        if self._bar is not None:
+            self._bar.update()
+            if batch % 10 == 0:
+                self._bar.set_postfix(_short(logs) | self._best())
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add the times of the training steps to the logs."""
+        seconds = self._step_ended - self._started
+        logs["seconds"] = seconds
+        logs["examples_per_second"] = self.config.steps_per_epoch * self.config.batch_size / seconds
+        logs["input_wait_share"] = self._waited / seconds
+
+    def _best(self):
+        if not self.history:
+            return {}
+        best = best_row(self.history)
+        return {"best": f"{best['val_efficiency']:.3f}"} if np.isfinite(best["val_efficiency"]) else {}
+
+    def line(self, row):
+        """Say in one line how an epoch went, to be called when the row is in the history."""
+        done, total = row["epoch"], self.config.epochs
+        spent = time.perf_counter() - self._begun
+        left = spent / max(1, done - self._done_before) * (total - done)
+        phase = f"block {row['phase']:.0f}  " if "phase" in row else ""
+        efficiency = f"detected {100 * row['val_efficiency']:5.1f} %  " if np.isfinite(row["val_efficiency"]) else ""
+        best = "  best so far" if row is best_row(self.history) else ""
+        return (
+            f"epoch {done:{len(str(total))}d}/{total}  {phase}loss {row['loss']:.4f}  AUC {row['val_auc']:.4f}  "
+            f"{efficiency}{row['examples_per_second']:.0f} examples/s  {left / 60:.1f} min left{best}"
+        )
+
+    def on_train_end(self, logs=None):
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class EpochLine(keras.callbacks.Callback):
+    """Print the line of every finished epoch; comes after the checkpoint, so that what it says is saved."""
+
+    def __init__(self, progress):
+        super().__init__()
+        self.progress = progress
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Print."""
+        progress = self.progress
+        if progress.shown and progress.history and progress.history[-1]["epoch"] == epoch + 1:
+            line = progress.line(progress.history[-1])
+            tqdm.write(line, file=sys.stdout) if progress._bar is not None else print(line, flush=True)
+
+
+def _short(logs):
+    return {name: f"{value:.4f}" for name, value in (logs or {}).items() if name in ("loss", "auc")}

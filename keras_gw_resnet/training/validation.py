@@ -1,0 +1,188 @@
+"""What a training is judged by: the detected fraction at a low false-alarm probability, on a fixed validation set."""
+
+import contextlib
+import math
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+
+from keras_gw_resnet.datasets.batches import InjectionBatches
+from keras_gw_resnet.evaluation.windows import auc, threshold_at
+from keras_gw_resnet.training.config import LEAST_FALSE_ALARMS
+
+CHUNK = 500
+# Signals and noise of the metric are drawn with seeds of their own.
+METRIC_SEED = 1_000_081
+# Beyond this false-alarm probability an efficiency says less than the AUC.
+LARGEST_PROBABILITY = 0.2
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Windows on which the detected fraction is measured.
+
+    Attributes:
+        strain: float32 array (n, samples, detectors).
+        label: Boolean array (n,), true with a signal.
+        false_alarm_probability: A window.
+        signals_are: What is detected, for people.
+    """
+
+    strain: np.ndarray
+    label: np.ndarray
+    false_alarm_probability: float
+    signals_are: str
+
+    def efficiency(self, score):
+        """Return (detected fraction, threshold) for scores (n,)."""
+        threshold = threshold_at(score[~self.label], self.false_alarm_probability)
+        return float(np.mean(score[self.label] >= threshold)), threshold
+
+
+def simulated_metric(bank, noise, config):
+    """Draw the windows of a metric: pure noise, and signals of one SNR.
+
+    Args:
+        bank, noise: What was held out, as for `InjectionBatches`.
+        config: TrainingConfig.
+
+    Returns:
+        Metric.
+    """
+    alone = dict.fromkeys(("lone_signal_share", "glitch_share", "inconsistent_share", "loud_share"), 0.0)
+    one_snr = {"snr_range": (config.validation_snr,) * 2, "snr_start": None}
+    settings = replace(config.injections(), **alone, **one_snr)
+    parts = []
+    for number, kind in ((config.validation_noise, 0), (config.validation_signals, 1)):
+        all_alike = replace(settings, signal_share=float(kind))
+        source = InjectionBatches(bank, noise, batch_size=CHUNK, seed=METRIC_SEED + kind, settings=all_alike)
+        parts.append(np.concatenate([source[i][0] for i in range(-(-number // CHUNK))])[:number])
+    label = np.repeat([False, True], [len(p) for p in parts])
+    signals_are = f"signals of SNR {config.validation_snr:g}"
+    return Metric(np.concatenate(parts), label, config.false_alarm_probability, signals_are)
+
+
+def labelled_metric(batches, config):
+    """Return the Metric of labelled windows: as low a false-alarm probability as their number can show."""
+    rows = batches.rows
+    noise = int(np.count_nonzero(batches.header.label[rows] == 0))
+    probability = max(config.false_alarm_probability, min(1.0, LEAST_FALSE_ALARMS / max(noise, 1)))
+    if noise in (0, len(rows)) or probability > LARGEST_PROBABILITY:
+        return None
+    whole = type(batches)(batches.header, rows, batch_size=len(rows), seed=None)
+    strain, label = whole[0]
+    return Metric(strain, label[:, 0] == 1, probability, "signals")
+
+
+def scorer(model):
+    """Return a function from strain (n, samples, detectors) to scores (n,), computed by this process alone."""
+    if keras.backend.backend() != "jax":
+        return lambda strain: np.concatenate(
+            [model.predict_on_batch(part)[:, 0] for part in _chunks(strain)], dtype=np.float32
+        )[: len(strain)]
+    import jax
+
+    forward = jax.jit(lambda own, other, x: model.stateless_call(own, other, x, training=False)[0])
+
+    def score(strain):
+        # Local copies: the model's own arrays may be spread over processes, which would all have to take part.
+        own = [np.asarray(v) for v in model.trainable_variables]
+        other = [np.asarray(v) for v in model.non_trainable_variables]
+        parts = [np.asarray(forward(own, other, part))[:, 0] for part in _chunks(strain)]
+        return np.concatenate(parts, dtype=np.float32)[: len(strain)]
+
+    return score
+
+
+def _chunks(strain):
+    """Yield parts of one length, the last one filled up with zeros, so that one compiled graph serves them."""
+    for first in range(0, len(strain), CHUNK):
+        part = strain[first : first + CHUNK]
+        missing = CHUNK - len(part)
+        yield np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)]) if missing else part
+
+
+@contextlib.contextmanager
+def averaged_weights(model):
+    """Put the averaged weights into a model while the block runs, where its optimizer keeps an average."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if not optimizer.use_ema:
+        yield
+        return
+    swap = keras.callbacks.SwapEMAWeights()
+    swap.set_model(model)
+    swap.on_test_begin()
+    try:
+        yield
+    finally:
+        swap.on_test_end()
+
+
+class Validation(keras.callbacks.Callback):
+    """Measure loss, AUC and detected fraction after every epoch, and keep the best weights.
+
+    Adds val_loss, val_auc, val_accuracy and val_efficiency to the logs.
+
+    Args:
+        batches: `training.data.Batches`.
+        config: TrainingConfig.
+        history: Rows of the epochs done.
+        phase: Number of the phase, for the logs; None where there is one.
+        save_best: Called with the model and the epoch when it is the best so far; None: not at all.
+    """
+
+    def __init__(self, batches, config, history, *, phase=None, save_best=None):
+        super().__init__()
+        self.metric, self.history, self.phase, self.save_best = batches.metric, history, phase, save_best
+        held_out = [_with_snr(batches.validation, i) for i in range(config.validation_batches)]
+        self.strain, self.label, self.snr = (np.concatenate(column) for column in zip(*held_out, strict=True))
+        self._score = None
+
+    def set_model(self, model):
+        """Take the model of the fit."""
+        super().set_model(model)
+        self._score = scorer(model)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Measure, unless the training has diverged: the loss in the logs is not finite then."""
+        if not math.isfinite(logs["loss"]):
+            return
+        with averaged_weights(self.model):
+            self.scores = self._score(self.strain)
+            if not np.all(np.isfinite(self.scores)):
+                logs["loss"] = math.nan
+                return
+            signal = self.label == 1
+            # Of logits: log(1 + exp(-z)) for signals, log(1 + exp(z)) for noise.
+            loss = float(np.mean(np.logaddexp(0, np.where(signal, -1, 1) * self.scores)))
+            logs.update(val_loss=loss, val_auc=auc(self.scores[~signal], self.scores[signal]))
+            logs["val_accuracy"] = float(np.mean((self.scores > 0) == signal))
+            logs["val_efficiency"], self.threshold = math.nan, math.nan
+            if self.metric is not None:
+                logs["val_efficiency"], self.threshold = self.metric.efficiency(self._score(self.metric.strain))
+            if self.phase is not None:
+                logs["phase"] = self.phase
+            same = [row for row in self.history if row.get("phase") == self.phase]
+            if self.save_best and all(merit(logs) > merit(row) for row in same):
+                self.save_best(self.model, epoch)
+
+
+def _with_snr(batches, index):
+    if isinstance(batches, InjectionBatches):
+        examples = batches.examples(index)
+        return examples.strain, examples.label[:, 0], examples.snr
+    strain, label = batches[index]
+    return strain, label[:, 0], np.full(len(strain), np.nan)
+
+
+def merit(row):
+    """Return what epochs are compared by: the detected fraction where it is known, then the AUC."""
+    efficiency = row.get("val_efficiency", math.nan)
+    return (-1.0 if math.isnan(efficiency) else efficiency, row["val_auc"])
+
+
+def best_row(history):
+    """Return the row of the best epoch of the last phase; the first of equals."""
+    rows = [row for row in history if row.get("phase") == history[-1].get("phase")]
+    return max(rows, key=merit)
