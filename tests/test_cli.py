@@ -257,7 +257,7 @@ def test_training_that_cannot_start_leaves_nothing(small_data, tmp_path):
         ({"--model": "aresgw54", "--window-samples": 1024}, ["too short", "2017"]),
         ({"--options.depth": 3}, ["no option depth", "kernel_size"]),
         ({"--recipe": "none"}, ["no such recipe", "resnet"]),
-        ({"--optimizer": "lion"}, ["--optimizer", "adamw"]),
+        ({"--optimizer": "lion"}, ["--optimizer: Expected", "adamw"]),
         ({"--growth": "blockwise"}, ["too few for the 7 blocks"]),
         ({"--config": tmp_path / "none.yaml"}, ["none.yaml"]),
         ({"--data": tmp_path / "none"}, ["none", "no such folder"]),

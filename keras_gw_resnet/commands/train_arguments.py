@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import typing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -63,7 +64,9 @@ def _parser():
             return super().add_argument(*dashed, **options)
 
         def error(self, message, ex=None):
-            self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())} (see '{self.prog} --help')\n")
+            plain = " ".join(str(message).split()).replace("typing.", "")
+            named = re.sub(r'Parser key "([\w.]+)":', lambda m: f"--{m[1].replace('_', '-')}:", plain)
+            self.exit(2, f"{self.prog}: error: {named} (see '{self.prog} --help')\n")
 
     from keras_gw_resnet.training.config import TrainingConfig
 

@@ -18,7 +18,7 @@ from keras_gw_resnet.simulation.sets import psds_of
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, shortage, whitened_stretches
-from keras_gw_resnet.training.validation import Metric, labelled_metric, simulated_metric
+from keras_gw_resnet.training.metric import Metric, labelled_metric, simulated_metric
 
 # Batches of the validation set are drawn with a seed of their own.
 VALIDATION_SEED = 1_000_003

@@ -64,12 +64,12 @@ def for_training(network, config, replicas):
     The last layer stays in float32: ranking needs its resolution.
     """
     mixed = config.precision != "float32"
-    return _copy(network, f"mixed_{config.precision}" if mixed else "float32", replicas > 1)
+    return _copy(network, f"mixed_{config.precision}" if mixed else keras.config.floatx(), replicas > 1)
 
 
 def for_saving(network):
     """Return a trained network as it is saved: float32, for one device."""
-    return _copy(network, "float32", False)
+    return _copy(network, keras.config.floatx(), False)
 
 
 def _copy(network, dtype, synchronized):
@@ -78,7 +78,7 @@ def _copy(network, dtype, synchronized):
     def changed(layer):
         config = layer.get_config()
         if "dtype" in config:
-            config["dtype"] = "float32" if layer.name == last else dtype
+            config["dtype"] = keras.config.floatx() if layer.name == last else dtype
         if isinstance(layer, layers.BatchNormalization):
             config["synchronized"] = synchronized
         return type(layer).from_config(config)

@@ -1,78 +1,14 @@
-"""What a training is judged by: the detected fraction at a low false-alarm probability, on a fixed validation set."""
+"""Measuring a network after every epoch, on a fixed validation set."""
 
 import contextlib
 import math
-from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 
 from keras_gw_resnet.datasets.batches import InjectionBatches
-from keras_gw_resnet.evaluation.windows import auc, threshold_at
-from keras_gw_resnet.training.config import LEAST_FALSE_ALARMS
-
-CHUNK = 500
-# Signals and noise of the metric are drawn with seeds of their own.
-METRIC_SEED = 1_000_081
-# Beyond this false-alarm probability an efficiency says less than the AUC.
-LARGEST_PROBABILITY = 0.2
-
-
-@dataclass(frozen=True)
-class Metric:
-    """Windows on which the detected fraction is measured.
-
-    Attributes:
-        strain: float32 array (n, samples, detectors).
-        label: Boolean array (n,), true with a signal.
-        false_alarm_probability: A window.
-        signals_are: What is detected, for people.
-    """
-
-    strain: np.ndarray
-    label: np.ndarray
-    false_alarm_probability: float
-    signals_are: str
-
-    def efficiency(self, score):
-        """Return (detected fraction, threshold) for scores (n,)."""
-        threshold = threshold_at(score[~self.label], self.false_alarm_probability)
-        return float(np.mean(score[self.label] >= threshold)), threshold
-
-
-def simulated_metric(bank, noise, config):
-    """Draw the windows of a metric: pure noise, and signals of one SNR.
-
-    Args:
-        bank, noise: What was held out, as for `InjectionBatches`.
-        config: TrainingConfig.
-
-    Returns:
-        Metric.
-    """
-    alone = dict.fromkeys(("lone_signal_share", "glitch_share", "inconsistent_share", "loud_share"), 0.0)
-    one_snr = {"snr_range": (config.validation_snr,) * 2, "snr_start": None}
-    settings = replace(config.injections(), **alone, **one_snr)
-    parts = []
-    for number, kind in ((config.validation_noise, 0), (config.validation_signals, 1)):
-        all_alike = replace(settings, signal_share=float(kind))
-        source = InjectionBatches(bank, noise, batch_size=CHUNK, seed=METRIC_SEED + kind, settings=all_alike)
-        parts.append(np.concatenate([source[i][0] for i in range(-(-number // CHUNK))])[:number])
-    label = np.repeat([False, True], [len(p) for p in parts])
-    signals_are = f"signals of SNR {config.validation_snr:g}"
-    return Metric(np.concatenate(parts), label, config.false_alarm_probability, signals_are)
-
-
-def labelled_metric(batches, config):
-    """Return the Metric of labelled windows: as low a false-alarm probability as their number can show."""
-    rows = batches.rows
-    noise = int(np.count_nonzero(batches.header.label[rows] == 0))
-    probability = max(config.false_alarm_probability, min(1.0, LEAST_FALSE_ALARMS / max(noise, 1)))
-    if noise in (0, len(rows)) or probability > LARGEST_PROBABILITY:
-        return None
-    whole = type(batches)(batches.header, rows, batch_size=len(rows), seed=None)
-    strain, label = whole[0]
-    return Metric(strain, label[:, 0] == 1, probability, "signals")
+from keras_gw_resnet.evaluation.windows import auc
+from keras_gw_resnet.training.metric import CHUNK
 
 
 def scorer(model):
