@@ -114,10 +114,14 @@ def _train(config, batches, run, place, out, log_dir):
 
 
 def _print_end(config, batches, best, precision, seconds, out, log_dir):
-    detected = f"{100 * best['val_efficiency']:.1f} % of the {batches.metric.signals_are}"
+    detected = ""
+    if batches.metric is not None:
+        detected = (
+            f"{100 * best['val_efficiency']:.1f} % of the {batches.metric.signals_are} detected at a false-alarm "
+            f"probability of {batches.metric.false_alarm_probability:g} a window, "
+        )
     print(
-        f"epoch {best['epoch']} is kept: validation AUC {best['val_auc']:.4f}, {detected} are detected at a false-alarm "
-        f"probability of {batches.metric.false_alarm_probability:g} a window; {precision}\n"
+        f"epoch {best['epoch']} is kept: validation AUC {best['val_auc']:.4f}, {detected}{precision}\n"
         f"saved: {shown(out)}/model.keras, card.json, history.csv, after {seconds / 60:.1f} min of training\n"
         f"next:  keras-gw-resnet tensorboard {shown(log_dir)}"
     )

@@ -113,6 +113,8 @@ def _rewritten(argv, sequences):
         if name in SHORT_OPTIONS or name.startswith("options."):
             word = f"--options.{name.removeprefix('options.')}"
             values = [f"[{', '.join(values)}]"] if len(values) > 1 else values
+        elif name == "overwrite" and not values:
+            values = ["true"]
         elif name in sequences and values and not values[0].startswith("["):
             values = [json.dumps([_number(v) for v in values])]
         after += [word, *values]

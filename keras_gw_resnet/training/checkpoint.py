@@ -9,6 +9,7 @@ import keras
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.training.distribution import undistributed
 from keras_gw_resnet.training.validation import best_row
 
 
@@ -43,7 +44,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         stem = self.folder / f"epoch-{epoch + 1:04d}"
         with written_aside(stem.with_suffix(".json")) as aside:
             aside.write_text(json.dumps(state, indent=1))
-        with written_aside(stem.with_suffix(".keras")) as aside:
+        with written_aside(stem.with_suffix(".keras")) as aside, undistributed():
             self.model.save(aside)
         for old in self.folder.glob("epoch-*"):
             if old.stem != stem.name:

@@ -45,6 +45,31 @@ class Place:
         return tf.distribute.MirroredStrategy(self.devices).scope()
 
 
+def leave():
+    """Take leave of the other processes: from here on this one works alone."""
+    import keras
+
+    keras.distribution.set_distribution(None)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        if jax.process_count() > 1:
+            jax.distributed.shutdown()
+
+
+@contextlib.contextmanager
+def undistributed():
+    """Let this process work alone while the block runs: what it computes is not spread over all processes."""
+    import keras
+
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
+
+
 def prepare(config, coordinator=None, processes=None, process_id=None):
     """Start the devices, and join the other processes, before the backend computes anything.
 
@@ -120,7 +145,12 @@ def _prepare_jax(config, several, coordinator, processes, process_id):
     import jax
     import keras
 
-    if config.devices and "cuda" not in os.environ.get("JAX_PLATFORMS", "") and config.devices > 1:
+    with contextlib.suppress(ImportError):
+        # Keras imports it anyway when it fits; here it stays quiet, and off the GPUs.
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")
+    if config.devices and config.devices > 1:
         jax.config.update("jax_num_cpu_devices", config.devices)
     if several:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")

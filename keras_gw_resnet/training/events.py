@@ -1,88 +1,22 @@
-"""What TensorBoard shows of a run, written without TensorFlow's summaries so that any backend can."""
+"""What TensorBoard shows of a run."""
 
-import io
 import json
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
-import scipy.special
 import yaml
+from scipy.special import expit
 
 from keras_gw_resnet.evaluation.window_plots import draw_examples, draw_training
 from keras_gw_resnet.models.anatomy import blocks_of
+from keras_gw_resnet.training.event_file import EventFile
 from keras_gw_resnet.training.validation import merit
 
 # Pictures, curves and histograms are drawn at the first and last epoch and every so often between.
 PICTURES_EVERY = 5
 EXAMPLES_SHOWN = 6
 PROBE_WINDOWS = 64
-
-
-class _Run:
-    """One folder of events."""
-
-    def __init__(self, folder):
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        self._writer = EventFileWriter(str(folder))
-
-    def add(self, summary, step=0):
-        from tensorboard.compat.proto.event_pb2 import Event
-
-        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
-
-    def scalar(self, tag, value, step):
-        from tensorboard.plugins.scalar.summary_v2 import scalar_pb
-
-        self.add(scalar_pb(tag, float(value)), step)
-
-    def text(self, tag, value):
-        from tensorboard.plugins.text.summary_v2 import text_pb
-
-        self.add(text_pb(tag, value))
-
-    def histogram(self, tag, values, step):
-        from tensorboard.plugins.histogram.summary_v2 import histogram_pb
-
-        self.add(histogram_pb(tag, np.asarray(values, np.float64)), step)
-
-    def picture(self, tag, figure, step):
-        """Add a matplotlib figure."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.plugins.image.metadata import create_summary_metadata
-        from tensorboard.util.tensor_util import make_tensor_proto
-
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=90)
-        width, height = (int(size * 90) for size in figure.get_size_inches())
-        tensor = make_tensor_proto([str(width).encode(), str(height).encode(), drawn.getvalue()])
-        metadata = create_summary_metadata(display_name=None, description=None, converted_to_tensor=True)
-        self.add(Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)]), step)
-
-    def precision_recall(self, tag, score, signal, step):
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.plugins.pr_curve.summary import pb
-
-        made = pb(tag, signal, scipy.special.expit(score.astype(float)))
-        # It comes in TensorFlow's class of the same message.
-        self.add(Summary.FromString(made.SerializeToString()), step)
-
-    def graph(self, model):
-        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-        from tensorboard.util.tensor_util import make_tensor_proto
-
-        plugin = SummaryMetadata.PluginData(plugin_name="graph_keras_model", content=b"1")
-        value = Summary.Value(
-            tag="keras",
-            metadata=SummaryMetadata(plugin_data=plugin),
-            tensor=make_tensor_proto(model.to_json().encode()),
-        )
-        self.add(Summary(value=[value]))
-
-    def flush(self):
-        self._writer.flush()
 
 
 class EventLog(keras.callbacks.Callback):
@@ -100,7 +34,11 @@ class EventLog(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.config, self.batches = Path(folder), config, batches
         self.validation, self.last_epoch = validation, last_epoch
-        self._train, self._held_out, self._probe = _Run(self.folder / "train"), _Run(self.folder / "validation"), None
+        self._train, self._held_out, self._probe = (
+            EventFile(self.folder / "train"),
+            EventFile(self.folder / "validation"),
+            None,
+        )
 
     def set_model(self, model):
         """Take the model of the fit, and show its graph and the configuration."""
@@ -129,12 +67,10 @@ class EventLog(keras.callbacks.Callback):
                 self._train.scalar(name, value, epoch)
         if epoch % PICTURES_EVERY == 0 or epoch + 1 == self.last_epoch:
             self._write_pictures(epoch)
-        self._train.flush()
-        self._held_out.flush()
 
     def _write_pictures(self, epoch):
         scores, signal, snr = self.validation.scores, self.validation.label == 1, self.validation.snr
-        self._held_out.precision_recall("precision_recall", scores, signal, epoch)
+        self._held_out.precision_recall("precision_recall", expit(scores.astype(float)), signal, epoch)
         self._held_out.picture("curves", draw_training(scores, signal, snr, self.validation.threshold), epoch)
         shown = slice(0, EXAMPLES_SHOWN)
         titles = [
@@ -157,12 +93,17 @@ class EventLog(keras.callbacks.Callback):
             fill = np.linalg.norm(np.asarray(branch, float)) / max(np.linalg.norm(np.asarray(entry, float)), 1e-12)
             self._train.scalar(f"block_fill/{name}", fill, epoch)
 
+    def on_train_end(self, logs=None):
+        """Close the files."""
+        self._train.close()
+        self._held_out.close()
+
     def write_summary(self, history):
         """Let runs be compared in a table: the configuration beside the metrics of the best epoch."""
         from tensorboard.plugins.hparams import api, summary_v2
 
         best = max(history, key=merit)
-        run = _Run(self.folder)
+        run = EventFile(self.folder)
         flat = {name: v if isinstance(v, int | float | bool | str) else json.dumps(v) for name, v in _flat(self.config)}
         metrics = [api.Metric(f"best_{name}") for name in ("val_efficiency", "val_auc", "val_loss")]
         run.add(summary_v2.hparams_config_pb([api.HParam(name) for name in flat], metrics))
@@ -170,7 +111,7 @@ class EventLog(keras.callbacks.Callback):
         for name in ("val_efficiency", "val_auc", "val_loss"):
             if np.isfinite(best[name]):
                 run.scalar(f"best_{name}", best[name], best["epoch"])
-        run.flush()
+        run.close()
 
 
 def forward(model, strain):

@@ -8,6 +8,7 @@ from keras_gw_resnet.datasets.shard import Shard
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint, out_of_patience
+from keras_gw_resnet.training.distribution import leave, undistributed
 from keras_gw_resnet.training.events import EventLog
 from keras_gw_resnet.training.folder import claim_folder
 from keras_gw_resnet.training.growth import network_of, phases_of
@@ -67,6 +68,7 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False):
                 compile_for_training(model, config, (phase.last - phase.first) * config.steps_per_epoch)
         _fit_phase(model, config, batches, history, phases, phase, place, out, log_dir or out / "logs")
         done = history[-1]["epoch"] if history else 0
+    leave()
     if place.first and history:
         row = best_row(history) if config.keep == "best" else history[-1]
         return _result(model, config, checkpoints), history, row
@@ -113,7 +115,7 @@ def _fit_phase(model, config, batches, history, phases, phase, place, out, log_d
 
 def _saver(path):
     def save(model, epoch):
-        with written_aside(path) as aside:
+        with written_aside(path) as aside, undistributed():
             for_saving(model).save(aside)
 
     return save

@@ -1,0 +1,79 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, assert_refused, run_command, tiny_training
+
+# In double precision, so that what differs is not the rounding, which such networks amplify from step to step.
+EXACT = {
+    "JAX_ENABLE_X64": "1",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start(arguments, env):
+    return subprocess.Popen(
+        [sys.executable, "train.py", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def weights(folder):
+    return keras.saving.load_model(folder / "model.keras").get_weights()
+
+
+def test_two_processes_equal_one(small_data, tmp_path):
+    """Two processes on JAX, each feeding its half of every batch, train what one trains."""
+    pytest.importorskip("jax", reason="JAX ABSENT: make extras; this check did not run")
+    (tmp_path / "keras.json").write_text(json.dumps({"floatx": "float64"}))
+    env = {**EXACT, "KERAS_HOME": str(tmp_path)}
+    changes = {"--backend": "jax", "--window-samples": 1024, "--epochs": 1, "--steps-per-epoch": 4, "--optimizer": "sgd"}
+    port = free_port()
+    flags = {"--coordinator": f"127.0.0.1:{port}", "--processes": 2}
+    both = [
+        start(tiny_training(small_data, tmp_path / "two", **changes, **flags, **{"--process-id": i}), env)
+        for i in (0, 1)
+    ]
+    said = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert "in each of 2 processes" in said[0][0]
+    assert "model.keras" not in said[1][0]
+    one = start(tiny_training(small_data, tmp_path / "one", **changes), env)
+    assert one.wait(timeout=240) == 0, one.communicate()
+    for a, b in zip(weights(tmp_path / "one"), weights(tmp_path / "two"), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+def test_a_coordinator_that_does_not_answer(small_data, tmp_path):
+    pytest.importorskip("jax", reason="JAX ABSENT: make extras; this check did not run")
+    nobody = {"--backend": "jax", "--coordinator": f"127.0.0.1:{free_port()}", "--processes": 2, "--process-id": 1}
+    arguments = tiny_training(small_data, tmp_path / "run", **nobody)
+    result = run_command("train.py", *arguments, env={"KERAS_GW_RESNET_PATIENCE_SECONDS": "1"})
+    assert_refused(result, "does not answer within 1 s", "start process 0")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_distributed_is_refused(small_data, tmp_path):
+    two = tiny_training(small_data, tmp_path / "run", **{"--coordinator": "127.0.0.1:1", "--processes": 2})
+    assert_refused(run_command("train.py", *two), "belong together")
+    whole = (*two, "--process-id", 0)
+    assert_refused(run_command("train.py", *whole), "--backend jax")
+    mirrored = tiny_training(small_data, tmp_path / "run")
+    refused = run_command("train.py", *mirrored, env={"TF_CONFIG": "{}"})
+    assert_refused(refused, "MultiWorkerMirroredStrategy", "20585", "--backend jax")
