@@ -27,10 +27,10 @@ test: $(READY)  ## run the tests
 test-slow: $(READY)  ## run the tests that take minutes too
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
-extras: $(EXTRAS)  ## install what is optional: JAX, ONNX, gwpy
+extras: $(EXTRAS)  ## install what is optional: JAX, ONNX, gwpy, Selenium
 
 $(EXTRAS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[jax,onnx,gwpy]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[jax,onnx,gwpy,browser]'
 	@touch $@
 
 # XLA's expensive passes would only make these small networks slower to compile.

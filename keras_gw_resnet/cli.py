@@ -11,6 +11,7 @@ from keras_gw_resnet.commands.models import add_export, add_models
 from keras_gw_resnet.commands.search import add_search
 from keras_gw_resnet.commands.simulate import add_simulate
 from keras_gw_resnet.commands.strain import add_fetch, add_import_g2net, add_inspect, add_statistics
+from keras_gw_resnet.commands.tensorboard import add_tensorboard
 from keras_gw_resnet.commands.train import add_train, run_train
 from keras_gw_resnet.errors import InputError
 
@@ -29,6 +30,7 @@ def build_parser():
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND", dest="command", parser_class=Parser)
     add_train(subparsers)
+    add_tensorboard(subparsers)
     add_evaluate(subparsers)
     add_search(subparsers)
     add_simulate(subparsers)

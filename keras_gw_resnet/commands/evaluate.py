@@ -47,6 +47,15 @@ def add_evaluate(subparsers):
     add("--windows", type=int, default=30000, metavar="N", help="half of them with a signal (default: 30000)")
     add("--seed", type=seed, default=1, metavar="N", help="of the examples (default: 1)")
     add("--overwrite", action="store_true", help="replace an existing output folder")
+    group = parser.add_argument_group("or, with --data, what is lost with one block less")
+    group.add_argument("--lesion", action="store_true", help="leave out one block after the other, and swap neighbours")
+    group.add_argument(
+        "--compare",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="draw other networks beside it, for example a plain one",
+    )
     add_quality(parser)
     add_strict(parser)
 
@@ -54,7 +63,13 @@ def add_evaluate(subparsers):
 def run_evaluate(args):
     """Measure a saved network on windows, or on a set with injections."""
     given = [args.foreground, args.background, args.injections]
-    if not any(given) and args.data:
+    if args.compare and not args.lesion:
+        raise InputError("--compare goes with --lesion")
+    if args.lesion and args.data:
+        from keras_gw_resnet.commands.lesions import evaluate_lesions
+
+        evaluate_lesions(args, _labelled_windows if args.data.is_file() else _simulated_windows)
+    elif not any(given) and args.data:
         _evaluate_windows(args)
     elif all(given) and not args.data:
         _evaluate_set(args)

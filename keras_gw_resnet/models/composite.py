@@ -73,6 +73,8 @@ def StackedNetwork(
         if family not in FAMILIES:
             raise InputError(f"stages: unknown family {family!r}; expected one of {', '.join(FAMILIES)}")
         require_counts(**{f"{family} blocks": count})
+    if stochastic_depth and all(family == "plain" for family, _ in stages):
+        raise InputError(f"stochastic_depth={stochastic_depth}: plain stages have no branches to drop")
     require_counts(width=width, stages=[count for _, count in stages], stem_kernel_size=stem_kernel_size)
     style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
     kernels, positions = style.kernels(len(stages)), positions_of([count for _, count in stages])
@@ -105,3 +107,8 @@ def StackedMixed(**options):
     """Build one stage of each family: plain, residual, highway, dense. Options as for `StackedNetwork`."""
     stages = [("plain", 2), ("residual", 3), ("highway", 4), ("dense", 6)]
     return StackedNetwork(stages, **{"name": "stacked-mixed", **options})
+
+
+def Plain18(**options):
+    """Build the 18-layer chain of convolutions without shortcuts, the plain counterpart of ResNet18 (arXiv 1512.03385)."""
+    return StackedNetwork([("plain", 4)] * 4, **{"name": "plain18", **options})

@@ -25,6 +25,7 @@ MODELS = {
     "residual-cnn": (cnn.ResidualCNN, cnn.ResidualCNN),
     "stacked-residual-highway": (composite.StackedResidualHighway, composite.StackedNetwork),
     "stacked-mixed": (composite.StackedMixed, composite.StackedNetwork),
+    "plain18": (composite.Plain18, composite.StackedNetwork),
     "aresgw54": (literature.AresGW54, literature.AresGW54),
     "aresgw54-wide": (literature.AresGW54Wide, literature.AresGW54),
     "gabbard2018": (literature.Gabbard2018, literature.Gabbard2018),

@@ -43,7 +43,13 @@ def test_two_processes_equal_one(small_data, tmp_path):
     pytest.importorskip("jax", reason="JAX ABSENT: make extras; this check did not run")
     (tmp_path / "keras.json").write_text(json.dumps({"floatx": "float64"}))
     env = {**EXACT, "KERAS_HOME": str(tmp_path)}
-    changes = {"--backend": "jax", "--window-samples": 1024, "--epochs": 1, "--steps-per-epoch": 4, "--optimizer": "sgd"}
+    changes = {
+        "--backend": "jax",
+        "--window-samples": 1024,
+        "--epochs": 1,
+        "--steps-per-epoch": 4,
+        "--optimizer": "sgd",
+    }
     port = free_port()
     flags = {"--coordinator": f"127.0.0.1:{port}", "--processes": 2}
     both = [

@@ -1,0 +1,148 @@
+"""What a trained network loses when one of its blocks is taken out or two change places (arXiv 1605.06431).
+
+A network whose paths are an ensemble loses little; a chain of layers loses everything.
+"""
+
+import contextlib
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from keras import layers
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.anatomy import blocks_of
+
+NORMS = (layers.BatchNormalization, layers.GroupNormalization)
+# So negative a bias shuts a gate for good.
+SHUT = -1e4
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A block with a way past it, or a convolution of a plain network that changes neither length nor channels.
+
+    Attributes:
+        name: Prefix of its layers.
+        layers: Its layers, in the network's order.
+        decisive: Those whose weights are changed to take it out.
+    """
+
+    name: str
+    layers: tuple
+    decisive: tuple
+
+
+def units_of(model):
+    """List the Units of a network; those of a plain network where it has no blocks.
+
+    Raises:
+        InputError: It has neither.
+    """
+    blocks, by_name = blocks_of(model), {layer.name: layer for layer in model.layers}
+    if blocks:
+        found = []
+        for block in blocks:
+            own = tuple(x for x in model.layers if x.name.startswith(f"{block.name}_"))
+            found.append(Unit(block.name, own, (_last_of_branch(block),)))
+        return found
+    plain = []
+    for layer in model.layers:
+        norm = by_name.get(f"{layer.name}_norm")
+        if isinstance(layer, layers.Conv1D) and norm is not None and layer.input.shape == layer.output.shape:
+            plain.append(Unit(layer.name, (layer, norm), (layer, norm)))
+    if not plain:
+        raise InputError(
+            f"{model.name} has neither residual or highway blocks nor plain layers that could be taken out"
+        )
+    return plain
+
+
+def _last_of_branch(block):
+    """Return the layer whose weights decide whether a block adds anything."""
+    layer = block.branch._keras_history.operation
+    while isinstance(layer, layers.Dropout):
+        layer = layer.input._keras_history.operation
+    if isinstance(layer, layers.Multiply):  # a highway block: its gate
+        return next(
+            t._keras_history.operation
+            for t in layer.input
+            if getattr(t._keras_history.operation, "name", "").endswith("_gate")
+        )
+    return layer
+
+
+def _take_out(unit):
+    for layer in unit.decisive:
+        weights = layer.get_weights()
+        if len(unit.decisive) == 2:
+            weights = _identity(layer, weights)
+        elif layer.name.endswith("_gate"):
+            weights = [np.zeros_like(weights[0]), np.full_like(weights[1], SHUT)]
+        elif isinstance(layer, NORMS):
+            weights = [np.zeros_like(w) for w in weights[:2]] + weights[2:]
+        else:
+            weights = [np.zeros_like(w) for w in weights]
+        layer.set_weights(weights)
+
+
+def _identity(layer, weights):
+    """Return weights with which a convolution, or its batch norm, gives what it takes."""
+    if isinstance(layer, layers.Conv1D):
+        kernel = np.zeros_like(weights[0])
+        kernel[(kernel.shape[0] - 1) // 2] = np.eye(kernel.shape[1])
+        return [kernel, *(np.zeros_like(w) for w in weights[1:])]
+    if not isinstance(layer, layers.BatchNormalization):
+        raise InputError(f"{layer.name}: a plain layer with {type(layer).__name__} cannot be taken out")
+    _, _, mean, variance = weights
+    return [np.sqrt(variance + layer.epsilon), mean, mean, variance]
+
+
+def _shapes(unit):
+    return [w.shape for layer in unit.layers for w in layer.get_weights()]
+
+
+def _swap(one, other):
+    for a, b in zip(one.layers, other.layers, strict=True):
+        mine, theirs = a.get_weights(), b.get_weights()
+        a.set_weights(theirs)
+        b.set_weights(mine)
+
+
+@contextlib.contextmanager
+def _lesioned(units, change):
+    kept = [(layer, layer.get_weights()) for unit in units for layer in unit.layers]
+    change()
+    try:
+        yield
+    finally:
+        for layer, weights in kept:
+            layer.set_weights(weights)
+
+
+def lesions(model, measure, progress=iter):
+    """Measure a network with each of its units taken out, and with each pair of neighbours of one shape swapped.
+
+    The weights are put back after each.
+
+    Args:
+        model: `keras.Model`.
+        measure: Function without arguments that gives a dictionary of figures for the model as it is.
+        progress: Wraps the list of what is to be done, for a progress bar.
+
+    Returns:
+        List of dictionaries: kind ("none", "dropped", "swapped"), units (names), and what `measure` gave.
+    """
+    units = units_of(model)
+    todo = [("none", (), lambda: None)]
+    todo += [("dropped", (unit,), lambda unit=unit: _take_out(unit)) for unit in units]
+    todo += [
+        ("swapped", (a, b), lambda a=a, b=b: _swap(a, b))
+        for a, b in itertools.pairwise(units)
+        if _shapes(a) == _shapes(b)
+    ]
+    found = []
+    for kind, changed, change in progress(todo):
+        with _lesioned(changed, change):
+            found.append({"kind": kind, "units": [unit.name for unit in changed], **measure()})
+    return found
