@@ -1,6 +1,7 @@
 """The commands on strain files: 'inspect', 'fetch', 'statistics', 'import-g2net'."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,6 +9,11 @@ from keras_gw_resnet.commands.arguments import add_command, add_detectors, add_q
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, refuse_input, written_aside
+
+# Unless a training says otherwise, examples show every kind of negative.
+SHOWN_SHARES = [
+    part for kind in ("lone-signal", "glitch", "inconsistent", "loud") for part in (f"--{kind}-share", "0.2")
+]
 
 
 def add_statistics(subparsers):
@@ -145,6 +151,9 @@ def add_inspect(subparsers):
     parser.add_argument(
         "--examples", type=positive, metavar="N", help="draw training examples made from a folder instead"
     )
+    parser.add_argument(
+        "--config", metavar="FILE", help="with --examples: those of this training, for example runs/first/config.json"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
     add_quality(parser)
 
@@ -227,33 +236,39 @@ def _print_noise(reports):
 
 
 def _inspect_examples(args):
+    """Draw what a training on these data would show its network; with --config, that of a certain training."""
     if not args.plot or len(args.strain) != 1:
-        raise InputError("--examples takes one folder with strain and a waveform bank, and --plot FILE")
-    from keras_gw_resnet.datasets.batches import KINDS
-    from keras_gw_resnet.training.config import TrainingConfig
+        raise InputError("--examples takes one folder of data, or file of labelled windows, and --plot FILE")
+    from keras_gw_resnet.commands.train_arguments import parse_training
+    from keras_gw_resnet.evaluation.window_plots import plot_examples
     from keras_gw_resnet.training.data import load_batches
 
-    shares = {"lone_signal_share": 0.2, "glitch_share": 0.2, "inconsistent_share": 0.2, "loud_share": 0.2}
-    config = TrainingConfig(
-        model="resnet18",
-        data=args.strain[0],
-        detectors=("H1", "L1"),
-        window_samples=2048,
-        quality=tuple(args.quality),
-        batch_size=args.examples + args.examples % 2,
-        **shares,
-    )
-    batches = load_batches(config).training
-    found, bank = batches.examples(0), batches.signals.bank
-    titles = []
-    for kind, snr, waveform in zip(found.kind, found.snr, found.waveform, strict=True):
-        mass1, mass2 = bank.parameters["mass1"][waveform], bank.parameters["mass2"][waveform]
-        signal = f"label 1: signal of SNR {snr:.1f}\n{mass1:.0f} + {mass2:.0f} solar masses"
-        titles.append(f"label 0:\n{KINDS[kind]}" if kind else signal)
-    from keras_gw_resnet.evaluation.window_plots import plot_examples
+    options = ["--config", args.config] if args.config else ["--model", "resnet18", *SHOWN_SHARES]
+    quality = ["--quality", *args.quality] if args.quality else []
+    config, _ = parse_training([*options, *quality, "--data", args.strain[0], "--out", "-"])
+    # What only a training needs is kept small.
+    size = {"batch_size": max(2, args.examples), "devices": None, "validation_batches": 1, "validation_signals": 1}
+    size |= {"validation_noise": 20, "false_alarm_probability": 0.9}
+    batches = load_batches(replace(config, **size)).training
+    strain, titles = _titled(batches)
+    title = f"training examples from {args.strain[0]}"
+    shown_now = slice(0, args.examples)
+    rate = config.whitening.sample_rate
+    plot_examples(strain[shown_now], titles[shown_now], config.detectors, rate, args.plot, title)
 
-    rate, title = (
-        config.whitening.sample_rate,
-        f"training examples from {args.strain[0]}: simulated signals in its noise",
-    )
-    plot_examples(found.strain[: args.examples], titles, config.detectors, rate, args.plot, title)
+
+def _titled(batches):
+    """Return the strain of the first batch, and of each example what it is."""
+    from keras_gw_resnet.datasets.batches import KINDS
+
+    if not hasattr(batches, "examples"):
+        strain, label = batches[0]
+        return strain, [f"label {value:.0f}" for value in label[:, 0]]
+    found, bank, titles = batches.examples(0), batches.signals.bank, []
+    for label, kind, snr, waveform in zip(found.label[:, 0], found.kind, found.snr, found.waveform, strict=True):
+        text = f"label {label:.0f}: {KINDS[kind]}" + (f" of SNR {snr:.1f}" if snr else "")
+        if waveform >= 0:
+            masses = (bank.parameters[name][waveform] for name in ("mass1", "mass2"))
+            text += "\n{:.0f} + {:.0f} solar masses".format(*masses)
+        titles.append(text)
+    return found.strain, titles

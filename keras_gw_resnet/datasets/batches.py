@@ -102,9 +102,9 @@ class Examples:
     Attributes:
         strain: float32 array (n, samples, detectors).
         label: float32 array (n, 1), 1 where there is a signal.
-        snr: float64 array (n,), network optimal SNR; 0 without a signal.
-        merger: float64 array (n,), coalescence time as a share of the window; NaN without a signal.
-        waveform: Integer array (n,), index into the bank; -1 without a signal.
+        snr: float64 array (n,), optimal SNR of what was added, negatives included; 0 for nothing.
+        merger: float64 array (n,), coalescence time as a share of the window; NaN for negatives.
+        waveform: Integer array (n,), index into the bank, negatives included; -1 for none.
         kind: Integer array (n,), index into `KINDS`.
     """
 
@@ -259,7 +259,7 @@ class InjectionBatches:
         for name, add in self._negatives().items():
             rows = np.flatnonzero(kind == KINDS.index(name))
             if len(rows):
-                add(rng, strain, filters, rows, index)
+                every["snr"][rows], every["waveform"][rows] = add(rng, strain, filters, rows, index)
         return Examples(strain, label[:, None], kind=kind, **every)
 
     def _negatives(self):
@@ -272,8 +272,10 @@ class InjectionBatches:
 
     def _add_lone_signal(self, rng, strain, filters, rows, index):
         column = rng.integers(len(self.noise.detectors), size=len(rows))
-        signal = self.signals.draw(rng, filters[rows], index)[0]
-        strain[rows, :, column] += signal[np.arange(len(rows)), :, column]
+        signal, _, _, waveform = self.signals.draw(rng, filters[rows], index)
+        alone = signal[np.arange(len(rows)), :, column]
+        strain[rows, :, column] += alone
+        return np.linalg.norm(alone, axis=1), waveform
 
     def _add_glitch(self, rng, strain, filters, rows, index):
         glitches, _ = draw_glitches(rng, len(rows), self.noise.window_samples, self.signals.bank.sample_rate)
@@ -285,6 +287,7 @@ class InjectionBatches:
                 whitened = self.signals.whiten(glitches[own], filters[rows[own], detector], detector)
                 power = np.einsum("ij,ij->i", whitened, whitened, dtype=np.float64)
                 strain[rows[own], :, detector] += whitened * (snr[own] / np.sqrt(power)).astype(np.float32)[:, None]
+        return snr, -1
 
     def _add_inconsistent(self, rng, strain, filters, rows, index):
         offsets = np.zeros((len(rows), len(self.noise.detectors)))
@@ -292,10 +295,13 @@ class InjectionBatches:
         mismatch = rng.uniform(2 * self._travel, 2 * self._travel + LONGEST_MISMATCH_SECONDS, len(rows))
         column = rng.integers(len(self.noise.detectors), size=len(rows))
         offsets[np.arange(len(rows)), column] = mismatch * rng.choice([-1, 1], len(rows))
-        strain[rows] += self.signals.draw(rng, filters[rows], index, offsets)[0]
+        signal, snr, _, waveform = self.signals.draw(rng, filters[rows], index, offsets)
+        strain[rows] += signal
+        return snr, waveform
 
     def _show_loud(self, rng, strain, filters, rows, index):
         strain[rows] = self.noise.draw_loud(rng, len(rows))[0]
+        return 0.0, -1
 
     def __getitem__(self, index):
         """Return batch `index` as (strain, label)."""

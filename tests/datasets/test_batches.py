@@ -67,9 +67,11 @@ def test_half_the_examples_hold_a_signal_and_say_so(small_bank, taps):
     loud = np.abs(examples.strain).max(axis=1) > 0
     assert loud[label].all()
     assert set(loud[~label].sum(axis=1)) == {0, 1}
-    assert np.all((examples.snr > 0) == label)
+    power = np.linalg.norm(examples.strain, axis=(1, 2))
+    np.testing.assert_allclose(examples.snr[~label], power[~label], rtol=1e-3)
+    assert np.all(examples.snr[label] > 0)
     assert np.all(np.isfinite(examples.merger) == label)
-    assert np.all((examples.waveform >= 0) == label)
+    assert np.all((examples.waveform >= 0) == (examples.snr > 0))
 
 
 def test_merger_and_snr_are_where_they_were_asked_for(small_bank, taps):
