@@ -133,7 +133,7 @@ Done in {seconds / 60:.1f} minutes.
   events       {_short(events)}, {_short(events.with_suffix(".csv"))}
   picture      {_short(picture)}
 Watch the training:
-  .venv/bin/tensorboard --logdir {shown["model"]}/logs
+  .venv/bin/keras-gw-resnet tensorboard {shown["model"]}
 Load the network in Keras (whitened strain in, ranking statistic out):
   import keras
   network = keras.saving.load_model("{shown["model"]}/model.keras")"""

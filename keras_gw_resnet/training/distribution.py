@@ -133,12 +133,15 @@ def prepare_devices(devices=None):
     return [f"CPU:{i}" for i in range(devices)]
 
 
+# What Slurm sets in a step of several tasks; JAX reads the same.
+SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
+
+
 def _launched_with():
     """Return how many processes Slurm or Open MPI started together with this one; 1 without them."""
-    for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"):
-        if name in os.environ:
-            return int(os.environ[name])
-    return 1
+    if all(name in os.environ for name in SLURM):
+        return int(os.environ["SLURM_NTASKS"])
+    return int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
 
 
 def _prepare_jax(config, several, coordinator, processes, process_id):

@@ -39,7 +39,7 @@ def weights(folder):
 
 
 def test_two_processes_equal_one(small_data, tmp_path):
-    """Two processes on JAX, each feeding its half of every batch, train what one trains."""
+    """Two processes on JAX, started as Slurm starts them, each feeding its half of every batch, train what one trains."""
     pytest.importorskip("jax", reason="JAX ABSENT: make extras; this check did not run")
     (tmp_path / "keras.json").write_text(json.dumps({"floatx": "float64"}))
     env = {**EXACT, "KERAS_HOME": str(tmp_path)}
@@ -50,12 +50,9 @@ def test_two_processes_equal_one(small_data, tmp_path):
         "--steps-per-epoch": 4,
         "--optimizer": "sgd",
     }
-    port = free_port()
-    flags = {"--coordinator": f"127.0.0.1:{port}", "--processes": 2}
-    both = [
-        start(tiny_training(small_data, tmp_path / "two", **changes, **flags, **{"--process-id": i}), env)
-        for i in (0, 1)
-    ]
+    slurm = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    arguments = tiny_training(small_data, tmp_path / "two", **changes)
+    both = [start(arguments, {**env, **slurm, "SLURM_PROCID": i, "SLURM_LOCALID": i}) for i in ("0", "1")]
     said = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert "in each of 2 processes" in said[0][0]
