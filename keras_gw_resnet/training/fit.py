@@ -30,7 +30,7 @@ def feed_of(batches, first, count):
     return BatchSequence(batches, first, count)
 
 
-def fit(config, batches, out, *, place, log_dir=None, overwrite=False):
+def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks=()):
     """Train, going on from the last epoch in `out` where there is one.
 
     Args:
@@ -40,6 +40,7 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False):
         place: Place, from `distribution.prepare`.
         log_dir: TensorBoard folder; None: `out`/logs.
         overwrite: Start afresh in a folder that holds a run.
+        callbacks: More Keras callbacks.
 
     Returns:
         Tuple (keras.Model as it is to be saved, history as a list of dictionaries, the row of the epoch it is of).
@@ -66,7 +67,7 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False):
             with place.scope():
                 model = for_training(network_of(config, phase, model), config, len(place.devices))
                 compile_for_training(model, config, (phase.last - phase.first) * config.steps_per_epoch)
-        _fit_phase(model, config, batches, history, phases, phase, place, out, log_dir or out / "logs")
+        _fit_phase(model, config, batches, history, phases, phase, place, out, log_dir or out / "logs", callbacks)
         done = history[-1]["epoch"] if history else 0
     leave()
     if place.first and history:
@@ -75,7 +76,7 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False):
     return model, history, history[-1] if history else {}
 
 
-def _fit_phase(model, config, batches, history, phases, phase, place, out, log_dir):
+def _fit_phase(model, config, batches, history, phases, phase, place, out, log_dir, more):
     done, last, steps = len(history), phase is phases[-1], config.steps_per_epoch
     timed = Timed(batches.training if place.processes == 1 else Shard(batches.training, place.process, place.processes))
     checkpoints = out / "checkpoints"
@@ -102,6 +103,7 @@ def _fit_phase(model, config, batches, history, phases, phase, place, out, log_d
             EpochCheckpoint(checkpoints if place.first else None, history, patience),
             EpochLine(progress),
             keras.callbacks.TerminateOnNaN(),
+            *more,
         ],
     )
     if len(history) < phase.last and not out_of_patience(history, patience):

@@ -1,0 +1,96 @@
+"""The share of a training that passes outside the network's own arithmetic: input, callbacks, checkpoints, logs.
+
+    python benchmarks/training/overhead.py --data runs/demo/train
+
+Two epochs of a whole training are compared with as many steps over one fixed batch and with the scoring of the same
+validation windows, both alone, in the same run.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+
+class OneBatch:
+    """The same batch for ever."""
+
+    def __init__(self, batches):
+        self._batch, self.batch_size = batches[0], batches.batch_size
+
+    def __getitem__(self, index):
+        return self._batch
+
+
+def seconds_of(work):
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="runs/demo/train", help="folder with strain and a waveform bank")
+    parser.add_argument("--model", default="resnet18")
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=100, help="batches an epoch (default: 100)")
+    args = parser.parse_args()
+
+    from keras_gw_resnet.backend import load_keras
+    from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.distribution import prepare
+
+    config = TrainingConfig(
+        model=args.model,
+        data=args.data,
+        detectors=("H1", "L1"),
+        window_samples=2048,
+        options={"width": args.width},
+        batch_size=args.batch_size,
+        steps_per_epoch=args.steps,
+        epochs=3,
+    )
+    place = load_keras(lambda: prepare(config), training=True)
+    import keras
+
+    from keras_gw_resnet.training.data import load_batches
+    from keras_gw_resnet.training.fit import feed_of, fit
+    from keras_gw_resnet.training.optimization import compile_for_training, new_network
+    from keras_gw_resnet.training.validation import Validation, scorer
+
+    batches, ends = load_batches(config), []
+
+    class Clock(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            ends.append(time.perf_counter())
+
+    model = new_network(config)
+    compile_for_training(model, config, 3 * args.steps)
+    one = OneBatch(batches.training)
+
+    def bare():
+        model.fit(feed_of(one, 0, args.steps), steps_per_epoch=args.steps, shuffle=False, verbose=0)
+
+    model.fit(feed_of(one, 0, 3), steps_per_epoch=3, shuffle=False, verbose=0)
+    validation, score = Validation(batches, config, []), scorer(model)
+    score(validation.strain)
+    before = seconds_of(bare)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        _, history, _ = fit(config, batches, Path(folder) / "run", place=place, callbacks=[Clock()])
+        whole = time.perf_counter() - ends[1]
+    print(f"from the call of fit to the end of the first step and epoch: {ends[1] - started:.1f} s")
+    after = seconds_of(bare)
+    scoring = seconds_of(lambda: (score(validation.strain), score(batches.metric.strain)))
+    network = 2 * ((before + after) / 2 + scoring)
+    steps = sum(row["seconds"] for row in history[1:])
+    waiting = sum(row["seconds"] * row["input_wait_share"] for row in history[1:])
+    print(f"{args.model} of width {args.width}, batch {args.batch_size}, {args.steps} steps an epoch:")
+    print(f"  outside the network's own arithmetic: {100 * (1 - network / whole):.1f} % of the time")
+    print(f"  waiting for examples: {100 * waiting / steps:.1f} % of the training steps")
+    print(f"  bare loop before and after, ratio: {after / before:.2f}")
+
+
+if __name__ == "__main__":
+    main()
