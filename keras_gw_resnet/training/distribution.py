@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import socket
-import time
+import re
 from dataclasses import dataclass
 
 from keras_gw_resnet.errors import InputError, first_line
+from keras_gw_resnet.training.meeting import meet
 
 # How long a process waits for the coordinator, and the coordinator for the others.
 PATIENCE_SECONDS = int(os.environ.get("KERAS_GW_RESNET_PATIENCE_SECONDS", "300"))
@@ -97,7 +97,11 @@ def prepare(config, coordinator=None, processes=None, process_id=None):
     given = [coordinator, processes, process_id]
     if any(v is not None for v in given) and any(v is None for v in given):
         raise InputError("--coordinator, --processes and --process-id belong together")
-    several = coordinator is not None or _launched_with() > 1
+    if coordinator is None:
+        coordinator, processes, process_id = _launched()
+    elif processes < 1 or not 0 <= process_id < processes:
+        raise InputError(f"--process-id {process_id} of --processes {processes}; expected one from 0 to their number")
+    several = processes > 1
     if several and backend != "jax":
         raise InputError("several processes train together with --backend jax alone")
     if backend == "jax":
@@ -133,15 +137,24 @@ def prepare_devices(devices=None):
     return [f"CPU:{i}" for i in range(devices)]
 
 
-# What Slurm sets in a step of several tasks; JAX reads the same.
+# What Slurm sets in a step of several tasks.
 SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
+FIRST_PORT, PORTS = 61440, 4096
 
 
-def _launched_with():
-    """Return how many processes Slurm or Open MPI started together with this one; 1 without them."""
+def _launched():
+    """Return (coordinator, processes, process) as Slurm or Open MPI started this process.
+
+    Of Open MPI JAX finds the coordinator itself (None); without either there is one process.
+    """
     if all(name in os.environ for name in SLURM):
-        return int(os.environ["SLURM_NTASKS"])
-    return int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
+        host = re.match(r"([^\[,]+)(?:\[(\d+))?", os.environ["SLURM_STEP_NODELIST"])
+        port = FIRST_PORT + int(os.environ["SLURM_JOB_ID"]) % PORTS
+        coordinator = f"{host[1]}{host[2] or ''}:{port}"
+        return coordinator, int(os.environ["SLURM_NTASKS"]), int(os.environ["SLURM_PROCID"])
+    if "OMPI_COMM_WORLD_SIZE" in os.environ:
+        return None, int(os.environ["OMPI_COMM_WORLD_SIZE"]), int(os.environ["OMPI_COMM_WORLD_RANK"])
+    return None, 1, 0
 
 
 def _prepare_jax(config, several, coordinator, processes, process_id):
@@ -170,35 +183,15 @@ def _prepare_jax(config, several, coordinator, processes, process_id):
 
 
 def _join(jax, coordinator, processes, process_id):
-    if coordinator is not None and process_id > 0:
-        _wait_for(coordinator)
+    if coordinator is not None:
+        meet(coordinator, processes, process_id, PATIENCE_SECONDS)
     try:
-        jax.distributed.initialize(coordinator, processes, process_id, initialization_timeout=PATIENCE_SECONDS)
+        if coordinator is None:
+            jax.distributed.initialize(initialization_timeout=PATIENCE_SECONDS)
+        else:
+            jax.distributed.initialize(coordinator, processes, process_id, initialization_timeout=PATIENCE_SECONDS)
     except (RuntimeError, ValueError) as error:
-        where = coordinator or "what Slurm or Open MPI say"
-        raise InputError(
-            f"--coordinator {where}: the processes did not find one another within {PATIENCE_SECONDS} s "
-            f"({first_line(error)}); start all of them, with the same coordinator"
-        ) from error
-
-
-def _wait_for(coordinator):
-    """Wait until something listens at HOST:PORT."""
-    host, colon, port = coordinator.rpartition(":")
-    if not colon or not port.isdigit():
-        raise InputError(f"--coordinator {coordinator}: expected HOST:PORT")
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            socket.create_connection((host, int(port)), timeout=5).close()
-            return
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise InputError(
-                    f"--coordinator {coordinator}: does not answer within {PATIENCE_SECONDS} s ({error.strerror or error}); "
-                    "start process 0 there first"
-                ) from error
-            time.sleep(0.5)
+        raise InputError(f"the processes did not find one another ({first_line(error)}); start all of them") from error
 
 
 def _describe(names, processes):

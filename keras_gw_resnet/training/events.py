@@ -1,5 +1,6 @@
 """What TensorBoard shows of a run."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from keras_gw_resnet.training.validation import merit
 PICTURES_EVERY = 5
 EXAMPLES_SHOWN = 6
 PROBE_WINDOWS = 64
+SNR_BINS = 4
 
 
 class EventLog(keras.callbacks.Callback):
@@ -65,8 +67,21 @@ class EventLog(keras.callbacks.Callback):
         if settings is not None:
             for name, value in zip(("snr_low", "snr_high"), settings.snr_range_at(steps - 1), strict=True):
                 self._train.scalar(name, value, epoch)
+        self._write_efficiency(epoch)
         if epoch % PICTURES_EVERY == 0 or epoch + 1 == self.last_epoch:
             self._write_pictures(epoch)
+
+    def _write_efficiency(self, epoch):
+        """Write the detected fraction in each part of the SNR range, at the metric's false-alarm probability."""
+        score, snr = self.validation.scores, np.where(self.validation.label == 1, self.validation.snr, np.nan)
+        if not np.isfinite(self.validation.threshold) or not np.any(np.isfinite(snr)):
+            return
+        edges = np.linspace(*self.config.snr_range, SNR_BINS + 1)
+        for low, high in itertools.pairwise(edges):
+            inside = (snr >= low) & (snr <= high)
+            if np.any(inside):
+                detected = np.mean(score[inside] >= self.validation.threshold)
+                self._held_out.scalar(f"efficiency_by_snr/{low:.1f}-{high:.1f}", detected, epoch)
 
     def _write_pictures(self, epoch):
         scores, signal, snr = self.validation.scores, self.validation.label == 1, self.validation.snr

@@ -3,11 +3,14 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import pytest
 
+from keras_gw_resnet import InputError
+from keras_gw_resnet.training.meeting import meet
 from tests.conftest import ROOT, assert_refused, run_command, tiny_training
 
 # In double precision, so that what differs is not the rounding, which such networks amplify from step to step.
@@ -70,6 +73,29 @@ def test_a_coordinator_that_does_not_answer(small_data, tmp_path):
     result = run_command("train.py", *arguments, env={"KERAS_GW_RESNET_PATIENCE_SECONDS": "1"})
     assert_refused(result, "does not answer within 1 s", "start process 0")
     assert not (tmp_path / "run").exists()
+
+
+def test_all_processes_meet_or_say_who_is_missing():
+    address = f"127.0.0.1:{free_port()}"
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(meet, address, 3, i, 20) for i in (1, 2)] + [pool.submit(_serve, address)]:
+            done.result(timeout=30)
+    with pytest.raises(InputError, match="0 of the 2 other processes came within 1 s"):
+        meet(f"127.0.0.1:{free_port()}", 3, 0, 1)
+    for wrong in ("nowhere", "127.0.0.1:port", "127.0.0.1:0"):
+        with pytest.raises(InputError, match="expected HOST:PORT"):
+            meet(wrong, 2, 0, 1)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match="choose another port"):
+        meet(f"127.0.0.1:{taken.getsockname()[1]}", 2, 0, 1)
+
+
+def _serve(address):
+    """Meet as process 0, then listen where JAX would."""
+    meet(address, 3, 0, 20)
+    host, _, port = address.rpartition(":")
+    with socket.create_server((host, int(port))) as server:
+        for _ in range(2):
+            server.accept()[0].close()
 
 
 def test_what_cannot_be_distributed_is_refused(small_data, tmp_path):

@@ -31,6 +31,7 @@ def test_tensorboard_files_hold_the_run(small_run):
     )
     fills = [tag for tag in train.Tags()["tensors"] if tag.startswith("block_fill/")]
     assert len(fills) == 7
+    assert "efficiency_by_snr/5.0-8.8" in held_out.Tags()["tensors"]
     assert "configuration" in train.Tags()["tensors"]
     assert "best_val_auc" in whole.Tags()["tensors"]
 
