@@ -10,6 +10,7 @@ from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, refuse_input, written_aside
 
+MOST_EXAMPLES = 64
 # Unless a training says otherwise, examples show every kind of negative.
 SHOWN_SHARES = [
     part for kind in ("lone-signal", "glitch", "inconsistent", "loud") for part in (f"--{kind}-share", "0.2")
@@ -239,6 +240,8 @@ def _inspect_examples(args):
     """Draw what a training on these data would show its network; with --config, that of a certain training."""
     if not args.plot or len(args.strain) != 1:
         raise InputError("--examples takes one folder of data, or file of labelled windows, and --plot FILE")
+    if args.examples > MOST_EXAMPLES:
+        raise InputError(f"--examples is {args.examples}; expected at most {MOST_EXAMPLES}, more cannot be told apart")
     from keras_gw_resnet.commands.train_arguments import parse_training
     from keras_gw_resnet.evaluation.window_plots import plot_examples
     from keras_gw_resnet.training.data import load_batches

@@ -43,7 +43,7 @@ def check_folder(config, out, overwrite=False):
 def claim_folder(config, out, overwrite):
     """Record the configuration in the folder of a run; with `overwrite`, remove what an earlier run left."""
     if overwrite:
-        for old in [*out.glob("checkpoints/epoch-*"), *out.glob("logs/*/events.out.tfevents.*"), out / "model.keras"]:
+        for old in [*out.glob("checkpoints/*"), *out.glob("logs/**/events.out.tfevents.*"), out / "model.keras"]:
             old.unlink(missing_ok=True)
     with written_aside(out / RECORD) as aside:
         aside.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
