@@ -9,7 +9,7 @@ from keras_gw_resnet.errors import InputError
 
 
 @contextlib.contextmanager
-def _quiet_stderr():
+def quiet_stderr():
     """Keep what native libraries print while they load off stderr; show it when loading fails."""
     sys.stderr.flush()
     kept = os.dup(2)
@@ -45,7 +45,7 @@ def load_keras(prepare=None, *, training=False):
         # training: the gradient of a strided 1x1 convolution of four channels corrupts memory there (2.21, AVX2).
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
-        with _quiet_stderr():
+        with quiet_stderr():
             import keras
 
             prepared = prepare() if prepare else None

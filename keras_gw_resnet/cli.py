@@ -1,6 +1,8 @@
 """The command line: parse, call, exit code."""
 
+import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -61,6 +63,9 @@ def main(argv=None):
     Returns:
         Exit code: 0, or 2 after one line on stderr where the input cannot be used.
     """
+    # A queue system's SIGTERM ends commands as an exception does, so that nothing half-written is left.
+    with contextlib.suppress(ValueError):  # in a thread other than the main one
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     argv = sys.argv[1:] if argv is None else [str(word) for word in argv]
     command = "train" if argv[:1] == ["train"] else None
     try:

@@ -52,15 +52,75 @@ def written_aside(path):
         if path.is_dir() and aside.is_dir():
             shutil.rmtree(path)
         aside.replace(path)
+    except InputError as error:
+        raise InputError(str(error).replace(str(aside), str(path))) from error
     except OSError as error:
-        # HDF5 puts the system's reason into its message.
-        full = error.errno in FULL or os.strerror(errno.ENOSPC) in str(error)
-        if not full:
+        if error.errno not in FULL:
             raise
-        reason = os.strerror(error.errno or errno.ENOSPC)
-        raise InputError(f"{path}: cannot be written ({reason}); choose another output path") from error
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another output path") from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+class _Lenient:
+    """A file that remembers the first failure to write and pretends to go on: libhdf5 does not survive one."""
+
+    def __init__(self, raw):
+        self._raw, self.error = raw, None
+
+    def _try(self, action, *given):
+        try:
+            return action(*given)
+        except OSError as error:
+            self.error = self.error or error
+            return 0
+
+    def write(self, data):
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while len(rest) and self.error is None:
+            rest = rest[self._try(self._raw.write, rest) :]
+        return size
+
+    def read(self, size=-1):
+        return self._raw.read(size)
+
+    def readinto(self, buffer):
+        size = self._raw.readinto(buffer)
+        buffer[size:] = bytes(len(buffer) - size)
+        return len(buffer)
+
+    def seek(self, offset, whence=os.SEEK_SET):
+        return self._raw.seek(offset, whence)
+
+    def tell(self):
+        return self._raw.tell()
+
+    def truncate(self, size=None):
+        return self._try(self._raw.truncate, size)
+
+    def flush(self):
+        self._try(self._raw.flush)
+
+
+@contextlib.contextmanager
+def new_hdf5(path):
+    """Open a new HDF5 file for writing.
+
+    Yields:
+        h5py.File.
+
+    Raises:
+        OSError: The disk is full; when the block ends.
+    """
+    import h5py
+
+    with Path(path).open("w+b", buffering=0) as raw:
+        lenient = _Lenient(raw)
+        with h5py.File(lenient, "w") as file:
+            yield file
+        if lenient.error is not None:
+            raise lenient.error
 
 
 def check_output(path, overwrite=False, *, folder_of=None):

@@ -1,10 +1,16 @@
 import errno
 import shutil
+import subprocess
+import sys
+import time
 
+import h5py
+import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.files import check_output, refuse_input, require_space, written_aside
+from keras_gw_resnet.files import check_output, new_hdf5, refuse_input, require_space, written_aside
+from tests.conftest import ROOT, assert_refused
 
 
 def test_what_fails_leaves_what_was_there(tmp_path):
@@ -57,3 +63,51 @@ def test_a_full_disk_is_said_with_the_path(tmp_path, monkeypatch):
     require_space(tmp_path / "b.hdf", 1_000_000)
     with pytest.raises(InputError, match=r"b\.hdf: needs 9 MB of disk space, 5 MB are free"):
         require_space(tmp_path / "new" / "b.hdf", 9_000_000)
+
+
+def test_a_disk_that_fills_while_hdf5_is_written(tmp_path):
+    """A limit on the size of files, as a full disk does, fails a write in the middle; libhdf5 by itself would crash."""
+    out = tmp_path / "out"
+    simulate = (
+        f"{sys.executable} -m keras_gw_resnet simulate noise --segments 1 --segment-seconds 64 --output {out}/n.hdf"
+    )
+    result = subprocess.run(
+        ["bash", "-c", f"ulimit -f 100; {simulate}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert_refused(result, "n.hdf: cannot be written (File too large)")
+    assert [path.name for path in out.iterdir()] == []
+
+
+def test_hdf5_that_was_written_can_be_read(tmp_path):
+    values = np.random.default_rng(0).standard_normal((100, 1000))
+    with new_hdf5(tmp_path / "a.hdf") as file:
+        file.create_dataset("packed", data=values, compression="gzip", chunks=(10, 1000))
+        for row in range(100):
+            file[f"rows/{row}"] = values[row]
+        assert np.array_equal(file["rows/3"], values[3])
+    with h5py.File(tmp_path / "a.hdf") as file:
+        assert np.array_equal(file["packed"], values)
+        assert np.array_equal(file["rows/99"], values[99])
+
+
+def test_sigterm_leaves_nothing_half_written(tmp_path):
+    simulate = (
+        "simulate",
+        "noise",
+        "--segments",
+        "20",
+        "--segment-seconds",
+        "300",
+        "--output",
+        str(tmp_path / "n.hdf"),
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keras_gw_resnet", *simulate], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".partial-*/n.hdf")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(timeout=60) == 143
+    assert list(tmp_path.iterdir()) == []

@@ -30,7 +30,7 @@ def add_evaluate(subparsers):
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
-    add("--data", type=path_of, metavar="DIR", help="folder with strain files and a waveform bank")
+    add("--data", type=path_of, metavar="DIR", help="folder with strain files and a waveform bank, or labelled windows")
     group = parser.add_argument_group("or, for the sensitive distance at a false-alarm rate, a set with injections")
     group.add_argument("--foreground", type=path_of, metavar="FILE", help="strain with injections")
     group.add_argument("--background", type=path_of, metavar="FILE", help="strain without")
@@ -93,7 +93,8 @@ def _evaluate_set(args):
     seen = []
     for path in (args.foreground, args.background):
         seen += seen_in_training(card, intervals_of(find_segments(path, args.quality), card["detectors"]))
-    report_leakage(card, sorted(set(seen)), args.strict)
+    seen = sorted(set(seen))
+    report_leakage(card, seen, args.strict)
     load_keras()
     from keras_gw_resnet.evaluation.plots import plot_sensitivity
     from keras_gw_resnet.search.search import search
@@ -253,7 +254,8 @@ def _labelled_windows(args, card):
 
     Of the file that the network was trained on, what was held out.
     """
-    from keras_gw_resnet.datasets.windows import LabelledWindows, open_windows, split_windows
+    from keras_gw_resnet.datasets.windows import LabelledWindows, check_windows, open_windows, split_windows
+    from keras_gw_resnet.evaluation.leakage import report_leakage, seen_windows
     from keras_gw_resnet.training.data import VALIDATION_SEED
 
     header = open_windows(args.data)
@@ -263,15 +265,22 @@ def _labelled_windows(args, card):
             f"{args.data}: windows of {header.samples} samples of {' '.join(header.detectors)} at {header.sample_rate} Hz; "
             f"{card['name']} takes {own[0]} samples of {' '.join(own[1])} at {own[2]} Hz"
         )
-    rows, training = np.arange(header.number), card.get("training", {})
-    trained_on = training.get("data", {}).get("windows")
-    if isinstance(trained_on, dict) and trained_on.get("fingerprint") == header.fingerprint():
-        rows = split_windows(header, training["config"]["validation_share"], VALIDATION_SEED)[1]
-        print(f"NOTE: {card['name']} was trained on these windows; the {len(rows)} that were held out are scored")
-    for kind, label in (("noise", 0), ("signal", 1)):
-        if not np.any(header.label[rows] == label):
-            raise InputError(f"{args.data}: holds no {kind} windows to score; both kinds are needed")
-    data = {"file": str(args.data), "fingerprint": header.fingerprint(), "windows": len(rows)}
+    rows = np.arange(header.number)
+    seen = seen_windows(card, header.hashes(rows))
+    share = card.get("training", {}).get("config", {}).get("validation_share")
+    if (
+        seen
+        and not args.strict
+        and header.number == card["training"]["data"]["number"] + card["training"]["data"]["held_out"]
+    ):
+        # The very file of the training: what was held out of it was not trained on.
+        held_out = split_windows(header, share, VALIDATION_SEED)[1]
+        if len(seen_windows(card, header.hashes(held_out))) == 1:
+            rows = held_out
+            seen = [f"it was trained on the others of this file, the {len(rows)} that were held out are scored"]
+    report_leakage(card, seen, args.strict)
+    check_windows(header, rows)
+    data = {"file": str(args.data), "windows": len(rows), "seen_in_training": seen}
     return LabelledWindows(header, rows, batch_size=500, seed=None), len(rows), data
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from keras_gw_resnet.commands.arguments import add_command, add_detectors, add_quality, hdf5, path_of, picture, positive
-from keras_gw_resnet.commands.printing import shown, table
+from keras_gw_resnet.commands.printing import require_writable, shown, table
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, refuse_input, written_aside
 
@@ -93,7 +93,7 @@ def run_fetch(args):
     if args.run_name and (args.start is None or args.duration is None):
         raise InputError("--run needs --start (GPS seconds) and --duration (seconds)")
     folder = args.output or cache_folder()
-    check_output(folder / "strain.hdf5")
+    require_writable(folder, "--output")
     urls = find_urls(
         args.detectors,
         event=args.event,
@@ -228,7 +228,7 @@ def _print_noise(reports):
     rows = []
     for r in reports:
         asd = [f"{r.asd[np.argmin(np.abs(r.frequency - mark))]:.2e}" for mark in marks]
-        valid = f"{r.valid:.1f} ({100 * r.valid / r.given:.0f} %)"
+        valid = f"{r.valid:.1f} ({100 * r.valid / max(r.given, 1e-9):.0f} %)"
         whitened = [f"{r.deviation:.3f}", f"{r.glitches_per_minute:.2f}"]
         rows.append([r.detector, f"{r.given:.1f}", valid, *asd, *whitened, r.source])
     header = ["detector", "given (s)", "valid (s)", *(f"ASD {mark} Hz" for mark in marks)]

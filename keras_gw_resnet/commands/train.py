@@ -73,6 +73,13 @@ def _train(config, batches, run, place, out, log_dir):
     require_writable(log_dir, "--log-dir")
     if config.loud_share and batches.held_out_bank and not batches.training.settings.loud_share:
         print("NOTE: the noise has no loud places; --loud-share has nothing to show", flush=True)
+    bank = batches.held_out_bank
+    if bank is not None and config.window_samples > bank.hplus.shape[1]:
+        print(
+            f"NOTE: windows of {config.window_samples / bank.sample_rate:g} s, but the bank keeps {bank.hplus.shape[1] / bank.sample_rate:g} s "
+            "of each waveform; simulate one with a longer --duration",
+            flush=True,
+        )
     size = f"{config.epochs} epochs of {config.steps_per_epoch} batches of {config.batch_size}"
     print(f"{config.model} on {batches.description}: {size}, {place.description}", flush=True)
     model, history, best = fit(config, batches, out, place=place, log_dir=log_dir, overwrite=run.overwrite)

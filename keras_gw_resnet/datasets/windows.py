@@ -1,5 +1,6 @@
 """Fixed windows with labels in one HDF5 file: whitened strain `x` (n, samples, detectors), labels `y` (n,)."""
 
+import collections
 import csv
 import functools
 import hashlib
@@ -12,8 +13,12 @@ import scipy.signal
 from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import require_space, written_aside
+from keras_gw_resnet.files import new_hdf5, require_space, written_aside
 
+HASHED_SAMPLES = 64
+# So many windows of a file are looked at before a training begins; whitened, their deviation is near 1.
+LOOKED_AT = 256
+LEAST_DEVIATION, LARGEST_DEVIATION = 0.1, 10.0
 WINDOWS_FORMAT = "keras_gw_resnet labelled windows 1"
 # G2Net (Kaggle, 2021): three detectors, two seconds at 2048 Hz, simulated.
 G2NET_DETECTORS, G2NET_SAMPLES, G2NET_RATE = ("H1", "L1", "V1"), 4096, 2048
@@ -42,11 +47,11 @@ class WindowsHeader:
     sample_rate: int
     label: np.ndarray
 
-    def fingerprint(self):
-        """Return a short text that tells these windows from others, of their labels and the first window."""
+    def hashes(self, rows):
+        """Return a short text for each of these windows that tells it from others, of its first samples."""
         with h5py.File(self.path, "r") as file:
-            content = self.label.tobytes() + file["x"][:1].tobytes()
-        return hashlib.sha256(content).hexdigest()[:16]
+            starts = (np.asarray(file["x"][row, :HASHED_SAMPLES], np.float32) for row in rows)
+            return [hashlib.sha256(start.tobytes()).hexdigest()[:16] for start in starts]
 
 
 def open_windows(path):
@@ -118,12 +123,37 @@ class LabelledWindows:
         """Return batch `index` as (strain, label): float32 (batch, samples, detectors) and (batch, 1)."""
         chosen = self.chosen(index)
         rows, back = np.unique(chosen, return_inverse=True)
-        try:
-            with h5py.File(self.header.path, "r") as file:
-                strain = file["x"][rows].astype(np.float32)[back]
-        except (OSError, KeyError, RuntimeError) as error:
-            raise InputError(f"{self.header.path}: cannot be read; the file is truncated or damaged") from error
+        strain = _read_windows(self.header, rows)[back]
         return strain, self.header.label[chosen][:, None]
+
+
+def _read_windows(header, rows):
+    try:
+        with h5py.File(header.path, "r") as file:
+            strain = file["x"][rows].astype(np.float32)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise InputError(f"{header.path}: cannot be read; the file is truncated or damaged") from error
+    bad = np.flatnonzero(~np.all(np.isfinite(strain), axis=(1, 2)))
+    if len(bad):
+        raise InputError(f"{header.path}: window {rows[bad[0]]} holds values that are not finite; take it out")
+    return strain
+
+
+def sample_of(rows):
+    """Return up to `LOOKED_AT` of these rows, evenly spread."""
+    return np.asarray(rows)[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).astype(int))]
+
+
+def check_windows(header, rows):
+    """Raise InputError where windows are of one kind alone, not finite, or not whitened, as far as a sample shows."""
+    for kind, label in (("noise", 0), ("signal", 1)):
+        if not np.any(header.label[rows] == label):
+            raise InputError(f"{header.path}: holds no {kind} windows to use; both kinds are needed")
+    deviation = float(np.std(_read_windows(header, sample_of(rows)), dtype=np.float64))
+    if not LEAST_DEVIATION < deviation < LARGEST_DEVIATION:
+        raise InputError(
+            f"{header.path}: the windows have a deviation of {deviation:.2g}; expected whitened strain, near 1"
+        )
 
 
 def split_windows(header, share, seed):
@@ -152,6 +182,9 @@ def _read_labels(folder):
         raise InputError(f"{path}: cannot be read; expected the columns id and target") from error
     if not rows or any(label not in (0, 1) for _, label in rows):
         raise InputError(f"{path}: holds no labels, or others than 0 and 1")
+    twice = [name for name, count in collections.Counter(name for name, _ in rows).items() if count > 1]
+    if twice:
+        raise InputError(f"{path}: names {twice[0]} more than once; each window may be there once")
     return rows
 
 
@@ -168,6 +201,8 @@ def _read_sample(folder, name):
         raise InputError(
             f"{path}: array of shape {strain.shape}, type {strain.dtype}; expected finite floats {expected}"
         )
+    if not np.all(np.ptp(strain, axis=1) > 0):
+        raise InputError(f"{path}: a detector shows one value throughout; take the window out of the labels")
     return strain.astype(np.float64)
 
 
@@ -212,7 +247,7 @@ def import_g2net(folder, output):
     require_space(output, 4 * len(rows) * G2NET_SAMPLES * len(G2NET_DETECTORS))
     whiten = _whitener(folder, rows)
     shape = (G2NET_SAMPLES, len(G2NET_DETECTORS))
-    with written_aside(output) as aside, h5py.File(aside, "w") as file:
+    with written_aside(output) as aside, new_hdf5(aside) as file:
         file.attrs.update(
             format=WINDOWS_FORMAT,
             detectors=list(G2NET_DETECTORS),

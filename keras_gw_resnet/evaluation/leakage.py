@@ -26,6 +26,26 @@ def seen_in_training(card, intervals, fingerprint=None):
     return seen
 
 
+def seen_windows(card, hashes):
+    """List what a network saw of labelled windows, from a sample of those that it was trained on and selected with.
+
+    Args:
+        card: Card of the network.
+        hashes: Of the windows to measure on, see `WindowsHeader.hashes`.
+
+    Returns:
+        List of sentences, empty where none of the sample is among them.
+    """
+    known = card.get("training", {}).get("data", {}).get("windows", {})
+    seen = []
+    for field, what in (("trained_on", "was trained on"), ("held_out", "was validated on")):
+        sample = known.get(field, []) if isinstance(known, dict) else []
+        common = len(set(sample) & set(hashes))
+        if common:
+            seen.append(f"it {what} windows that are among these ({common} of a sample of {len(sample)})")
+    return seen
+
+
 def _overlap(one, other):
     if len(one) < 3 or one[2] != other[2]:
         return 0.0

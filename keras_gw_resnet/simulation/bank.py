@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import require_space, written_aside
+from keras_gw_resnet.files import new_hdf5, require_space, written_aside
 from keras_gw_resnet.simulation.detectors import Geometry
 
 BANK_FORMAT = "keras_gw_resnet waveform bank 1"
@@ -75,7 +75,7 @@ def is_bank(path):
 def save_bank(bank, path):
     """Write a bank to HDF5, whole or not at all."""
     require_space(path, bank.hplus.nbytes + bank.hcross.nbytes)
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+    with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(
             format=BANK_FORMAT,
             sample_rate=bank.sample_rate,

@@ -117,8 +117,9 @@ def _read_population(path):
         values = {**base, "name": str(path), **given}
         for field in ("mass_range", "chirp_distance_range"):
             if field in values:
-                values[field] = tuple(float(v) for v in values[field])
-        values["modes"] = tuple((int(degree), int(order)) for degree, order in values["modes"])
+                values[field] = _pair(path, field, values[field])
+        if "modes" in values:
+            values["modes"] = _modes(path, values["modes"])
         return Population(**values)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; expected a population as YAML") from error
@@ -126,6 +127,18 @@ def _read_population(path):
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: does not describe a population ({' '.join(str(error).split())})") from error
+
+
+def _modes(path, given):
+    if not isinstance(given, list | tuple) or not given:
+        raise InputError(f"{path}: modes is {given!r}; expected a list of modes such as [[2, 2], [3, 3]]")
+    return tuple(tuple(int(number) for number in _pair(path, "modes", mode)) for mode in given)
+
+
+def _pair(path, field, value):
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(isinstance(v, int | float) for v in value):
+        raise InputError(f"{path}: {field} has {value!r}; expected two numbers")
+    return tuple(float(v) for v in value)
 
 
 def chirp_mass(mass1, mass2):

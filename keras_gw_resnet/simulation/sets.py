@@ -12,12 +12,12 @@ import scipy.fft
 from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import require_space, written_aside
+from keras_gw_resnet.files import new_hdf5, require_space, written_aside
 from keras_gw_resnet.simulation.detectors import antenna_pattern, arrival_delay, lal_geometry
 from keras_gw_resnet.simulation.noise import GPS_START, NOISE_LOW_FREQUENCY, coloured_noise
 from keras_gw_resnet.simulation.populations import draw, get_population
 from keras_gw_resnet.simulation.psds import load_psd
-from keras_gw_resnet.simulation.waveforms import polarizations
+from keras_gw_resnet.simulation.waveforms import check_waveform, polarizations
 from keras_gw_resnet.strain.files import DETECTORS
 from keras_gw_resnet.strain.writers import mlgwsc1_file
 
@@ -196,6 +196,8 @@ def write_set(
     }
     rows = [{k: float(v[i]) for k, v in parameters.items()} for i in range(len(times))]
     tasks = [(row, prior, detectors, sample_rate) for row in rows]
+    if rows:
+        check_waveform(rows[0], prior, sample_rate)
     processes = processes or len(os.sched_getaffinity(0))
     with (
         ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool,
@@ -230,7 +232,7 @@ def write_injections(path, parameters, population):
         parameters[f"{body}_a"] = magnitude
         parameters[f"{body}_azimuthal"] = np.arctan2(y, x) % (2 * np.pi)
         parameters[f"{body}_polar"] = np.arccos(np.divide(z, magnitude, out=np.ones_like(z), where=magnitude > 0))
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+    with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(
             approximant=population.approximant,
             f_lower=population.f_lower,

@@ -7,7 +7,8 @@ from multiprocessing import get_context
 import numpy as np
 from tqdm import tqdm
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.backend import quiet_stderr
+from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.simulation.detectors import lal_geometry
 from keras_gw_resnet.simulation.populations import draw, get_population
@@ -39,6 +40,19 @@ def polarizations(parameters, population, sample_rate):
         **{name: float(parameters[name]) for name in (*INTRINSIC, "inclination", "coa_phase", "distance")},
     )
     return tuple(h.taper_timeseries(location="start") for h in waveform)
+
+
+def check_waveform(parameters, population, sample_rate):
+    """Raise InputError when PyCBC cannot make the waveform of a binary of this population; see `polarizations`."""
+    with quiet_stderr():
+        try:
+            hplus, _ = polarizations(parameters, population, sample_rate)
+            _cut(hplus, sample_rate, sample_rate, sample_rate)
+        except Exception as error:  # whatever PyCBC and LAL raise
+            raise InputError(
+                f"population {population.name}: PyCBC makes no waveform of it ({first_line(error)}); check approximant "
+                f"({population.approximant}), modes, f_lower and f_ref"
+            ) from error
 
 
 def _cut(series, sample_rate, before, after):
@@ -87,6 +101,7 @@ def make_bank(
     after = round(SECONDS_AFTER_MERGER * sample_rate)
     before = round(duration_seconds * sample_rate) - after
     tasks = [({k: v[i] for k, v in drawn.items()}, prior, sample_rate, before, after) for i in range(number)]
+    check_waveform(tasks[0][0], prior, sample_rate)
     processes = processes or len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         waveforms = list(

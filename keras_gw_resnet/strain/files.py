@@ -395,7 +395,9 @@ def read_segment(header, start=0, stop=None):
                 f"{header.path}: {header.dataset} cannot be read; the file is truncated or damaged"
             ) from error
     valid = np.abs(strain) < LARGEST_STRAIN
-    for first, last in valid_runs(np.diff(strain) == 0):
+    with np.errstate(invalid="ignore"):
+        repeated = np.diff(strain) == 0
+    for first, last in valid_runs(repeated):
         if last - first >= DEAD_SECONDS * header.sample_rate:
             valid[first : last + 1] = False
     if header.present is not None:

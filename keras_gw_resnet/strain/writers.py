@@ -2,10 +2,9 @@
 
 import contextlib
 
-import h5py
 import numpy as np
 
-from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.files import new_hdf5, written_aside
 
 
 @contextlib.contextmanager
@@ -23,7 +22,7 @@ def mlgwsc1_file(path, detectors, sample_rate, *, compress=True, **attributes):
         Function add(detector, gps_start, strain, **attributes) that writes one segment; `gps_start` is a whole
         GPS second, `strain` a float64 array.
     """
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+    with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(detectors=list(detectors), sample_rate=sample_rate, **attributes)
 
         def add(detector, gps_start, strain, **own):
@@ -47,7 +46,7 @@ def write_gwosc(path, detector, gps_start, sample_rate, strain, description):
     """
     seconds = len(strain) // int(sample_rate)
     has_data = np.isfinite(strain[: seconds * int(sample_rate)]).reshape(seconds, -1).all(axis=1)
-    with written_aside(path) as aside, h5py.File(aside, "w") as file:
+    with written_aside(path) as aside, new_hdf5(aside) as file:
         dataset = file.create_dataset("strain/Strain", data=strain, compression="gzip", shuffle=True)
         dataset.attrs.update(
             Npoints=len(strain), Xstart=int(gps_start), Xspacing=1 / sample_rate, Xunits="second", Ylabel="Strain"

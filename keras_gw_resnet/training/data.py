@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, split_stretches
-from keras_gw_resnet.datasets.windows import LabelledWindows, open_windows, split_windows
+from keras_gw_resnet.datasets.windows import LabelledWindows, check_windows, open_windows, sample_of, split_windows
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES, require_space
 from keras_gw_resnet.simulation.bank import WaveformBank, is_bank, load_bank
@@ -58,10 +58,8 @@ def find_bank(folder):
     banks = [path for path in sorted(folder.iterdir()) if path.suffix in HDF5_SUFFIXES and is_bank(path)]
     if len(banks) != 1:
         found = f"{len(banks)} waveform banks" if banks else "no waveform bank"
-        raise InputError(
-            f"{folder}: {found} there, expected one; make one with "
-            f"'keras-gw-resnet simulate bank --number 2000 --output {folder}/bank.hdf'"
-        )
+        remedy = f"make one with 'keras-gw-resnet simulate bank --number 2000 --output {folder}/bank.hdf'"
+        raise InputError(f"{folder}: {found} there, expected one; {'take the others away' if banks else remedy}")
     return load_bank(banks[0])
 
 
@@ -208,7 +206,11 @@ def _labelled(config):
             f"{config.data}: windows of {header.samples} samples of {' '.join(header.detectors)} at {header.sample_rate} Hz; "
             f"the run asks for {own[0]} samples of {' '.join(own[1])} at {own[2]} Hz"
         )
+    if config.noise != "files" or config.glitch_share or config.inconsistent_share or config.loud_share:
+        raise InputError(f"{config.data}: labelled windows are shown as they are; leave out --noise and the shares")
     rows, held_out = split_windows(header, config.validation_share, VALIDATION_SEED)
+    for own in (rows, held_out):
+        check_windows(header, own)
     size = config.batch_size
     validation = LabelledWindows(header, held_out, batch_size=size, seed=None)
     return Batches(
@@ -217,7 +219,11 @@ def _labelled(config):
         held_out_bank=None,
         metric=labelled_metric(validation, config),
         provenance={
-            "windows": {"file": Path(config.data).name, "fingerprint": header.fingerprint()},
+            "windows": {
+                "file": Path(config.data).name,
+                "trained_on": header.hashes(sample_of(rows)),
+                "held_out": header.hashes(sample_of(held_out)),
+            },
             "number": len(rows),
             "held_out": len(held_out),
         },

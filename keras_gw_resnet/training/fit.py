@@ -91,21 +91,26 @@ def _fit_phase(model, config, batches, history, phases, phase, place, out, log_d
         events = EventLog(log_dir, config, batches, validation, config.epochs)
         callbacks.append(events)
     patience = config.early_stopping if last else 0
-    model.fit(
-        feed_of(timed, done * steps, (phase.last - done) * steps),
-        epochs=phase.last,
-        initial_epoch=done,
-        steps_per_epoch=steps,
-        shuffle=False,
-        verbose=0,
-        callbacks=[
-            *callbacks,
-            EpochCheckpoint(checkpoints if place.first else None, history, patience),
-            EpochLine(progress),
-            keras.callbacks.TerminateOnNaN(),
-            *more,
-        ],
-    )
+    try:
+        model.fit(
+            feed_of(timed, done * steps, (phase.last - done) * steps),
+            epochs=phase.last,
+            initial_epoch=done,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                *callbacks,
+                EpochCheckpoint(checkpoints if place.first else None, history, patience),
+                EpochLine(progress),
+                keras.callbacks.TerminateOnNaN(),
+                *more,
+            ],
+        )
+    except Exception:
+        if timed.error is not None:  # what the backend made of it hides what was wrong with the data
+            raise timed.error from None
+        raise
     if len(history) < phase.last and not out_of_patience(history, patience):
         raise InputError(
             f"{out}: the loss is no longer finite in epoch {len(history) + 1}; the checkpoint before it is kept; "

@@ -7,22 +7,27 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.training.validation import best_row
 
 
 class Timed:
-    """Batches that note when each was ready, so that waiting for input can be measured.
+    """Batches that note when each was ready, so that waiting for input can be measured, and what went wrong with one.
 
     Args:
         batches: Anything with `batches[index] -> (strain, label)` and `batch_size`.
     """
 
     def __init__(self, batches):
-        self.batches, self.batch_size, self.ready = batches, batches.batch_size, {}
+        self.batches, self.batch_size, self.ready, self.error = batches, batches.batch_size, {}, None
 
     def __getitem__(self, index):
         """Return batch `index`."""
-        made = self.batches[index]
+        try:
+            made = self.batches[index]
+        except InputError as error:
+            self.error = error
+            raise
         self.ready[index] = time.perf_counter()
         return made
 

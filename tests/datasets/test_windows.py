@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.datasets.windows import LabelledWindows, import_g2net, open_windows, split_windows
+from keras_gw_resnet.datasets.windows import LabelledWindows, check_windows, import_g2net, open_windows, split_windows
 from tests.conftest import assert_refused, run_command
 
 
@@ -99,11 +99,18 @@ def test_a_network_trains_on_labelled_windows(windows_file, tmp_path):
     assert "event times are not calibrated" in result.stdout
     card = json.loads((out / "card.json").read_text())
     assert (card["detectors"], card["window_samples"]) == (["H1", "L1", "V1"], 4096)
-    windows = {"file": "windows.hdf5", "fingerprint": open_windows(windows_file).fingerprint()}
-    assert card["training"]["data"] == {"windows": windows, "number": 30, "held_out": 10}
+    data = card["training"]["data"]
+    assert (data["number"], data["held_out"], data["windows"]["file"]) == (30, 10, "windows.hdf5")
+    assert (len(data["windows"]["trained_on"]), len(data["windows"]["held_out"])) == (30, 10)
     measured = run_command("evaluate.py", out, "--data", windows_file, "--output", tmp_path / "measured")
     assert measured.returncode == 0, measured.stderr
-    assert measured.stdout.startswith("NOTE: net was trained on these windows; the 10 that were held out are scored")
+    assert measured.stdout.startswith("NOTE: net knows these data: it was trained on the others of this file, the 10")
+    part = tmp_path / "part.hdf5"
+    with h5py.File(windows_file) as old, h5py.File(part, "w") as new:
+        new.attrs.update(old.attrs)
+        new["x"], new["y"] = old["x"][5:30], old["y"][5:30]
+    strict = run_command("evaluate.py", out, "--data", part, "--output", tmp_path / "strict", "--strict")
+    assert_refused(strict, "trained on windows that are among these")
     result = json.loads((tmp_path / "measured" / "evaluation.json").read_text())
     assert result["signal_windows"] + result["noise_windows"] == 10
     assert 0 <= result["auc"] <= 1
@@ -122,6 +129,8 @@ def test_a_network_trains_on_labelled_windows(windows_file, tmp_path):
         (lambda raw: next(raw.rglob("*.npy")).unlink(), "training_labels.csv names it"),
         (lambda raw: next(raw.rglob("*.npy")).write_bytes(b"no array"), "is no array of strain"),
         (lambda raw: np.save(next(raw.rglob("*.npy")), np.ones((3, 100))), r"shape \(3, 100\)"),
+        (lambda raw: np.save(next(raw.rglob("*.npy")), np.zeros((3, 4096))), "one value throughout"),
+        (lambda raw: (raw / "training_labels.csv").write_text("id,target\n" + "9dc21ba000,0\n" * 2), "more than once"),
         (lambda raw: np.save(next(raw.rglob("*.npy")), np.full((3, 4096), np.nan)), "finite floats"),
     ],
 )
@@ -146,3 +155,30 @@ def test_files_that_hold_no_windows_are_named(tmp_path):
             file.attrs.update(detectors=["H1", "L1"], sample_rate=2048)
         with pytest.raises(InputError, match="do not fit; expected x"):
             open_windows(tmp_path / f"{name}.hdf5")
+
+
+def change(source, path, edit):
+    with h5py.File(source) as old, h5py.File(path, "w") as new:
+        new.attrs.update(old.attrs)
+        x, y = edit(old["x"][()], old["y"][()])
+        new["x"], new["y"] = x, y
+    return path
+
+
+def spoilt(x, y):
+    x[:, 7, 1] = np.nan
+    return x, y
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda x, y: (x, 0 * y), "no signal windows"),
+        (lambda x, y: (x * 1e-21, y), "expected whitened strain"),
+        (spoilt, r"window \d+ holds values that are not finite"),
+    ],
+)
+def test_windows_that_teach_nothing_are_refused(windows_file, tmp_path, edit, message):
+    header = open_windows(change(windows_file, tmp_path / "edited.hdf5", edit))
+    with pytest.raises(InputError, match=rf"edited\.hdf5.*{message}"):
+        check_windows(header, np.arange(header.number))

@@ -78,6 +78,8 @@ def test_a_population_of_ones_own(tmp_path):
         ("base: set9", "unknown population 'set9'"),
         ("base: set3\nmass_rnge: [1, 2]", "unknown field mass_rnge"),
         ("base: set3\nmass_range: [9, 2]", "expected two rising positive numbers"),
+        ("base: set3\nmass_range: [5]", r"mass_range has \[5\]; expected two numbers"),
+        ("base: set3\nmodes: 22", "modes is 22; expected a list"),
         ("base: set3\nspins: wild", "expected one of none, aligned, isotropic"),
         ("spins: none", "does not describe a population"),
         ("- 1", "does not describe a population"),

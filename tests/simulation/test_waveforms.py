@@ -101,3 +101,12 @@ def test_simulated_noise_is_reproducible_and_has_the_wanted_spectrum(tmp_path):
     psd = load_psd("aLIGOZeroDetHighPower", 0.25, 1024)
     ratio = NoiseSpectra(one, Whitening()).near(0)[80:4000] / psd[80:4000]
     assert ratio.mean() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("line", ["approximant: Foo", "approximant: TaylorF2", "modes: [[9, 9]]", "f_lower: 3000"])
+def test_populations_that_have_no_waveforms_are_named(tmp_path, line, capfd):
+    path = tmp_path / "odd.yaml"
+    path.write_text(f"base: set3\n{line}\n")
+    with pytest.raises(InputError, match=r"odd\.yaml: PyCBC makes no waveform"):
+        make_bank(str(path), 2, seed=0)
+    assert capfd.readouterr().err == ""
