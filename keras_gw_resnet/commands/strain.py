@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from keras_gw_resnet.commands.arguments import add_command, add_detectors, add_quality, hdf5, path_of, picture, positive
-from keras_gw_resnet.commands.printing import require_writable, shown, table
+from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, refuse_input, written_aside
 
@@ -93,7 +93,7 @@ def run_fetch(args):
     if args.run_name and (args.start is None or args.duration is None):
         raise InputError("--run needs --start (GPS seconds) and --duration (seconds)")
     folder = args.output or cache_folder()
-    require_writable(folder, "--output")
+    check_output(folder / "strain.hdf5")
     urls = find_urls(
         args.detectors,
         event=args.event,
