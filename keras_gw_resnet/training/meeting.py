@@ -54,6 +54,7 @@ def _await_others(host, port, processes, deadline, seconds):
                     f"--coordinator {host}:{port}: {len(there)} of the {processes - 1} other processes came within "
                     f"{seconds} s; start all of them"
                 ) from None
+        server.close()
         for connection in there:
             connection.sendall(GO)
         # They close first, which leaves the port free at once.

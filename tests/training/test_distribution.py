@@ -94,6 +94,7 @@ def _serve(address):
     meet(address, 3, 0, 20)
     host, _, port = address.rpartition(":")
     with socket.create_server((host, int(port))) as server:
+        server.settimeout(20)
         for _ in range(2):
             server.accept()[0].close()
 
