@@ -15,7 +15,7 @@ from keras_gw_resnet.commands.simulate import add_simulate
 from keras_gw_resnet.commands.strain import add_fetch, add_import_g2net, add_inspect, add_statistics
 from keras_gw_resnet.commands.tensorboard import add_tensorboard
 from keras_gw_resnet.commands.train import add_train, run_train
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import TERMINATED, InputError
 
 PROGRAM = "keras-gw-resnet"
 
@@ -65,7 +65,7 @@ def main(argv=None):
     """
     # A queue system's SIGTERM ends commands as an exception does, so that nothing half-written is left.
     with contextlib.suppress(ValueError):  # in a thread other than the main one
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     argv = sys.argv[1:] if argv is None else [str(word) for word in argv]
     command = "train" if argv[:1] == ["train"] else None
     try:

@@ -1,4 +1,9 @@
-"""The one exception that a user's input can cause."""
+"""How the program ends when its input is at fault, and what its messages share."""
+
+import signal
+
+# Exit code of a process that SIGTERM ended.
+TERMINATED = 128 + signal.SIGTERM
 
 
 class InputError(ValueError):
@@ -7,6 +12,11 @@ class InputError(ValueError):
     The message is one line that names the file or the option, says what was expected and what came,
     and how to put it right. The command line prints it on stderr and exits with code 2.
     """
+
+
+def flag(name):
+    """Return the command-line flag of an option."""
+    return f"--{name.replace('_', '-')}"
 
 
 def first_line(error):

@@ -17,7 +17,7 @@ SPARE_BYTES = 1 << 20
 def require_space(path, needed, remedy="choose another output path"):
     """Raise InputError when less than so many bytes are free where `path` is to be written.
 
-    HDF5 does not survive a disk that fills up while it writes.
+    So that nobody waits for what cannot be kept.
     """
     folder = next(p for p in Path(path).absolute().parents if p.exists())
     free = shutil.disk_usage(folder).free

@@ -6,16 +6,10 @@ How much of a training is lost to waiting for them: benchmarks/training/overhead
 """
 
 import argparse
-import time
+import timeit
 from dataclasses import replace
 
 import numpy as np
-
-
-def seconds_of(work):
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def main():
@@ -45,11 +39,11 @@ def main():
     for name, batches in (("noise from files", plain), ("all negatives", rich), ("gaussian noise", gaussian)):
         made = batches.training
         made[0]
-        spent = seconds_of(lambda made=made: [made[i] for i in range(args.steps)])
+        spent = timeit.timeit(lambda made=made: [made[i] for i in range(args.steps)], number=1)
         rows.append([name, f"{args.steps * args.batch_size / spent:.0f}"])
     print(table(rows, ["examples", "examples /s"]))
     a = np.ones((2048, 2048), np.float32)
-    rate = max(2 * len(a) ** 3 / seconds_of(lambda: a @ a) for _ in range(8))
+    rate = max(2 * len(a) ** 3 / timeit.timeit(lambda: a @ a, number=1) for _ in range(8))
     print(f"a float32 matrix product ran at {rate / 1e9:.0f} GFLOP/s on all cores")
 
 

@@ -10,6 +10,7 @@ import argparse
 import itertools
 import tempfile
 import time
+import timeit
 from pathlib import Path
 
 
@@ -21,12 +22,6 @@ class OneBatch:
 
     def __getitem__(self, index):
         return self._batch
-
-
-def seconds_of(work):
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def main():
@@ -76,13 +71,15 @@ def main():
     model.fit(feed_of(one, 0, 3), steps_per_epoch=3, shuffle=False, verbose=0)
     validation, score = Validation(batches, config, []), scorer(model)
     score(validation.strain)
-    bares = [seconds_of(bare)]
+    bares = [timeit.timeit(bare, number=1)]
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         _, history, _ = fit(config, batches, Path(folder) / "run", place=place, callbacks=[Clock()])
     ends.append(time.perf_counter())
-    bares += [seconds_of(bare) for _ in range(2)]
-    scoring = min(seconds_of(lambda: (score(validation.strain), score(batches.metric.strain))) for _ in range(2))
+    bares += [timeit.timeit(bare, number=1) for _ in range(2)]
+    scoring = min(
+        timeit.timeit(lambda: (score(validation.strain), score(batches.metric.strain)), number=1) for _ in range(2)
+    )
     # The shortest of each: what lengthens the others is not the training's doing. The last epoch ends with the run.
     whole, network = min(b - a for a, b in itertools.pairwise(ends[1:-1])), min(bares) + scoring
     waiting = [row["input_wait_share"] for row in history[1:]]

@@ -50,13 +50,6 @@ def hdf5(text):
     return path
 
 
-def name_of(text):
-    """Parse a name without a slash."""
-    if not text.strip() or "/" in text:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a name without a slash")
-    return text
-
-
 class _Detectors(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
         if len(set(values)) < len(values):
@@ -84,15 +77,15 @@ def add_command(subparsers, name, run, text, example):
     return parser
 
 
-def add_detectors(parser, default=("H1", "L1")):
+def add_detectors(parser):
     """Add --detectors."""
     parser.add_argument(
         "--detectors",
         nargs="+",
         action=_Detectors,
-        default=default and list(default),
+        default=["H1", "L1"],
         metavar="NAME",
-        help="default: H1 L1" if default else "default: H1 L1, or those of labelled windows",
+        help="default: H1 L1",
     )
 
 

@@ -202,17 +202,13 @@ def _scored(model, batches, number):
     scores, labels, snrs = [], [], []
     with tqdm(total=number, desc="evaluate", unit="window", disable=None, dynamic_ncols=True) as bar:
         for index in range(-(-number // batches.batch_size)):
-            if hasattr(batches, "examples"):
-                examples = batches.examples(index)
-                strain, label = examples.strain, examples.label
-                snrs.append(examples.snr)
-            else:
-                strain, label = batches[index]
-            scores.append(model.predict_on_batch(strain)[:, 0])
-            labels.append(label[:, 0])
-            bar.update(min(len(label), number - bar.n))
-    score, label = np.concatenate(scores)[:number], np.concatenate(labels)[:number]
-    return score, label, np.concatenate(snrs)[:number] if snrs else None
+            examples = batches.examples(index)
+            scores.append(model.predict_on_batch(examples.strain)[:, 0])
+            labels.append(examples.label[:, 0])
+            snrs.append(examples.snr)
+            bar.update(min(len(examples.label), number - bar.n))
+    score, label, snr = (np.concatenate(parts)[:number] for parts in (scores, labels, snrs))
+    return score, label, None if np.all(np.isnan(snr)) else snr
 
 
 def _simulated_windows(args, card):
@@ -259,23 +255,14 @@ def _labelled_windows(args, card):
     from keras_gw_resnet.training.data import VALIDATION_SEED
 
     header = open_windows(args.data)
-    own = card["window_samples"], tuple(card["detectors"]), card["sample_rate"]
-    if own != (header.samples, header.detectors, header.sample_rate):
-        raise InputError(
-            f"{args.data}: windows of {header.samples} samples of {' '.join(header.detectors)} at {header.sample_rate} Hz; "
-            f"{card['name']} takes {own[0]} samples of {' '.join(own[1])} at {own[2]} Hz"
-        )
+    header.require(card["window_samples"], card["detectors"], card["sample_rate"], f"{card['name']} takes")
     rows = np.arange(header.number)
-    seen = seen_windows(card, header.hashes(rows))
-    share = card.get("training", {}).get("config", {}).get("validation_share")
-    if (
-        seen
-        and not args.strict
-        and header.number == card["training"]["data"]["number"] + card["training"]["data"]["held_out"]
-    ):
+    hashes = np.array(header.hashes(rows))
+    seen, training = seen_windows(card, hashes), card.get("training", {})
+    if seen and not args.strict and header.number == training["data"]["number"] + training["data"]["held_out"]:
         # The very file of the training: what was held out of it was not trained on.
-        held_out = split_windows(header, share, VALIDATION_SEED)[1]
-        if len(seen_windows(card, header.hashes(held_out))) == 1:
+        held_out = split_windows(header, training["config"]["validation_share"], VALIDATION_SEED)[1]
+        if len(seen_windows(card, hashes[held_out])) == 1:
             rows = held_out
             seen = [f"it was trained on the others of this file, the {len(rows)} that were held out are scored"]
     report_leakage(card, seen, args.strict)

@@ -54,7 +54,7 @@ def _measured(model, card, batches, number):
 
     from keras_gw_resnet.backend import jit_compile
     from keras_gw_resnet.evaluation.lesion import lesions
-    from keras_gw_resnet.evaluation.windows import auc, threshold_at
+    from keras_gw_resnet.evaluation.windows import auc, detected_fraction
 
     model.compile(jit_compile=jit_compile())
     made = [batches[i] for i in range(-(-number // batches.batch_size))]
@@ -62,8 +62,11 @@ def _measured(model, card, batches, number):
 
     def measure():
         score = np.concatenate([model.predict_on_batch(strain)[:, 0] for strain, _ in made])
-        threshold = threshold_at(score[~signal], FALSE_ALARM_PROBABILITY)
-        return {"auc": auc(score[~signal], score[signal]), "efficiency": float(np.mean(score[signal] >= threshold))}
+        noise, signals = score[~signal], score[signal]
+        return {
+            "auc": auc(noise, signals),
+            "efficiency": detected_fraction(noise, signals, FALSE_ALARM_PROBABILITY)[0],
+        }
 
     def bar(todo):
         return tqdm(todo, desc=card["name"], unit="lesion", disable=None, dynamic_ncols=True)

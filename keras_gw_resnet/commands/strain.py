@@ -264,14 +264,13 @@ def _titled(batches):
     """Return the strain of the first batch, and of each example what it is."""
     from keras_gw_resnet.datasets.batches import KINDS
 
-    if not hasattr(batches, "examples"):
-        strain, label = batches[0]
-        return strain, [f"label {value:.0f}" for value in label[:, 0]]
-    found, bank, titles = batches.examples(0), batches.signals.bank, []
+    found, titles = batches.examples(0), []
     for label, kind, snr, waveform in zip(found.label[:, 0], found.kind, found.snr, found.waveform, strict=True):
-        text = f"label {label:.0f}: {KINDS[kind]}" + (f" of SNR {snr:.1f}" if snr else "")
+        text = (
+            f"label {label:.0f}" + (f": {KINDS[kind]}" if kind >= 0 else "") + (f" of SNR {snr:.1f}" if snr > 0 else "")
+        )
         if waveform >= 0:
-            masses = (bank.parameters[name][waveform] for name in ("mass1", "mass2"))
+            masses = (batches.signals.bank.parameters[name][waveform] for name in ("mass1", "mass2"))
             text += "\n{:.0f} + {:.0f} solar masses".format(*masses)
         titles.append(text)
     return found.strain, titles

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.fft
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, flag
 from keras_gw_resnet.simulation.detectors import SPEED_OF_LIGHT, antenna_pattern, arrival_delay
 from keras_gw_resnet.simulation.glitches import draw_glitches
 
@@ -55,15 +55,15 @@ class InjectionSettings:
         shares = dict(zip(SHARES, self.shares(), strict=True))
         for name, share in shares.items():
             if not 0 <= share <= 1:
-                raise InputError(f"--{name.replace('_', '-')} is {share:g}; expected a share from 0 to 1")
+                raise InputError(f"{flag(name)} is {share:g}; expected a share from 0 to 1")
         if sum(shares.values()) > 1:
-            given = ", ".join(f"--{name.replace('_', '-')} {share:g}" for name, share in shares.items())
+            given = ", ".join(f"{flag(name)} {share:g}" for name, share in shares.items())
             raise InputError(f"{given}; expected shares that sum to 1 at most")
         for name in ("snr_range", "snr_start"):
             low, high = getattr(self, name) or self.snr_range
             if not 0 < low <= high <= LARGEST_SNR:
                 raise InputError(
-                    f"--{name.replace('_', '-')} is {low:g} {high:g}; expected two rising numbers above 0 and up to {LARGEST_SNR:g}"
+                    f"{flag(name)} is {low:g} {high:g}; expected two rising numbers above 0 and up to {LARGEST_SNR:g}"
                 )
 
     def shares(self):
@@ -102,10 +102,10 @@ class Examples:
     Attributes:
         strain: float32 array (n, samples, detectors).
         label: float32 array (n, 1), 1 where there is a signal.
-        snr: float64 array (n,), optimal SNR of what was added, negatives included; 0 for nothing.
+        snr: float64 array (n,), optimal SNR of what was added, negatives included; 0 for nothing, NaN: not known.
         merger: float64 array (n,), coalescence time as a share of the window; NaN for negatives.
         waveform: Integer array (n,), index into the bank, negatives included; -1 for none.
-        kind: Integer array (n,), index into `KINDS`.
+        kind: Integer array (n,), index into `KINDS`; -1: not known.
     """
 
     strain: np.ndarray

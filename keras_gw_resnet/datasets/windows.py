@@ -12,6 +12,7 @@ import numpy as np
 import scipy.signal
 from tqdm import tqdm
 
+from keras_gw_resnet.datasets.batches import Examples
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, require_space, written_aside
 
@@ -46,6 +47,14 @@ class WindowsHeader:
     detectors: tuple
     sample_rate: int
     label: np.ndarray
+
+    def require(self, samples, detectors, sample_rate, wanted_by):
+        """Raise InputError where windows are of another shape than is `wanted_by` somebody ("the run asks for")."""
+        if (samples, tuple(detectors), sample_rate) != (self.samples, self.detectors, self.sample_rate):
+            raise InputError(
+                f"{self.path}: windows of {self.samples} samples of {' '.join(self.detectors)} at {self.sample_rate} Hz; "
+                f"{wanted_by} {samples} samples of {' '.join(detectors)} at {sample_rate} Hz"
+            )
 
     def hashes(self, rows):
         """Return a short text for each of these windows that tells it from others, of its first samples."""
@@ -118,6 +127,12 @@ class LabelledWindows:
         if self.seed is None:
             return self.rows[places]
         return self.rows[[self._order(e)[p] for e, p in zip(epochs.tolist(), places, strict=True)]]
+
+    def examples(self, index):
+        """Return batch `index` as Examples, of which only strain and label are known."""
+        strain, label = self[index]
+        unknown, none = np.full(len(strain), np.nan), np.full(len(strain), -1)
+        return Examples(strain, label, snr=unknown, merger=unknown, waveform=none, kind=none)
 
     def __getitem__(self, index):
         """Return batch `index` as (strain, label): float32 (batch, samples, detectors) and (batch, 1)."""

@@ -31,6 +31,12 @@ def threshold_at(noise, false_alarm_probability):
     return float(np.sort(noise)[len(noise) - round(above)])
 
 
+def detected_fraction(noise, signal, false_alarm_probability):
+    """Return (share of the signal scores at or above the threshold, threshold); see `threshold_at`."""
+    threshold = threshold_at(noise, false_alarm_probability)
+    return float(np.mean(signal >= threshold)), threshold
+
+
 def efficiency(noise, signal, snr, false_alarm_probability, edges):
     """Return the detected fraction of signals by SNR at a fixed false-alarm probability a window.
 
@@ -79,8 +85,7 @@ def evaluate_scores(score, label, snr=None, edges=None):
     for probability in FALSE_ALARM_PROBABILITIES:
         if len(noise) * probability < 10:
             continue
-        threshold = threshold_at(noise, probability)
-        detected = float(np.mean(signal >= threshold))
+        detected, threshold = detected_fraction(noise, signal, probability)
         own = {
             "threshold": threshold,
             "detected": detected,

@@ -35,7 +35,6 @@ def blocks_of(model):
             if f"{name}_{before}" in by_name:
                 given = by_name[f"{name}_{before}"].input
                 entry = given[0] if isinstance(given, list) else given
-        # In pre-activation blocks a ReLU, named for its norm, comes before the projection.
         out = by_name.get(f"{name}_out", layer)
         found.append(Block(name, entry, branch, out.output))
     return found

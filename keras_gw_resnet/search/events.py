@@ -1,14 +1,12 @@
 """Cluster the scores of a scan into events, and write them."""
 
 import csv
-import io
 from dataclasses import dataclass
 
-import h5py
 import numpy as np
 import scipy.signal
 
-from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.files import new_hdf5, written_aside
 
 CLUSTER_SECONDS = 1.0
 
@@ -102,12 +100,10 @@ def write_events(events, path, attributes):
         Path of the CSV file.
     """
     with written_aside(path) as hdf, written_aside(path.with_suffix(".csv")) as table:
-        held = io.BytesIO()
-        with h5py.File(held, "w") as file:
+        with new_hdf5(hdf) as file:
             file.attrs.update(attributes)
             for name in ("time", "stat", "var"):
                 file[name] = getattr(events, name)
-        hdf.write_bytes(held.getvalue())
         with table.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["time", "stat", "var"])

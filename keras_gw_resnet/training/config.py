@@ -4,7 +4,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Literal
 
 from keras_gw_resnet.datasets.batches import InjectionSettings
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, flag
 from keras_gw_resnet.strain.conditioning import Whitening
 
 # What a network has to be for the loss on one logit a window; the first two follow from the data.
@@ -213,11 +213,6 @@ NOT_NEGATIVE = (
     "finetune_epochs",
     "curriculum_epochs",
 )
-
-
-def flag(name):
-    """Return the flag of a field."""
-    return f"--{name.replace('_', '-')}"
 
 
 def _default(f):

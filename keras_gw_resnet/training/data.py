@@ -200,12 +200,7 @@ def load_batches(config):
 
 def _labelled(config):
     header = open_windows(config.data)
-    own = config.window_samples, config.detectors, config.whitening.sample_rate
-    if own != (header.samples, header.detectors, header.sample_rate):
-        raise InputError(
-            f"{config.data}: windows of {header.samples} samples of {' '.join(header.detectors)} at {header.sample_rate} Hz; "
-            f"the run asks for {own[0]} samples of {' '.join(own[1])} at {own[2]} Hz"
-        )
+    header.require(config.window_samples, config.detectors, config.whitening.sample_rate, "the run asks for")
     if config.noise != "files" or config.glitch_share or config.inconsistent_share or config.loud_share:
         raise InputError(f"{config.data}: labelled windows are shown as they are; leave out --noise and the shares")
     rows, held_out = split_windows(header, config.validation_share, VALIDATION_SEED)

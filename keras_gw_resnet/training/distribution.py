@@ -32,13 +32,20 @@ class Place:
         """Whether this is the process that writes."""
         return self.process == 0
 
+    @property
+    def replicas(self):
+        """How many copies of the network there are: one a device under TensorFlow; JAX divides the batch of one network."""
+        import keras
+
+        return len(self.devices) if keras.backend.backend() == "tensorflow" else 1
+
     def scope(self):
         """Return a context in which a network built and compiled trains on all devices.
 
         That of a `tf.distribute.MirroredStrategy` under TensorFlow with several devices; under JAX the distribution is
         set for good, and the context is empty.
         """
-        if len(self.devices) == 1 or not self.devices[0].isupper():
+        if self.replicas == 1:
             return contextlib.nullcontext()
         import tensorflow as tf
 

@@ -12,7 +12,7 @@ from scipy.special import expit
 from keras_gw_resnet.evaluation.window_plots import draw_examples, draw_training
 from keras_gw_resnet.models.anatomy import blocks_of
 from keras_gw_resnet.training.event_file import EventFile
-from keras_gw_resnet.training.validation import merit
+from keras_gw_resnet.training.validation import best_row, local_weights
 
 # Pictures, curves and histograms are drawn at the first and last epoch and every so often between.
 PICTURES_EVERY = 5
@@ -29,18 +29,13 @@ class EventLog(keras.callbacks.Callback):
         config: TrainingConfig.
         batches: `training.data.Batches`.
         validation: Validation callback, which runs before this one.
-        last_epoch: Number of the last epoch.
     """
 
-    def __init__(self, folder, config, batches, validation, last_epoch):
+    def __init__(self, folder, config, batches, validation):
         super().__init__()
-        self.folder, self.config, self.batches = Path(folder), config, batches
-        self.validation, self.last_epoch = validation, last_epoch
-        self._train, self._held_out, self._probe = (
-            EventFile(self.folder / "train"),
-            EventFile(self.folder / "validation"),
-            None,
-        )
+        self.folder, self.config, self.batches, self.validation = Path(folder), config, batches, validation
+        self._train, self._held_out = EventFile(self.folder / "train"), EventFile(self.folder / "validation")
+        self._probe = None
 
     def set_model(self, model):
         """Take the model of the fit, and show its graph and the configuration."""
@@ -68,7 +63,7 @@ class EventLog(keras.callbacks.Callback):
             for name, value in zip(("snr_low", "snr_high"), settings.snr_range_at(steps - 1), strict=True):
                 self._train.scalar(name, value, epoch)
         self._write_efficiency(epoch)
-        if epoch % PICTURES_EVERY == 0 or epoch + 1 == self.last_epoch:
+        if epoch % PICTURES_EVERY == 0 or epoch + 1 == self.config.epochs:
             self._write_pictures(epoch)
 
     def _write_efficiency(self, epoch):
@@ -117,7 +112,7 @@ class EventLog(keras.callbacks.Callback):
         """Let runs be compared in a table: the configuration beside the metrics of the best epoch."""
         from tensorboard.plugins.hparams import api, summary_v2
 
-        best = max(history, key=merit)
+        best = best_row(history)
         run = EventFile(self.folder)
         flat = {name: v if isinstance(v, int | float | bool | str) else json.dumps(v) for name, v in _flat(self.config)}
         metrics = [api.Metric(f"best_{name}") for name in ("val_efficiency", "val_auc", "val_loss")]
@@ -133,9 +128,7 @@ def forward(model, strain):
     """Return the outputs of a model for a batch of strain as NumPy arrays, computed by this process alone."""
     if keras.backend.backend() != "jax":
         return [keras.ops.convert_to_numpy(t) for t in model(strain, training=False)]
-    own = [np.asarray(v) for v in model.trainable_variables]
-    other = [np.asarray(v) for v in model.non_trainable_variables]
-    return [np.asarray(t) for t in model.stateless_call(own, other, strain, training=False)[0]]
+    return [np.asarray(t) for t in model.stateless_call(*local_weights(model), strain, training=False)[0]]
 
 
 def _flat(config):

@@ -1,5 +1,6 @@
 """Train a network from a configuration."""
 
+import functools
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ from keras_gw_resnet.training.events import EventLog
 from keras_gw_resnet.training.folder import claim_folder
 from keras_gw_resnet.training.growth import network_of, phases_of
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
-from keras_gw_resnet.training.progress import EpochLine, Progress, Timed
+from keras_gw_resnet.training.progress import Progress, Timed
 from keras_gw_resnet.training.validation import Validation, averaged_weights, best_row
 
 BEST = "best.keras"
@@ -52,7 +53,6 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
     checkpoints = out / "checkpoints"
     done, path = (0, None) if overwrite else last_checkpoint(checkpoints)
     model, history = None, []
-    phases = phases_of(config)
     if path:
         with place.scope():
             model, history = load_checkpoint(path)
@@ -60,14 +60,15 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
         claim_folder(config, out, overwrite)
         if done:
             print(f"going on after epoch {done} of {config.epochs}", flush=True)
-    for phase in phases:
-        if done >= phase.last or out_of_patience(history, config.early_stopping if phase is phases[-1] else 0):
+    for phase in phases_of(config):
+        patience = config.early_stopping if phase.final else 0
+        if done >= phase.last or out_of_patience(history, patience):
             continue
         if model is None or done == phase.first:
             with place.scope():
-                model = for_training(network_of(config, phase, model), config, len(place.devices))
+                model = for_training(network_of(config, phase, model), config, place.replicas)
                 compile_for_training(model, config, (phase.last - phase.first) * config.steps_per_epoch)
-        _fit_phase(model, config, batches, history, phases, phase, place, out, log_dir or out / "logs", callbacks)
+        _fit_phase(model, config, batches, history, phase, patience, place, out, log_dir or out / "logs", callbacks)
         done = history[-1]["epoch"] if history else 0
     leave()
     if place.first and history:
@@ -76,21 +77,18 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
     return model, history, history[-1] if history else {}
 
 
-def _fit_phase(model, config, batches, history, phases, phase, place, out, log_dir, more):
-    done, last, steps = len(history), phase is phases[-1], config.steps_per_epoch
+def _fit_phase(model, config, batches, history, phase, patience, place, out, log_dir, more):
+    done, steps = len(history), config.steps_per_epoch
     timed = Timed(batches.training if place.processes == 1 else Shard(batches.training, place.process, place.processes))
     checkpoints = out / "checkpoints"
-    number = phase.number if len(phases) > 1 else None
-    keeping = place.first and last and config.keep == "best"
-    validation = Validation(
-        batches, config, history, phase=number, save_best=_saver(checkpoints / BEST) if keeping else None
-    )
+    keeping = place.first and phase.final and config.keep == "best"
+    save_best = functools.partial(_save, checkpoints / BEST) if keeping else None
+    validation = Validation(batches, config, history, phase=phase.number, save_best=save_best)
     progress = Progress(config, timed, history, place.first)
     callbacks = [progress, validation]
     if place.first:
-        events = EventLog(log_dir, config, batches, validation, config.epochs)
+        events = EventLog(log_dir, config, batches, validation)
         callbacks.append(events)
-    patience = config.early_stopping if last else 0
     try:
         model.fit(
             feed_of(timed, done * steps, (phase.last - done) * steps),
@@ -102,7 +100,7 @@ def _fit_phase(model, config, batches, history, phases, phase, place, out, log_d
             callbacks=[
                 *callbacks,
                 EpochCheckpoint(checkpoints if place.first else None, history, patience),
-                EpochLine(progress),
+                keras.callbacks.LambdaCallback(on_epoch_end=progress.say),
                 keras.callbacks.TerminateOnNaN(),
                 *more,
             ],
@@ -116,16 +114,13 @@ def _fit_phase(model, config, batches, history, phases, phase, place, out, log_d
             f"{out}: the loss is no longer finite in epoch {len(history) + 1}; the checkpoint before it is kept; "
             f"start again with a --learning-rate below {config.learning_rate:g}"
         )
-    if place.first and last:
+    if place.first and phase.final:
         events.write_summary(history)
 
 
-def _saver(path):
-    def save(model, epoch):
-        with written_aside(path) as aside, undistributed():
-            for_saving(model).save(aside)
-
-    return save
+def _save(path, model):
+    with written_aside(path) as aside, undistributed():
+        for_saving(model).save(aside)
 
 
 def _result(model, config, checkpoints):

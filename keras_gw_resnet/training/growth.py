@@ -5,7 +5,7 @@ the heads are dropped, the last block has the network's own. What differs from t
 classifier, not a boosting bound.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 from keras import layers
@@ -20,15 +20,17 @@ class Phase:
     """A part of a training with one set of trainable layers.
 
     Attributes:
-        number: From 1.
+        number: From 1; None where there is one.
         first, last: It runs from after epoch `first` to the end of epoch `last`.
         block: Index of the block that is trained; None: the whole network.
+        final: Whether it is the last one, whose network is saved.
     """
 
-    number: int
+    number: int | None
     first: int
     last: int
     block: int | None = None
+    final: bool = False
 
 
 def check_growth(network, config):
@@ -46,11 +48,13 @@ def check_growth(network, config):
 def phases_of(config):
     """List the Phases of a training."""
     if config.growth == "whole":
-        return [Phase(1, 0, config.epochs)]
+        return [Phase(None, 0, config.epochs, final=True)]
     blocks, grown = len(blocks_of(new_network(config))), config.epochs - config.finetune_epochs
     ends = [round(grown * (i + 1) / blocks) for i in range(blocks)]
     phases = [Phase(i + 1, ends[i - 1] if i else 0, end, block=i) for i, end in enumerate(ends)]
-    return [*phases, Phase(blocks + 1, grown, config.epochs)] if config.finetune_epochs else phases
+    if config.finetune_epochs:
+        phases.append(Phase(blocks + 1, grown, config.epochs))
+    return [*phases[:-1], replace(phases[-1], final=True)]
 
 
 def network_of(config, phase, before=None):

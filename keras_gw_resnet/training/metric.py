@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from keras_gw_resnet.datasets.batches import SHARES, InjectionBatches
-from keras_gw_resnet.evaluation.windows import threshold_at
+from keras_gw_resnet.evaluation.windows import detected_fraction
 from keras_gw_resnet.training.config import LEAST_FALSE_ALARMS
 
 CHUNK = 500
@@ -33,8 +33,7 @@ class Metric:
 
     def efficiency(self, score):
         """Return (detected fraction, threshold) for scores (n,)."""
-        threshold = threshold_at(score[~self.label], self.false_alarm_probability)
-        return float(np.mean(score[self.label] >= threshold)), threshold
+        return detected_fraction(score[~self.label], score[self.label], self.false_alarm_probability)
 
 
 def simulated_metric(bank, noise, config):
@@ -61,11 +60,14 @@ def simulated_metric(bank, noise, config):
 
 
 def labelled_metric(batches, config):
-    """Return the Metric of labelled windows: as low a false-alarm probability as their number can show."""
+    """Return the Metric of labelled windows: as low a false-alarm probability as their number can show.
+
+    None where they are too few; there are windows of both kinds, see `check_windows`.
+    """
     rows = batches.rows
-    noise = int(np.count_nonzero(batches.header.label[rows] == 0))
-    probability = max(config.false_alarm_probability, min(1.0, LEAST_FALSE_ALARMS / max(noise, 1)))
-    if noise in (0, len(rows)) or probability > LARGEST_PROBABILITY:
+    noise = np.count_nonzero(batches.header.label[rows] == 0)
+    probability = max(config.false_alarm_probability, LEAST_FALSE_ALARMS / noise)
+    if probability > LARGEST_PROBABILITY:
         return None
     whole = type(batches)(batches.header, rows, batch_size=len(rows), seed=None)
     strain, label = whole[0]

@@ -91,8 +91,13 @@ class Progress(keras.callbacks.Callback):
         best = best_row(self.history)
         return {"best": f"{best['val_efficiency']:.3f}"} if np.isfinite(best["val_efficiency"]) else {}
 
-    def line(self, row):
-        """Say in one line how an epoch went, to be called when the row is in the history."""
+    def say(self, epoch, logs=None):
+        """Print the line of a finished epoch, once its row is in the history: what it says is saved."""
+        if self.shown and self.history and self.history[-1]["epoch"] == epoch + 1:
+            line = self._line(self.history[-1])
+            tqdm.write(line, file=sys.stdout) if self._bar is not None else print(line, flush=True)
+
+    def _line(self, row):
         done, total = row["epoch"], self.config.epochs
         spent = time.perf_counter() - self._begun
         left = spent / max(1, done - self._done_before) * (total - done)
@@ -108,21 +113,6 @@ class Progress(keras.callbacks.Callback):
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()
-
-
-class EpochLine(keras.callbacks.Callback):
-    """Print the line of every finished epoch; comes after the checkpoint, so that what it says is saved."""
-
-    def __init__(self, progress):
-        super().__init__()
-        self.progress = progress
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Print."""
-        progress = self.progress
-        if progress.shown and progress.history and progress.history[-1]["epoch"] == epoch + 1:
-            line = progress.line(progress.history[-1])
-            tqdm.write(line, file=sys.stdout) if progress._bar is not None else print(line, flush=True)
 
 
 def _short(logs):

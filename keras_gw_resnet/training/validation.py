@@ -6,7 +6,6 @@ import math
 import keras
 import numpy as np
 
-from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.evaluation.windows import auc
 from keras_gw_resnet.training.metric import CHUNK
 
@@ -22,13 +21,19 @@ def scorer(model):
     forward = jax.jit(lambda own, other, x: model.stateless_call(own, other, x, training=False)[0])
 
     def score(strain):
-        # Local copies: the model's own arrays may be spread over processes, which would all have to take part.
-        own = [np.asarray(v) for v in model.trainable_variables]
-        other = [np.asarray(v) for v in model.non_trainable_variables]
+        own, other = local_weights(model)
         parts = [np.asarray(forward(own, other, part))[:, 0] for part in _chunks(strain)]
         return np.concatenate(parts, dtype=np.float32)[: len(strain)]
 
     return score
+
+
+def local_weights(model):
+    """Return NumPy copies of a model's weights for `stateless_call`: (trainable, not trainable).
+
+    Its own arrays may be spread over processes, which would all have to take part.
+    """
+    return [[np.asarray(v) for v in own] for own in (model.trainable_variables, model.non_trainable_variables)]
 
 
 def _chunks(strain):
@@ -65,14 +70,15 @@ class Validation(keras.callbacks.Callback):
         config: TrainingConfig.
         history: Rows of the epochs done.
         phase: Number of the phase, for the logs; None where there is one.
-        save_best: Called with the model and the epoch when it is the best so far; None: not at all.
+        save_best: Called with the model when it is the best so far; None: not at all.
     """
 
     def __init__(self, batches, config, history, *, phase=None, save_best=None):
         super().__init__()
         self.metric, self.history, self.phase, self.save_best = batches.metric, history, phase, save_best
-        held_out = [_with_snr(batches.validation, i) for i in range(config.validation_batches)]
-        self.strain, self.label, self.snr = (np.concatenate(column) for column in zip(*held_out, strict=True))
+        held_out = [batches.validation.examples(i) for i in range(config.validation_batches)]
+        self.strain, self.snr = (np.concatenate([getattr(e, name) for e in held_out]) for name in ("strain", "snr"))
+        self.label = np.concatenate([e.label[:, 0] for e in held_out])
         self._score = None
 
     def set_model(self, model):
@@ -101,15 +107,7 @@ class Validation(keras.callbacks.Callback):
                 logs["phase"] = self.phase
             same = [row for row in self.history if row.get("phase") == self.phase]
             if self.save_best and all(merit(logs) > merit(row) for row in same):
-                self.save_best(self.model, epoch)
-
-
-def _with_snr(batches, index):
-    if isinstance(batches, InjectionBatches):
-        examples = batches.examples(index)
-        return examples.strain, examples.label[:, 0], examples.snr
-    strain, label = batches[index]
-    return strain, label[:, 0], np.full(len(strain), np.nan)
+                self.save_best(self.model)
 
 
 def merit(row):
