@@ -14,6 +14,7 @@ _ROOMS = {
     "models.literature": ("AresGW54", "AresGW54Wide", "Gabbard2018", "GeorgeHuerta2018", "Aframe"),
     "models.registry": ("build_model", "list_models", "model_info"),
     "strain.conditioning": ("preprocess_input",),
+    "search.detector": ("Detector",),
     "zoo": ("load_model",),
     "errors": ("InputError",),
 }

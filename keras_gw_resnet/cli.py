@@ -10,7 +10,7 @@ from keras_gw_resnet import __version__
 from keras_gw_resnet.commands.arguments import Parser, add_command, path_of, seed
 from keras_gw_resnet.commands.evaluate import add_evaluate
 from keras_gw_resnet.commands.models import add_export, add_models
-from keras_gw_resnet.commands.search import add_search
+from keras_gw_resnet.commands.search import add_mlgwsc, add_search
 from keras_gw_resnet.commands.simulate import add_simulate
 from keras_gw_resnet.commands.strain import add_fetch, add_import_g2net, add_inspect, add_statistics
 from keras_gw_resnet.commands.tensorboard import add_tensorboard
@@ -35,6 +35,7 @@ def build_parser():
     add_tensorboard(subparsers)
     add_evaluate(subparsers)
     add_search(subparsers)
+    add_mlgwsc(subparsers)
     add_simulate(subparsers)
     add_models(subparsers)
     add_statistics(subparsers)

@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "simulation": {"strain"},
     "datasets": {"strain", "simulation"},
     "training": {"models", "strain", "simulation", "datasets", "search", "evaluation"},
-    "search": {"models", "strain", "simulation", "datasets"},
+    "search": {"models", "strain", "simulation", "datasets", "zoo"},
     "evaluation": {"models", "strain", "simulation", "datasets", "search"},
 }
 COMMON = {"errors", "files", "backend"}

@@ -29,6 +29,15 @@ def seed(text):
     return number
 
 
+def duration(text):
+    """Parse a duration, as 7200, 90m, 6h or 3d, into whole seconds."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    if not (math.isfinite(seconds := float(number) * unit) and seconds >= 1):
+        raise argparse.ArgumentTypeError(f"{text}; expected a time such as 7200, 90m, 6h or 3d")
+    return round(seconds)
+
+
 def finite(text):
     """Parse a finite number."""
     if not math.isfinite(number := float(text)):
@@ -64,6 +73,13 @@ def picture(text):
     return path
 
 
+def html(text):
+    """Parse the name of a page."""
+    if (path := path_of(text)).suffix not in (".html", ".htm"):
+        raise argparse.ArgumentTypeError(f"{text}; expected a name that ends in .html")
+    return path
+
+
 def add_command(subparsers, name, run, text, example):
     """Add the parser of one command and return it."""
     parser = subparsers.add_parser(
@@ -86,6 +102,21 @@ def add_detectors(parser):
         default=["H1", "L1"],
         metavar="NAME",
         help="default: H1 L1",
+    )
+
+
+def add_overwrite(parser, what="existing output files"):
+    """Add --overwrite, also known as --force."""
+    parser.add_argument("--overwrite", "--force", action="store_true", help=f"replace {what}")
+
+
+def add_precision(parser):
+    """Add --precision."""
+    parser.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        default="float32",
+        help="of the scan's arithmetic; bfloat16 pays where the processor has it (default: float32)",
     )
 
 

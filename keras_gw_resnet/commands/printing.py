@@ -1,5 +1,6 @@
 """How commands show paths and tables."""
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,10 @@ def shown(path):
 
 
 def _is_number(text):
-    return text == "-" or all(part.strip().lstrip("-").replace(".", "", 1).isdigit() for part in text.split("+-"))
+    try:
+        return text == "-" or all(math.isfinite(float(part)) for part in text.split("+-"))
+    except ValueError:
+        return False
 
 
 def table(rows, header):

@@ -1,6 +1,16 @@
 """The command 'simulate': waveforms, noise and test sets."""
 
-from keras_gw_resnet.commands.arguments import Parser, add_command, add_detectors, finite, hdf5, path_of, positive, seed
+from keras_gw_resnet.commands.arguments import (
+    Parser,
+    add_command,
+    add_detectors,
+    duration,
+    finite,
+    hdf5,
+    path_of,
+    positive,
+    seed,
+)
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.files import check_output, written_aside
 
@@ -44,7 +54,9 @@ def add_simulate(subparsers):
         "simulate a test set in MLGWSC-1 layout: foreground, background and injections",
         "keras-gw-resnet simulate set --population set3 --duration 21600 --seed 7 --output data/set3",
     )
-    mock.add_argument("--duration", type=positive, default=21600, metavar="S", help="whole seconds (default: 21600)")
+    mock.add_argument(
+        "--duration", type=duration, default=21600, metavar="TIME", help="as 7200, 90m or 6h (default: 6h)"
+    )
     mock.add_argument(
         "--psd",
         nargs="+",

@@ -65,7 +65,7 @@ def _prepare(config, run):
 
 
 def _train(config, batches, run, place, out, log_dir):
-    from keras_gw_resnet.search.calibration import UNKNOWN_TIMING, calibrate_timing
+    from keras_gw_resnet.search.calibration import UNKNOWN_TIMING, calibrate_statistic, calibrate_timing
     from keras_gw_resnet.training.fit import fit
     from keras_gw_resnet.zoo import save_model
 
@@ -86,10 +86,10 @@ def _train(config, batches, run, place, out, log_dir):
     if not place.first:
         return
     if batches.held_out_bank is None:
-        timing, precision = dict(UNKNOWN_TIMING), "event times are not calibrated"
+        timing, signals, precision = dict(UNKNOWN_TIMING), {}, "event times are not calibrated"
     else:
-        taps = batches.training.noise.taps
-        timing = calibrate_timing(model, batches.held_out_bank, taps, config.detectors, config.whitening)
+        given = (model, batches.held_out_bank, batches.training.noise.taps, config.detectors, config.whitening)
+        timing, signals = calibrate_timing(*given), calibrate_statistic(*given)
         precision = f"event times good to {timing['spread_seconds']:.3f} s (68 %)"
     seconds = sum(row["seconds"] for row in history)
     card = {
@@ -110,6 +110,7 @@ def _train(config, batches, run, place, out, log_dir):
         },
         "metrics": {"validation": {name[4:]: value for name, value in best.items() if name.startswith("val_")}},
         "timing": timing,
+        "signals": signals,
     }
     save_model(model, card, out)
     with written_aside(out / "history.csv") as aside, aside.open("w", newline="") as file:

@@ -9,20 +9,28 @@ FALSE_ALARMS_A_MONTH = (1000.0, 100.0, 10.0, 1.0)
 
 
 @dataclass(frozen=True)
-class Found:
+class Matched:
     """The injections of a set with the loudest event that belongs to each.
 
     Attributes:
         stat: Statistic of that event, float64 array (n,); minus infinity where there is none.
         lag: Its time less that of the injection in seconds, float64 array (n,); NaN where there is none.
-        mchirp: Chirp masses, float64 array (n,), solar masses in the detector frame.
-        distance: Luminosity distances, float64 array (n,), Mpc.
+        injections: Dictionary of what is known about the injections, float64 arrays (n,) in the same order.
     """
 
     stat: np.ndarray
     lag: np.ndarray
-    mchirp: np.ndarray
-    distance: np.ndarray
+    injections: dict
+
+    @property
+    def mchirp(self):
+        """Chirp masses in the detector frame, solar masses."""
+        return self.injections["mchirp"]
+
+    @property
+    def distance(self):
+        """Luminosity distances in Mpc."""
+        return self.injections["distance"]
 
 
 def match(events, injections):
@@ -32,10 +40,10 @@ def match(events, injections):
 
     Args:
         events: `search.Events` of the foreground.
-        injections: Dictionary with float64 arrays (n,) `tc`, `mchirp`, `distance`.
+        injections: Dictionary of float64 arrays (n,), `tc`, `mchirp` and `distance` among them.
 
     Returns:
-        Found, injections in order of time.
+        Matched, injections in order of time.
     """
     order = np.argsort(injections["tc"], kind="stable")
     tc = injections["tc"][order]
@@ -47,7 +55,7 @@ def match(events, injections):
         away = events.time[event] - tc[injection]
         if abs(away) <= events.var[event] and events.stat[event] > stat[injection]:
             stat[injection], lag[injection] = events.stat[event], away
-    return Found(stat, lag, injections["mchirp"][order], injections["distance"][order])
+    return Matched(stat, lag, {name: values[order] for name, values in injections.items()})
 
 
 def threshold_at_rate(background_stat, seconds, rate):
@@ -86,7 +94,7 @@ def sensitivity(found, background_stat, seconds, rates=FALSE_ALARMS_A_MONTH):
     """Work out the sensitive distance at false-alarm rates.
 
     Args:
-        found: Found.
+        found: Matched.
         background_stat: Statistics of the background's events.
         seconds: How much background was searched.
         rates: Events a month of 30 days.
@@ -122,15 +130,58 @@ def found_by(found, values, edges, threshold):
     """Return the found fraction of injections in bins of some property.
 
     Args:
-        found: Found.
+        found: Matched.
         values: The property of each injection, in the order of `found`, array (n,).
-        edges: Rising edges of the bins.
+        edges: Rising edges of the bins; the last bin holds its upper edge too.
         threshold: Statistic to exceed.
 
     Returns:
-        Tuple (fraction, number): arrays (bins,); the fraction is NaN in empty bins.
+        Dictionary: edges, fraction (None in empty bins) and number, lists.
     """
-    bins = np.digitize(values, edges) - 1
-    number = np.array([np.count_nonzero(bins == i) for i in range(len(edges) - 1)])
-    hits = np.array([np.count_nonzero((bins == i) & (found.stat > threshold)) for i in range(len(edges) - 1)])
-    return np.where(number, hits / np.maximum(number, 1), np.nan), number
+    number = np.histogram(values, edges)[0]
+    hits = np.histogram(values[found.stat > threshold], edges)[0]
+    fraction = [h / n if n else None for h, n in zip(hits.tolist(), number.tolist(), strict=True)]
+    return {"edges": [float(e) for e in edges], "fraction": fraction, "number": number.tolist()}
+
+
+PROPERTIES = {
+    "mchirp": "chirp mass (solar masses)",
+    "chirp_distance": "chirp distance (Mpc)",
+    "snr": "network optimal SNR",
+}
+
+
+def what_is_found(found, threshold, bins=8):
+    """Return what the sensitive distance hides: the found fraction by chirp mass, chirp distance and SNR.
+
+    Args:
+        found: Matched; properties that its injections lack are left out.
+        threshold: Statistic to exceed.
+        bins: How many of equal width, between the extremes.
+
+    Returns:
+        Dictionary property -> dictionary of `found_by`, with a label for people.
+    """
+    result = {}
+    for name, label in PROPERTIES.items():
+        values = found.injections.get(name)
+        if values is None or not np.any(np.isfinite(values)):
+            continue
+        low, high = np.nanmin(values), np.nanmax(values)
+        edges = np.linspace(low, max(high, low + 1e-6), bins + 1)
+        result[name] = {**found_by(found, values, edges, threshold), "label": label}
+    return result
+
+
+def loudest_missed(found, threshold, number=10):
+    """List the loudest injections that were not found: by SNR, or where it is not known those of least chirp distance.
+
+    Returns:
+        List of dictionaries: tc, mchirp, distance, chirp_distance and, where known, snr.
+    """
+    missed = np.flatnonzero(~(found.stat > threshold))
+    snr = found.injections.get("snr")
+    loudness = -found.injections["chirp_distance"] if snr is None else np.nan_to_num(snr, nan=-1.0)
+    order = missed[np.argsort(-loudness[missed], kind="stable")][:number]
+    names = [n for n in ("tc", "mchirp", "distance", "chirp_distance", "snr") if n in found.injections]
+    return [{name: float(found.injections[name][i]) for name in names} for i in order]

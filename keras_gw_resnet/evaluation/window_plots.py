@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from keras_gw_resnet.evaluation.plots import new_figure, save
+from keras_gw_resnet.evaluation.plots import COLOURS, new_figure, save
 
 
 def draw_examples(strain, titles, detectors, sample_rate, title):
@@ -24,7 +24,7 @@ def draw_examples(strain, titles, detectors, sample_rate, title):
     axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     time = np.arange(strain.shape[1]) / sample_rate
     for axis, window, text in zip(axes, strain, titles, strict=False):
-        for name, column, colour in zip(detectors, window.T, itertools.cycle(("C3", "C0", "C4", "C2"))):
+        for name, column, colour in zip(detectors, window.T, itertools.cycle(COLOURS)):
             axis.plot(time, column, color=colour, linewidth=0.4, alpha=0.8, label=name)
         axis.set_title(text, fontsize=7)
         axis.tick_params(labelsize=6)
@@ -71,4 +71,56 @@ def draw_training(score, signal, snr, threshold):
         found = [np.mean(score[signal][bins == i] >= threshold) if np.any(bins == i) else np.nan for i in range(8)]
         rest[0].plot((edges[:-1] + edges[1:]) / 2, found, "o-", color="C0")
         rest[0].set(xlabel="network SNR", ylabel="detected fraction", ylim=(-0.02, 1.02))
+    return figure
+
+
+def draw_efficiency(result, title):
+    """Draw the detected fraction against network SNR, one curve for each false-alarm probability.
+
+    Args:
+        result: Dictionary from `windows.evaluate_scores`, with SNR.
+        title: Line above the picture.
+
+    Returns:
+        matplotlib Figure.
+    """
+    edges = np.array(result["snr_edges"])
+    centre = (edges[:-1] + edges[1:]) / 2
+    figure, (axis,) = new_figure(1, 4.5)
+    for probability, curve in result["efficiency"].items():
+        values = [np.array([np.nan if v is None else v for v in curve[name]]) for name in ("fraction", "error")]
+        axis.errorbar(
+            centre, values[0], values[1], marker="o", capsize=2, label=f"false-alarm probability {probability} a window"
+        )
+    axis.set(xlabel="network SNR", ylabel="detected fraction", ylim=(-0.02, 1.02), xlim=(edges[0], edges[-1]))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right")
+    axis.set_title(title, fontsize=10)
+    return figure
+
+
+def draw_scores(result, title):
+    """Draw the ROC and how far the score can be read as a probability.
+
+    Args:
+        result: Dictionary from `windows.evaluate_scores`.
+        title: Line above the picture.
+
+    Returns:
+        matplotlib Figure.
+    """
+    figure, _ = new_figure(1, 4.2)
+    figure.clear()
+    roc, calibration = figure.subplots(1, 2)
+    curve, bins = result["roc"], result["calibration"]
+    roc.plot(curve["false_alarm_probability"], curve["detected"], color="C0")
+    roc.set(xscale="log", xlabel="false-alarm probability a window", ylabel="detected fraction", ylim=(0, 1.02))
+    roc.grid(alpha=0.3)
+    calibration.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+    calibration.errorbar(
+        bins["predicted"], bins["signal_share"], bins["error"], marker="o", markersize=3, capsize=2, color="C0"
+    )
+    calibration.set(xlabel="probability of a signal by the score", ylabel="share of windows with a signal")
+    calibration.grid(alpha=0.3)
+    figure.suptitle(title, fontsize=10)
     return figure

@@ -1,9 +1,14 @@
 """How well a network tells windows with a signal from windows without: AUC and efficiency, from scores alone."""
 
 import numpy as np
+import scipy.special
 import scipy.stats
 
-FALSE_ALARM_PROBABILITIES = (1e-2, 1e-3)
+FALSE_ALARM_PROBABILITIES = (1e-2, 1e-3, 1e-4, 1e-5)
+# Noise windows above a threshold that it takes to speak of a false-alarm probability.
+LEAST_ABOVE = 10
+CALIBRATION_BINS = 10
+RESAMPLES = 200
 
 
 def auc(noise, signal):
@@ -24,7 +29,7 @@ def threshold_at(noise, false_alarm_probability):
         ValueError: There are too few noise scores to say: at least 10 have to lie above.
     """
     above = len(noise) * false_alarm_probability
-    if above < 10:
+    if above < LEAST_ABOVE:
         raise ValueError(
             f"{len(noise)} noise windows cannot show a false-alarm probability of {false_alarm_probability:g}"
         )
@@ -60,6 +65,83 @@ def efficiency(noise, signal, snr, false_alarm_probability, edges):
     return fraction, error
 
 
+def roc(noise, signal, points=80):
+    """Return the ROC curve at false-alarm probabilities evenly spaced in logarithm, as far as the noise shows them.
+
+    Args:
+        noise, signal: Scores, arrays (n,) and (m,).
+        points: How many at most.
+
+    Returns:
+        Tuple (false-alarm probability, detected fraction): rising float64 arrays.
+    """
+    rising = np.sort(noise)
+    above = np.unique(np.geomspace(min(LEAST_ABOVE, len(noise)), len(noise), points).astype(int))
+    threshold = rising[len(noise) - above]
+    detected = 1 - np.searchsorted(np.sort(signal), threshold, side="left") / len(signal)
+    return above / len(noise), detected
+
+
+def calibration(score, label):
+    """Compare the probability of a signal that the score states with the share of windows that hold one.
+
+    Args:
+        score: Logits, array (n,).
+        label: Array (n,), 1 with a signal.
+
+    Returns:
+        Dictionary: predicted, signal_share, error, windows of each bin of the probability that is not empty, and
+        expected_error, the mean difference over all windows.
+    """
+    probability = scipy.special.expit(np.asarray(score, np.float64))
+    bins = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    number = np.bincount(bins, minlength=CALIBRATION_BINS)
+    used = number > 0
+    predicted = np.bincount(bins, probability, CALIBRATION_BINS)[used] / number[used]
+    share = np.bincount(bins, label, CALIBRATION_BINS)[used] / number[used]
+    return {
+        "predicted": predicted.tolist(),
+        "signal_share": share.tolist(),
+        "error": np.sqrt(share * (1 - share) / number[used]).tolist(),
+        "windows": number[used].tolist(),
+        "expected_error": float(np.sum(np.abs(predicted - share) * number[used]) / len(score)),
+    }
+
+
+def bootstrap(noise, signal, bins, probabilities, resamples=RESAMPLES, seed=0):
+    """Work out the scatter of AUC and detected fractions when other windows of the same kind had been drawn.
+
+    Every window is counted a Poisson number of times, noise and signals alike, thresholds anew each time.
+
+    Args:
+        noise, signal: Scores, arrays (n,) and (m,).
+        bins: Integer array (m,): the SNR bin of each signal, from 0; all 0: one bin.
+        probabilities: False-alarm probabilities.
+        resamples: How often.
+        seed: Of the counts.
+
+    Returns:
+        Tuple (AUC error, dictionary probability -> (error of all, errors by bin)).
+    """
+    rng, count = np.random.default_rng(seed), int(bins.max(initial=0)) + 1
+    place = np.unique(np.concatenate([noise, signal]), return_inverse=True)[1].ravel()
+    of_noise, of_signal, places = place[: len(noise)], place[len(noise) :], place.max() + 1
+    areas, detected = [], {p: [] for p in probabilities}
+    for _ in range(resamples):
+        weight = rng.poisson(1.0, len(signal))
+        n = np.bincount(of_noise, rng.poisson(1.0, len(noise)), places)
+        s = np.bincount(of_signal, weight, places)
+        areas.append(np.sum(s * (np.cumsum(n) - n / 2)) / (n.sum() * s.sum()))
+        above = np.cumsum(n[::-1])[::-1]
+        for p, found in detected.items():
+            edge = np.searchsorted(-above, -p * n.sum(), side="left")
+            hits = np.bincount(bins, weight * (of_signal >= edge), count)
+            given = np.bincount(bins, weight, count)
+            found.append(np.append(hits / np.maximum(given, 1), hits.sum() / given.sum()))
+    spread = {p: np.std(found, axis=0) for p, found in detected.items()}
+    return float(np.std(areas)), {p: (float(s[-1]), s[:-1]) for p, s in spread.items()}
+
+
 def evaluate_scores(score, label, snr=None, edges=None):
     """Work out the figures of merit of a set of scored windows.
 
@@ -69,31 +151,30 @@ def evaluate_scores(score, label, snr=None, edges=None):
         edges: Edges of the SNR bins.
 
     Returns:
-        Dictionary: noise_windows, signal_windows, auc, efficiency (by false-alarm probability as text: threshold,
-        detected fraction of all signals and its error); with SNR also snr_range, snr_edges, and in efficiency fraction
-        and error by bin.
+        Dictionary: noise_windows, signal_windows, auc and auc_error, roc, calibration, efficiency (by false-alarm
+        probability as text: threshold, detected fraction of all signals and its error); with SNR also snr_range,
+        snr_edges, and in efficiency fraction and error by bin. Errors are those of `bootstrap`.
     """
     signal, noise = score[label == 1], score[label == 0]
-    result = {
-        "noise_windows": len(noise),
-        "signal_windows": len(signal),
-        "auc": auc(noise, signal),
-        "efficiency": {},
-    }
+    result = {"noise_windows": len(noise), "signal_windows": len(signal), "auc": auc(noise, signal)}
+    bins = np.zeros(len(signal), int)
     if snr is not None:
         result |= {"snr_range": [float(edges[0]), float(edges[-1])], "snr_edges": [float(e) for e in edges]}
-    for probability in FALSE_ALARM_PROBABILITIES:
-        if len(noise) * probability < 10:
-            continue
+        bins = np.clip(np.digitize(snr[label == 1], edges) - 1, 0, len(edges) - 2)
+    shown = [p for p in FALSE_ALARM_PROBABILITIES if len(noise) * p >= LEAST_ABOVE]
+    result["auc_error"], errors = bootstrap(noise, signal, bins, shown)
+    result["roc"] = dict(
+        zip(("false_alarm_probability", "detected"), (v.tolist() for v in roc(noise, signal)), strict=True)
+    )
+    result["calibration"] = calibration(score, label)
+    result["efficiency"] = {}
+    for probability in shown:
         detected, threshold = detected_fraction(noise, signal, probability)
-        own = {
-            "threshold": threshold,
-            "detected": detected,
-            "detected_error": float(np.sqrt(detected * (1 - detected) / len(signal))),
-        }
+        of_all, by_bin = errors[probability]
+        own = {"threshold": threshold, "detected": detected, "detected_error": of_all}
         if snr is not None:
-            fraction, error = efficiency(noise, signal, snr[label == 1], probability, edges)
+            fraction, _ = efficiency(noise, signal, snr[label == 1], probability, edges)
             own["fraction"] = [None if np.isnan(f) else float(f) for f in fraction]
-            own["error"] = [None if np.isnan(e) else float(e) for e in error]
+            own["error"] = [None if np.isnan(f) else float(e) for f, e in zip(fraction, by_bin, strict=True)]
         result["efficiency"][f"{probability:g}"] = own
     return result

@@ -1,4 +1,4 @@
-"""Measure on simulated signals how far from the coalescence a network sees its evidence, and how sharply."""
+"""Measure on simulated signals where a network sees its evidence, how sharply, and which statistics it gives them."""
 
 import numpy as np
 from tqdm import tqdm
@@ -19,6 +19,36 @@ UNKNOWN_TIMING = {
     "snr_range": None,
 }
 SIGNAL_SEED = 1_000_033
+# Where in the scanned strain a signal merges.
+MIDDLE = (0.55, 0.65)
+
+
+def _statistic_and_lag(model, bank, taps, detectors, whitening, settings, signals, seconds, description):
+    """Scan simulated signals in Gaussian noise; return the loudest statistic of each, and its event's lag.
+
+    The lag is the coalescence time less that of the evidence, in seconds.
+    """
+    sample_rate = whitening.sample_rate
+    scanner, window = Scanner(model), seconds * sample_rate
+    noise = GaussianNoise(taps, detectors, window, whitening)
+    source = SignalSource(bank, noise.taps, noise.detectors, window, settings)
+    rng = np.random.default_rng(SIGNAL_SEED)
+    found = []
+    for _ in tqdm(range(-(-signals // 32)), desc=description, unit="batch", disable=None, dynamic_ncols=True):
+        strain, filters = noise.draw(rng, 32)
+        signal, _, merger, _ = source.draw(rng, filters)
+        for one, at in zip(strain + signal, merger * seconds, strict=True):
+            events = find_events(
+                scanner.scan(one),
+                0.0,
+                scanner.stride / sample_rate,
+                merger_seconds=0.0,
+                tolerance_seconds=0.0,
+                threshold=-np.inf,
+            )
+            loudest = events.loudest(1)
+            found.append((loudest.stat[0], at - loudest.time[0]))
+    return np.array(found[:signals]).T
 
 
 def calibrate_timing(model, bank, taps, detectors, whitening, *, signals=256, snr_range=(8.0, 20.0), seconds=4):
@@ -35,30 +65,13 @@ def calibrate_timing(model, bank, taps, detectors, whitening, *, signals=256, sn
         seconds: Length of the strain around each signal.
 
     Returns:
-        Dictionary for the card: merger_seconds (after the sample to which the evidence is counted), spread_seconds (half the width of the central 68 %), tolerance_seconds (holds 95 % of the signals, at most
-        0.3 s), signals, snr_range.
+        Dictionary for the card: merger_seconds (after the sample to which the evidence is counted), spread_seconds
+        (half the width of the central 68 %), tolerance_seconds (holds 95 % of the signals, at most 0.3 s), signals,
+        snr_range.
     """
-    sample_rate = whitening.sample_rate
-    scanner, window = Scanner(model), seconds * sample_rate
-    noise = GaussianNoise(taps, detectors, window, whitening)
-    settings = InjectionSettings(snr_range=snr_range, merger_range=(0.55, 0.65))
-    source = SignalSource(bank, noise.taps, noise.detectors, window, settings)
-    rng = np.random.default_rng(SIGNAL_SEED)
-    lag = []
-    for _ in tqdm(range(-(-signals // 32)), desc="event times", unit="batch", disable=None, dynamic_ncols=True):
-        strain, filters = noise.draw(rng, 32)
-        signal, _, merger, _ = source.draw(rng, filters)
-        for one, at in zip(strain + signal, merger * seconds, strict=True):
-            events = find_events(
-                scanner.scan(one),
-                0.0,
-                scanner.stride / sample_rate,
-                merger_seconds=0.0,
-                tolerance_seconds=0.0,
-                threshold=-np.inf,
-            )
-            lag.append(at - events.loudest(1).time[0])
-    lag = np.array(lag[:signals])
+    settings = InjectionSettings(snr_range=snr_range, merger_range=MIDDLE)
+    given = (model, bank, taps, detectors, whitening, settings, signals, seconds)
+    _, lag = _statistic_and_lag(*given, "event times")
     centre = float(np.median(lag))
     low, high = np.quantile(lag, [0.16, 0.84])
     tolerance = float(min(np.quantile(np.abs(lag - centre), 0.95), LONGEST_TOLERANCE))
@@ -69,3 +82,20 @@ def calibrate_timing(model, bank, taps, detectors, whitening, *, signals=256, sn
         "signals": signals,
         "snr_range": list(snr_range),
     }
+
+
+def calibrate_statistic(model, bank, taps, detectors, whitening, *, signals=512, lowest_snr=5.0, seconds=4):
+    """Measure the statistics of simulated signals of sources uniform in volume, of which loud ones are rare.
+
+    Args:
+        model, bank, taps, detectors, whitening, seconds: See `calibrate_timing`.
+        signals: How many.
+        lowest_snr: Network SNR of the faintest.
+
+    Returns:
+        Dictionary for the card: stat (in rising order), lowest_snr and snr_power, the fall of the SNR's density.
+    """
+    settings = InjectionSettings(snr_range=(lowest_snr, 100.0), snr_power=4.0, merger_range=MIDDLE)
+    given = (model, bank, taps, detectors, whitening, settings, signals, seconds)
+    stat, _ = _statistic_and_lag(*given, "statistics of signals")
+    return {"stat": np.round(np.sort(stat), 3).tolist(), "lowest_snr": lowest_snr, "snr_power": 4.0}

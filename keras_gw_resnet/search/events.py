@@ -1,6 +1,7 @@
 """Cluster the scores of a scan into events, and write them."""
 
 import csv
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +29,13 @@ class Events:
     def __len__(self):
         return len(self.time)
 
+    def select(self, chosen):
+        """Return the events that an index or a boolean array chooses."""
+        return Events(self.time[chosen], self.stat[chosen], self.var[chosen])
+
     def loudest(self, number):
         """Return the loudest events, loudest first."""
-        order = np.argsort(self.stat)[::-1][:number]
-        return Events(self.time[order], self.stat[order], self.var[order])
+        return self.select(np.argsort(self.stat)[::-1][:number])
 
 
 def join(events):
@@ -88,24 +92,43 @@ def find_events(scan, gps_start, stride_seconds, *, merger_seconds, tolerance_se
     )
 
 
-def write_events(events, path, attributes):
-    """Write events to HDF5 (1-D `time`, `stat`, `var`, as in MLGWSC-1) and to CSV beside it.
+def write_events_hdf5(events, path, attributes, more=None):
+    """Write events to HDF5 as `write_events` does, and to nothing else."""
+    with written_aside(path) as aside, new_hdf5(aside) as file:
+        file.attrs.update(attributes)
+        for name, column in _columns(events, more).items():
+            file[name] = column
+
+
+def _columns(events, more):
+    return {name: getattr(events, name) for name in ("time", "stat", "var")} | (more or {})
+
+
+def write_events(events, path, attributes, more=None):
+    """Write events to HDF5 (1-D `time`, `stat`, `var`, as in MLGWSC-1), and to CSV and JSON beside it.
 
     Args:
         events: Events.
-        path: HDF5 file; the CSV takes its name with the suffix .csv.
+        path: HDF5 file; the others take its name with the suffixes .csv and .json.
         attributes: Dictionary of root attributes: which network, which files, how much strain.
+        more: Dictionary of further arrays (n,), such as false-alarm rates.
 
     Returns:
-        Path of the CSV file.
+        Paths of all files.
     """
-    with written_aside(path) as hdf, written_aside(path.with_suffix(".csv")) as table:
-        with new_hdf5(hdf) as file:
-            file.attrs.update(attributes)
-            for name in ("time", "stat", "var"):
-                file[name] = getattr(events, name)
+    columns = _columns(events, more)
+    rows = list(zip(*(column.tolist() for column in columns.values()), strict=True))
+    with written_aside(path.with_suffix(".csv")) as table, written_aside(path.with_suffix(".json")) as text:
+        write_events_hdf5(events, path, attributes, more)
         with table.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["time", "stat", "var"])
-            writer.writerows(zip(*(getattr(events, n).tolist() for n in ("time", "stat", "var")), strict=True))
-    return path.with_suffix(".csv")
+            writer.writerow(columns)
+            writer.writerows(rows)
+        every = [dict(zip(columns, row, strict=True)) for row in rows]
+        text.write_text(json.dumps({**attributes, "events": every}, indent=1) + "\n")
+    return event_files(path)
+
+
+def event_files(path):
+    """Return the paths of all files that `write_events` writes for an HDF5 path."""
+    return [path, path.with_suffix(".csv"), path.with_suffix(".json")]

@@ -13,10 +13,12 @@ from keras import layers
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.receptive import before_cropping, receptive_field
+from keras_gw_resnet.search.folding import for_inference
 
 CHUNK_SAMPLES = 32768
 # Of networks that score window by window: sixteen windows a second at 2048 Hz.
 WINDOW_STRIDE = 128
+SCORED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Scan:
 def _sum_over_time(model):
     """Return the parts of a network that ends in an average over time and a dense layer, None for any other.
 
-    They are the averaged features, the dense layer, the features' receptive field, and how many were cropped.
+    They are the averaged features, their receptive field, and how many were cropped.
     """
     pools = [layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling1D)]
     if len(pools) != 1:
@@ -55,14 +57,33 @@ def _sum_over_time(model):
         field = receptive_field(model.input, features)
     except ValueError:
         return None
-    return (pools[0].input, after[0], field, cropping) if model.input_shape[1] % field.stride == 0 else None
+    return (pools[0].input, field, cropping) if model.input_shape[1] % field.stride == 0 else None
 
 
-def _without_activation(dense, arriving, name):
-    """Apply a dense layer without its squashing activation, which saturates: loud events are ranked by what goes in."""
-    linear = layers.Dense(1, name=name)
-    scores = linear(arriving)
-    linear.set_weights(dense.get_weights())
+def _last_step(model):
+    """Return (what goes into the last layer, kernel, bias): its linear part as a network's logit for a signal.
+
+    A squashing activation saturates, so loud events are ranked by what goes into it. Of two outputs the second is the
+    signal's, and the logit is their difference.
+    """
+    last = model.layers[-1]
+    if isinstance(last, layers.Dense):
+        arriving, (kernel, *bias) = last.input, last.get_weights()
+        bias = bias[0] if bias else np.zeros(kernel.shape[-1], np.float32)
+    elif isinstance(last, layers.Activation | layers.Softmax):
+        arriving, kernel = last.input, np.eye(model.output_shape[-1], dtype=np.float32)
+        bias = np.zeros(len(kernel), np.float32)
+    else:
+        return model.outputs[0], np.eye(1, dtype=np.float32), np.zeros(1, np.float32)
+    if kernel.shape[-1] == 2:
+        return arriving, kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]
+    return arriving, kernel, bias
+
+
+def _linear(arriving, kernel, bias, name):
+    dense = layers.Dense(1, name=name, dtype="float32")
+    scores = dense(arriving)
+    dense.set_weights([kernel, bias])
     return scores
 
 
@@ -74,43 +95,42 @@ class Scanner:
 
     Args:
         model: `keras.Model` (batch, window, detectors) -> (batch, 1).
+        precision: "float32", or "bfloat16" for the arithmetic of all layers but the last.
 
     Attributes:
-        window_samples: Length of the classifier's window.
+        window_samples: Length of the classifier's window; `window_shape` has the detectors too.
         stride: Samples from one score to the next.
         reach: Values of evidence in a window.
         exact: Whether the scan equals `model.predict` on every window, by the construction of the network.
 
     Raises:
-        InputError: The network has several outputs.
+        InputError: The network has more than two outputs.
     """
 
-    def __init__(self, model):
-        _, self.window_samples, self.detectors = model.input_shape
-        if model.output_shape[-1] != 1:
-            raise InputError(f"network {model.name} has {model.output_shape[-1]} outputs; a search needs one")
+    def __init__(self, model, precision="float32"):
+        self._model, self._logits = model, None
+        self.window_shape = self.window_samples, self.detectors = model.input_shape[1:]
+        if model.output_shape[-1] not in (1, 2):
+            raise InputError(f"network {model.name} has {model.output_shape[-1]} outputs; a search needs one, or two")
         parts = _sum_over_time(model)
         self.reach = parts[0].shape[1] if parts else 1
-        self._network = self._slide(model, *parts) if parts else self._by_windows(model)
+        self._network = self._slide(model, precision, *parts) if parts else self._by_windows(model, precision)
         self._network.compile(jit_compile=jit_compile())
         self._score = self._slid if parts else self._each
 
-    def _slide(self, model, features, dense, field, cropping):
+    def _slide(self, model, precision, features, field, cropping):
         self.stride = field.stride
         self.exact = field.local and all(c >= seen for c, seen in zip(cropping, field.padded_features, strict=True))
         strain = keras.Input((None, self.detectors), name="strain")
-        trunk = keras.Model(model.input, features)
-        sliding = keras.models.clone_model(trunk, input_tensors=strain)
-        sliding.set_weights(trunk.get_weights())
+        sliding = for_inference(keras.Model(model.input, features), strain, precision)
         # The mean and a linear layer may change places.
-        return keras.Model(sliding.inputs, _without_activation(dense, sliding.outputs[0], "evidence"))
+        return keras.Model(sliding.inputs, _linear(sliding.outputs[0], *_last_step(model)[1:], "evidence"))
 
-    def _by_windows(self, model):
+    def _by_windows(self, model, precision):
         self.stride, self.exact = min(WINDOW_STRIDE, self.window_samples), True
-        last = model.layers[-1]
-        if not isinstance(last, layers.Dense):
-            return keras.Model(model.inputs, model.outputs)
-        return keras.Model(model.inputs, _without_activation(last, last.input, "evidence"))
+        arriving, kernel, bias = _last_step(model)
+        lean = for_inference(keras.Model(model.input, arriving), precision=precision)
+        return keras.Model(lean.inputs, _linear(lean.outputs[0], kernel, bias, "evidence"))
 
     def _slid(self, strain, first, last, each):
         chunk = each * self.stride + self.window_samples - self.reach * self.stride
@@ -124,6 +144,38 @@ class Scanner:
         for row, start in enumerate(range(first * self.stride, last * self.stride, self.stride)):
             windows[row] = strain[start : start + self.window_samples]
         return self._network.predict_on_batch(windows)[: last - first, 0]
+
+    def difference(self, strain, scores, windows=32):
+        """Return the largest difference between the scores of a scan and the network's own of those windows.
+
+        Args:
+            strain: What was scanned, (samples, detectors).
+            scores: `Scan.scores` of it.
+            windows: How many to compare, the highest score and others evenly spread.
+
+        Returns:
+            Of a network that ends in a sigmoid, of what goes into it.
+        """
+        chosen = np.unique(np.append(np.linspace(0, len(scores) - 1, windows - 1).astype(int), np.argmax(scores)))
+        cut = np.stack([strain[i * self.stride : i * self.stride + self.window_samples] for i in chosen])
+        return float(np.max(np.abs(self.score(cut) - scores[chosen])))
+
+    def score(self, windows):
+        """Score windows with the network as it was trained, in batches.
+
+        Args:
+            windows: Whitened float32 array (n, window_samples, detectors).
+
+        Returns:
+            float32 array (n,): the logit, where the network ends in a sigmoid what goes into it.
+        """
+        if self._logits is None:
+            self._logits = keras.Model(self._model.input, _linear(*_last_step(self._model), "logit"))
+        batches = [
+            keras.ops.convert_to_numpy(self._logits(windows[at : at + SCORED_AT_ONCE], training=False))
+            for at in range(0, len(windows), SCORED_AT_ONCE)
+        ]
+        return np.concatenate(batches)[:, 0] if batches else np.empty(0, np.float32)
 
     def scan(self, strain, progress=None):
         """Score every window of a stretch.

@@ -1,99 +1,145 @@
-"""Search strain files for events with a saved network."""
+"""Search strain files for events with saved networks."""
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.search.events import Events, find_events, join
-from keras_gw_resnet.search.scan import Scanner
-from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.search.background import join_backgrounds, slid_background
+from keras_gw_resnet.search.detector import THRESHOLD
+from keras_gw_resnet.search.journal import Journal, forget
+from keras_gw_resnet.search.results import Found, Snapshot, join_found
 from keras_gw_resnet.strain.files import find_segments
-from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, coincident_spans, shortage, whitened_stretches
+from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, shortage, whitened_slabs
+
+SNAPSHOT_SECONDS = 8.0
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """Strain and scores around the loudest event.
+def search(
+    networks, paths, *, threshold=THRESHOLD, quality=(), slides=0, snapshots=1, journal=None, description="search"
+):
+    """Whiten strain once, scan it with every network and cluster the scores.
 
-    Attributes:
-        stretch: WhitenedStretch, a few seconds.
-        score_time: GPS time of the middle of each score's window.
-        scores: The network's statistic.
-    """
-
-    stretch: WhitenedStretch
-    score_time: np.ndarray
-    scores: np.ndarray
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """Events, how much strain was searched, and the surroundings of the loudest event (None without events)."""
-
-    events: Events
-    coverage: Coverage
-    searched_seconds: float
-    snapshot: Snapshot | None
-    exact: bool
-    stride_seconds: float
-
-
-def search(model, card, paths, *, threshold, quality=(), snapshot_seconds=8.0):
-    """Whiten strain, scan it and cluster the scores.
+    Reading and whitening go on while the networks are at work. At most two slabs of strain are in memory.
 
     Args:
-        model: `keras.Model` of a saved network.
-        card: Its card.
-        paths: Strain files, folders or patterns that hold all detectors of the card.
+        networks: List of `search.detector.Detector`.
+        paths: Strain files, folders or patterns that hold all detectors of the networks.
         threshold: Lowest ranking statistic of an event.
         quality: Data-quality flags that the strain has to fulfil, see `find_segments`.
-        snapshot_seconds: How much strain to keep around the loudest event.
+        slides: Time slides for the background.
+        snapshots: How many of the loudest events to keep strain and scores of.
+        journal: Folder that remembers finished slabs, so that an interrupted search goes on; None: no such folder.
+        description: What the progress bar says.
 
     Returns:
-        SearchResult.
+        List of Found, one a network.
 
     Raises:
-        InputError: Strain that is missing or does not fit the network, or is shorter than one window.
+        InputError: Networks that do not go together, strain that is missing, does not fit them or is too short.
     """
-    whitening, detectors = Whitening(**card["whitening"]), tuple(card["detectors"])
-    window, rate = card["window_samples"], card["sample_rate"]
-    headers = find_segments(paths, quality)
-    scanner = Scanner(model)
-    stride_seconds, timing = scanner.stride / rate, card["timing"]
-    coverage, found, snapshot, searched = Coverage(), [], None, 0.0
-    total = sum(span.stop - span.start for span in coincident_spans(headers, detectors))
-    with tqdm(total=round(total), desc="search", unit="s", disable=None, dynamic_ncols=True) as bar:
-        for stretch in whitened_stretches(headers, detectors, whitening, window_samples=window, coverage=coverage):
-            scan = scanner.scan(stretch.strain, progress=lambda samples: bar.update(samples / rate))
-            if not np.all(np.isfinite(scan.scores)):
-                raise InputError(
-                    f"GPS {stretch.gps_start:.0f}: the network's statistic is not finite; it cannot rank events"
-                )
-            events = find_events(
-                scan,
-                stretch.gps_start,
-                stride_seconds,
-                merger_seconds=timing["merger_seconds"],
-                tolerance_seconds=timing["tolerance_seconds"],
-                threshold=threshold,
+    first, window = networks[0], max(network.window_samples for network in networks)
+    for other in networks[1:]:
+        if (other.whitening, other.detectors) != (first.whitening, first.detectors):
+            raise InputError(
+                f"{first.name} and {other.name} take other detectors or another whitening; search with one at a time"
             )
-            searched += len(scan.scores) * stride_seconds
-            if len(events) and (snapshot is None or events.stat.max() > snapshot.scores.max()):
-                snapshot = _snapshot(stretch, scan, events, scanner, snapshot_seconds)
-            found.append(events)
+    headers = find_segments(paths, quality)
+    kept = Journal(journal, _identity(networks, headers, quality, threshold, slides, snapshots))
+    try:
+        parts = _search_slabs(networks, headers, window, threshold, slides, snapshots, kept, description)
+        results = [join_found(own, len(first.detectors), snapshots) for own in zip(*parts, strict=True)]
+        if not results or not results[0].searched_seconds:
+            coverage = results[0].coverage if results else Coverage()
+            raise InputError(f"{', '.join(map(str, paths))}: {shortage(coverage, first.whitening, window)}")
+    except InputError:
+        forget(journal)
+        raise
+    return results
+
+
+def _search_slabs(networks, headers, window, threshold, slides, snapshots, kept, description):
+    """Return for every slab the list of what each network found."""
+    first, finished = networks[0], kept.finished()
+    parts = dict(finished)
+    spans = coincident_spans(headers, first.detectors)
+    slabs = whitened_slabs(headers, first.detectors, first.whitening, window_samples=window, done=frozenset(finished))
+    total = round(sum(span.stop - span.start for span in spans))
+    with tqdm(total=total, desc=description, unit="s", disable=None, dynamic_ncols=True) as bar:
+        bar.update(round(sum(each[0].coverage.given for each in parts.values())))
+        share = len(networks) * (1 + slides) * first.sample_rate
+        for slab in _ahead(slabs):
+            each = [
+                _search_slab(network, slab, threshold, slides, snapshots, lambda done: bar.update(done / share))
+                for network in networks
+            ]
+            kept.add(slab.gps_start, each)
+            parts[slab.gps_start] = each
         bar.total = bar.n
-    if not found:
-        raise InputError(f"{', '.join(map(str, paths))}: {shortage(coverage, whitening, window)}")
-    return SearchResult(join(found), coverage, searched, snapshot, scanner.exact, stride_seconds)
+    return [parts[gps_start] for gps_start in sorted(parts)]
 
 
-def _snapshot(stretch, scan, events, scanner, seconds):
-    centre, rate = events.loudest(1).time[0], stretch.sample_rate
-    first = max(0, round((centre - stretch.gps_start - seconds / 2) * rate))
-    strain = stretch.strain[first : first + round(seconds * rate)]
-    part = WhitenedStretch(stretch.gps_start + first / rate, rate, stretch.detectors, strain.copy(), stretch.filters)
-    middle = stretch.gps_start + (np.arange(len(scan.scores)) * scanner.stride + scanner.window_samples / 2) / rate
-    near = np.abs(middle - centre) <= seconds / 2
-    return Snapshot(part, middle[near], scan.scores[near])
+def _identity(networks, headers, quality, threshold, slides, snapshots):
+    files = {path: Path(path).stat() for path in sorted({h.path for h in headers})}
+    return {
+        "networks": [[n.card["sha256"], n.card["timing"], n.precision] for n in networks],
+        "files": [[str(Path(path).resolve()), found.st_size, found.st_mtime_ns] for path, found in files.items()],
+        "quality": list(quality),
+        "threshold": threshold,
+        "slides": slides,
+        "snapshots": snapshots,
+    }
+
+
+def _ahead(iterator):
+    """Yield what an iterator yields, the next of it already under way in a thread."""
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, iterator, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = pool.submit(next, iterator, None)
+            yield item
+
+
+def _search_slab(network, slab, threshold, slides, snapshots, progress):
+    parts = [
+        _search_stretch(network, stretch, threshold, slides, snapshots, progress, compared=number == 0)
+        for number, stretch in enumerate(slab.stretches)
+    ]
+    joined = join_found(parts, len(network.detectors), snapshots)
+    joined.coverage.add(slab.coverage)
+    return joined
+
+
+def _search_stretch(network, stretch, threshold, slides, snapshots, progress, compared):
+    scan = network.scanner.scan(stretch.strain, progress)
+    events = network.cluster(scan, stretch.gps_start, threshold)
+    background = join_backgrounds([], len(network.detectors))
+    if slides:
+        background = slid_background(network, stretch, slides, threshold, progress)
+    loudest = events.loudest(snapshots)
+    return Found(
+        events,
+        background,
+        Coverage(),
+        len(scan.scores) * network.stride_seconds,
+        [_snapshot(network, stretch, scan, *event) for event in zip(loudest.time, loudest.stat, strict=True)],
+        network.scanner.difference(stretch.strain, scan.scores) if compared else 0.0,
+    )
+
+
+def _snapshot(network, stretch, scan, time, stat):
+    rate, seconds = stretch.sample_rate, SNAPSHOT_SECONDS
+    first = max(0, round((time - stretch.gps_start - seconds / 2) * rate))
+    middle = np.arange(len(scan.scores)) * network.stride_seconds + network.window_samples / 2 / rate
+    near = np.abs(stretch.gps_start + middle - time) <= seconds / 2
+    return Snapshot(
+        float(time),
+        float(stat),
+        stretch.gps_start + first / rate,
+        rate,
+        stretch.strain[first : first + round(seconds * rate)].copy(),
+        stretch.gps_start + middle[near],
+        scan.scores[near],
+    )

@@ -1,9 +1,13 @@
-"""Data-quality bits of GWOSC files, read by short name.
+"""Data-quality bits of GWOSC files, read by short name, and veto segments.
 
 Bit numbers moved between observing runs, short names did not (gwosc.org, "Data quality and injections").
 """
 
+import warnings
+
 import numpy as np
+
+from keras_gw_resnet.errors import InputError
 
 
 def flagged(mask, short_names, name):
@@ -71,3 +75,65 @@ def valid_runs(valid):
     """Return the half-open index ranges [(start, stop), ...] over which a boolean array is true."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], np.asarray(valid, np.int8), [0]))))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def read_vetoes(paths):
+    """Read veto segments: text with the GPS seconds of a start and a stop a line, or four columns as of segwizard.
+
+    Args:
+        paths: Text files; lines that begin with # are comments.
+
+    Returns:
+        float64 array (n, 2) in order of time.
+
+    Raises:
+        InputError: A file is missing or holds something else.
+    """
+    found = [np.empty((0, 2))]
+    for path in paths:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of a file without segments
+                rows = np.loadtxt(path, ndmin=2)
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no such file; expected veto segments, a GPS start and stop a line") from error
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path}: cannot be read as veto segments; expected a GPS start and stop a line"
+            ) from error
+        if not rows.size:
+            continue
+        rows = rows[:, 1:3] if rows.shape[1] == 4 else rows
+        if rows.shape[1] != 2 or not np.all(rows[:, 0] < rows[:, 1]):
+            raise InputError(f"{path}: expected a GPS start and a later stop a line, found {rows.shape[1]} columns")
+        found.append(rows)
+    every = np.concatenate(found)
+    return every[np.argsort(every[:, 0], kind="stable")]
+
+
+def inside(times, segments):
+    """Say which times lie in one of some segments.
+
+    Args:
+        times: Array of GPS seconds, of any shape.
+        segments: Array (n, 2) of starts and stops.
+
+    Returns:
+        Boolean array of the shape of `times`; a segment holds its start and not its stop.
+    """
+    times = np.asarray(times, np.float64)
+    hit = np.zeros(times.shape, bool)
+    for start, stop in segments:
+        hit |= (times >= start) & (times < stop)
+    return hit
+
+
+def overlap_seconds(segments, spans):
+    """Return how many seconds of some spans lie in segments, both arrays (n, 2); segments may overlap each other."""
+    merged = []
+    for start, stop in sorted(map(tuple, segments)):
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], stop)
+        else:
+            merged.append([start, stop])
+    return float(sum(max(0.0, min(b, d) - max(a, c)) for a, b in merged for c, d in spans))

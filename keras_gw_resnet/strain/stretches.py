@@ -245,16 +245,36 @@ class Coverage:
     short: float = 0.0
     whitened: float = 0.0
 
+    def add(self, other):
+        """Add the seconds of another Coverage."""
+        for name, seconds in vars(other).items():
+            setattr(self, name, getattr(self, name) + seconds)
 
-def whitened_stretches(
+
+@dataclass(frozen=True)
+class WhitenedSlab:
+    """What was made of one slab of strain.
+
+    Attributes:
+        gps_start: GPS time at which the slab begins, in seconds; no other slab of the same strain has it.
+        stretches: List of WhitenedStretch in order of time.
+        coverage: What became of the strain of this slab.
+    """
+
+    gps_start: float
+    stretches: list
+    coverage: Coverage
+
+
+def whitened_slabs(
     headers: list[SegmentHeader],
     detectors: tuple[str, ...],
     settings: Whitening,
     *,
     window_samples: int = 1,
-    coverage: Coverage | None = None,
-) -> Iterator[WhitenedStretch]:
-    """Read, resample and whiten all strain that the detectors have in common.
+    done: frozenset[float] = frozenset(),
+) -> Iterator[WhitenedSlab]:
+    """Read, resample and whiten all strain that the detectors have in common, slab by slab.
 
     Invalid samples are cut out, and half the whitening filter at either side of every cut. Long spans are
     read in slabs of `SLAB_SECONDS` at most that overlap so that every window of `window_samples` lies in one of them.
@@ -264,38 +284,47 @@ def whitened_stretches(
         detectors: Names in the wanted column order.
         settings: Whitening.
         window_samples: Shortest stretch of use, in samples at `settings.sample_rate`.
-        coverage: Filled in as the stretches are read.
+        done: `gps_start` of slabs that are not read.
 
     Yields:
-        WhitenedStretch in order of time.
+        WhitenedSlab in order of time.
 
     Raises:
         InputError: A detector is absent, the detectors have no time or no grid of samples in common, a file cannot be
             read, a sample rate is too low.
     """
-    coverage = Coverage() if coverage is None else coverage
     rate = settings.sample_rate
     overlap = 2 * settings.edge_samples + window_samples - 1
     groups = _neighbours(coincident_spans(headers, detectors), settings)
     headers = [h for h in headers if h.detector in detectors]
     for spans in groups:
-        given = sum(span.stop - span.start for span in spans)
-        whole, seconds_valid = Span(spans[0].start, spans[-1].stop), 0.0
+        whole = Span(spans[0].start, spans[-1].stop)
         for begin, end in _slabs(whole, overlap / rate):
-            columns = [_read(headers, d, begin, end, rate) for d in detectors]
-            spectra = [NoiseSpectra(strain, settings, valid_runs(valid)) for strain, valid in columns]
+            if begin in done:
+                continue
             # What the slabs share is counted once, with the slab that reads it first.
             fresh = 0 if begin == whole.start else overlap
+            coverage, stretches = Coverage(), []
+            coverage.given = sum(max(0.0, min(s.stop, end) - max(s.start, begin + fresh / rate)) for s in spans)
+            columns = [_read(headers, d, begin, end, rate) for d in detectors]
+            spectra = [NoiseSpectra(strain, settings, valid_runs(valid)) for strain, valid in columns]
             for first, last in valid_runs(np.all([valid for _, valid in columns], axis=0)):
                 seconds = max(0, last - max(first, fresh)) / rate
-                seconds_valid += seconds
                 if last - first <= overlap or not all(s.enough for s in spectra):
                     coverage.short += seconds
                     continue
-                yield _whiten(headers, begin, first, last, columns, spectra, detectors, settings)
+                stretches.append(_whiten(headers, begin, first, last, columns, spectra, detectors, settings))
                 coverage.whitened += seconds
-        coverage.given += given
-        coverage.invalid += max(0.0, given - seconds_valid)
+            coverage.invalid = max(0.0, coverage.given - coverage.short - coverage.whitened)
+            yield WhitenedSlab(begin, stretches, coverage)
+
+
+def whitened_stretches(headers, detectors, settings, *, window_samples=1, coverage=None):
+    """Yield the WhitenedStretch of all slabs in order of time; `coverage` is filled in. See `whitened_slabs`."""
+    for slab in whitened_slabs(headers, detectors, settings, window_samples=window_samples):
+        if coverage is not None:
+            coverage.add(slab.coverage)
+        yield from slab.stretches
 
 
 def read_slabs(headers, detector, settings):

@@ -104,3 +104,11 @@ class EventFile:
 
         plugin = SummaryMetadata.PluginData(plugin_name="graph_keras_model", content=b"1")
         self._add_tensor("keras", model.to_json().encode(), SummaryMetadata(plugin_data=plugin), 0)
+
+
+def write_pictures(folder, figures, step=0):
+    """Write matplotlib figures by name as one run of TensorBoard."""
+    run = EventFile(folder)
+    for name, figure in figures.items():
+        run.picture(name, figure, step)
+    run.close()

@@ -2,23 +2,53 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from keras_gw_resnet.evaluation.plots import plot_efficiency, plot_event
-from keras_gw_resnet.search.search import Snapshot
-from keras_gw_resnet.strain.stretches import WhitenedStretch
+from keras_gw_resnet.evaluation.event_plots import draw_event
+from keras_gw_resnet.evaluation.plots import save
+from keras_gw_resnet.evaluation.qtransform import constant_q
+from keras_gw_resnet.evaluation.set_plots import draw_found_fraction, draw_injections, draw_sensitivity
+from keras_gw_resnet.evaluation.window_plots import draw_efficiency
+from keras_gw_resnet.search.results import Snapshot
+from tests.evaluation.test_sensitivity import matched_case
+
+
+def drawn(figure, folder):
+    save(figure, folder / "picture.png")
+    return matplotlib.image.imread(folder / "picture.png")[..., :3]
 
 
 @pytest.mark.parametrize("detectors", [("H1",), ("H1", "L1"), ("H1", "L1", "V1")])
 def test_event_picture(tmp_path, detectors):
     strain = np.random.default_rng(0).normal(size=(8192, len(detectors))).astype("float32")
-    stretch = WhitenedStretch(1000.0, 2048, detectors, strain, ())
-    plot_event(Snapshot(stretch, 1000 + np.arange(200) / 64, np.zeros(200)), 1002.0, tmp_path / "e.png", "title")
-    picture = matplotlib.image.imread(tmp_path / "e.png")
+    snapshot = Snapshot(1002.0, 3.0, 1000.0, 2048, strain, 1000 + np.arange(200) / 64, np.zeros(200))
+    picture = drawn(draw_event(snapshot, detectors, "title"), tmp_path)
     assert picture.shape[1] == 1080
-    assert picture[..., :3].std() > 0.05
+    assert picture.std() > 0.05
 
 
 def test_efficiency_picture(tmp_path):
     curve = {"fraction": [0.1, None, 0.9], "error": [0.01, None, 0.01]}
     result = {"snr_edges": [8, 10, 12, 14], "efficiency": {"0.01": curve}}
-    plot_efficiency(result, tmp_path / "e.png", "title")
-    assert matplotlib.image.imread(tmp_path / "e.png")[..., :3].std() > 0.02
+    assert drawn(draw_efficiency(result, "title"), tmp_path).std() > 0.02
+
+
+def test_set_pictures(tmp_path):
+    found, rows, by = matched_case()
+    published = drawn(draw_sensitivity({"net": rows}, "title", "set3"), tmp_path)
+    own = drawn(draw_sensitivity({"net": rows}, "title"), tmp_path)
+    assert published.shape == own.shape
+    assert not np.array_equal(published, own)
+    assert drawn(draw_found_fraction({"net": by}, "title"), tmp_path).std() > 0.02
+    assert drawn(draw_injections(found, 0.0, "title"), tmp_path).std() > 0.02
+
+
+def test_constant_q_shows_a_tone_where_it_is():
+    rng, time = np.random.default_rng(0), np.arange(4 * 2048) / 2048
+    noise = rng.normal(size=len(time))
+    frequency, energy = constant_q(noise, 2048)
+    assert np.mean(energy) == pytest.approx(1, abs=0.15)
+    burst = 3 * np.exp(-(((time - 2.5) / 0.03) ** 2)) * np.sin(2 * np.pi * 150 * time)
+    _, loud = constant_q(noise + burst, 2048)
+    at_frequency, at_time = np.unravel_index(np.argmax(loud), loud.shape)
+    assert frequency[at_frequency] == pytest.approx(150, rel=0.1)
+    assert time[at_time] == pytest.approx(2.5, abs=0.03)
+    assert loud.max() > 20

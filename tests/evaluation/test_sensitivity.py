@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 from keras_gw_resnet.evaluation.sensitivity import (
     MONTH_SECONDS,
     found_by,
+    loudest_missed,
     match,
     sensitive_volume,
     sensitivity,
     threshold_at_rate,
+    what_is_found,
 )
 from keras_gw_resnet.search.events import Events
 
@@ -83,6 +85,33 @@ def test_a_short_background_says_nothing_of_low_rates():
 def test_found_fraction_by_mass():
     events, table = random_case(3, 0, 30)
     found = match(events, table)
-    fraction, number = found_by(found, found.mchirp, [0, 20, 50], -np.inf)
-    assert number.sum() == 30
-    assert np.dot(fraction, number) == np.count_nonzero(np.isfinite(found.stat))
+    by = found_by(found, found.mchirp, [0, 20, 50, 60], -np.inf)
+    assert sum(by["number"]) == 30
+    assert by["fraction"][2] is None
+    hits = sum(f * n for f, n in zip(by["fraction"][:2], by["number"][:2], strict=True))
+    assert hits == pytest.approx(np.count_nonzero(np.isfinite(found.stat)))
+
+
+def matched_case():
+    events, table = random_case(3, 40, 60)
+    table["chirp_distance"] = table["distance"] / table["mchirp"] ** (5 / 6)
+    table["snr"] = 3000 / table["chirp_distance"]
+    found = match(events, table)
+    return found, sensitivity(found, np.arange(-50.0, 0), MONTH_SECONDS, [1, 10, 30]), what_is_found(found, 0.0)
+
+
+def test_what_the_distance_hides():
+    found, _, by = matched_case()
+    assert set(by) == {"mchirp", "chirp_distance", "snr"}
+    for each in by.values():
+        assert sum(each["number"]) == 60
+    missed = loudest_missed(found, 0.0, number=5)
+    assert [row["snr"] for row in missed] == sorted((row["snr"] for row in missed), reverse=True)
+    every = found.injections["snr"][~(found.stat > 0)]
+    assert missed[0]["snr"] == every.max()
+    del found.injections["snr"]
+    assert loudest_missed(found, 0.0)[0]["chirp_distance"] == pytest.approx(3000 / every.max())
+    assert set(what_is_found(found, 0.0)) == {"mchirp", "chirp_distance"}
+    assert loudest_missed(found, -np.inf, 99) == loudest_missed(
+        found, found.stat[np.isfinite(found.stat)].min() - 1, 99
+    )

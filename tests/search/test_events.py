@@ -1,4 +1,5 @@
 import csv
+import json
 
 import h5py
 import numpy as np
@@ -76,11 +77,14 @@ def test_joined_in_order_of_time_and_ranked_by_statistic():
 
 def test_files_hold_every_digit(tmp_path):
     events = Events(np.array([1126259462.4199219]), np.array([17.25]), np.array([0.25]))
-    beside = write_events(events, tmp_path / "e.hdf", {"model": "m", "detectors": ["H1", "L1"]})
+    more = {"far": np.array([0.1])}
+    _, table, text = write_events(events, tmp_path / "e.hdf", {"model": "m", "detectors": ["H1", "L1"]}, more)
     with h5py.File(tmp_path / "e.hdf") as file:
-        assert {name: file[name][0] for name in file} == {"time": 1126259462.4199219, "stat": 17.25, "var": 0.25}
+        expected = {"time": 1126259462.4199219, "stat": 17.25, "var": 0.25, "far": 0.1}
+        assert {name: file[name][0] for name in file} == expected
         assert file["time"].ndim == 1
         assert file.attrs["model"] == "m"
-    with beside.open() as file:
+    with table.open() as file:
         (row,) = csv.DictReader(file)
-    assert float(row["time"]) == 1126259462.4199219
+    assert {name: float(value) for name, value in row.items()} == expected
+    assert json.loads(text.read_text()) == {"model": "m", "detectors": ["H1", "L1"], "events": [expected]}

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_gw_resnet import InputError, load_model
+from keras_gw_resnet import Detector, InputError
+from keras_gw_resnet.search import search as module
 from keras_gw_resnet.search.search import search
 from keras_gw_resnet.strain import stretches
 from keras_gw_resnet.strain.writers import mlgwsc1_file
@@ -9,7 +10,12 @@ from keras_gw_resnet.strain.writers import mlgwsc1_file
 
 @pytest.fixture(scope="module")
 def network(small_run):
-    return load_model(small_run)
+    return Detector.load(small_run)
+
+
+def search_one(network, *given, **options):
+    (found,) = search([network], *given, **options)
+    return found
 
 
 def write(path, seconds, bad=()):
@@ -26,19 +32,20 @@ def write(path, seconds, bad=()):
 def test_slabs_and_one_piece_give_the_same_events(network, tmp_path, monkeypatch):
     path = write(tmp_path / "s.hdf", 100)
     # One noise spectrum a slab would make the strain itself differ; here the slabs' own are used for both.
-    whole = search(*network, [path], threshold=-np.inf)
+    whole = search_one(network, [path], threshold=-np.inf)
     assert whole.searched_seconds == pytest.approx(100 - 4 - 1, abs=0.05)
     assert whole.coverage.given == 100
     assert np.all(np.diff(whole.events.time) > 0)
-    assert whole.snapshot.stretch.strain.shape[1] == 2
+    assert whole.snapshots[0].strain.shape[1] == 2
+    assert whole.difference < 1e-3
     monkeypatch.setattr(stretches, "SLAB_SECONDS", 40)
-    parts = search(*network, [path], threshold=-np.inf)
+    parts = search_one(network, [path], threshold=-np.inf)
     assert parts.searched_seconds == pytest.approx(whole.searched_seconds, abs=0.1)
 
 
 def test_gaps_are_skipped_and_counted(network, tmp_path):
     path = write(tmp_path / "gap.hdf", 60, bad=[(20, 21.5), (25, 25.1)])
-    result = search(*network, [path], threshold=-np.inf)
+    result = search_one(network, [path], threshold=-np.inf)
     assert result.coverage.invalid == pytest.approx(1.6, abs=0.01)
     assert result.coverage.short == pytest.approx(3.5, abs=0.01)
     assert not np.any((result.events.time > 1018.5) & (result.events.time < 1027))
@@ -46,6 +53,74 @@ def test_gaps_are_skipped_and_counted(network, tmp_path):
 
 def test_nothing_long_enough_is_refused(network, tmp_path):
     with pytest.raises(InputError, match="a noise spectrum takes 16 s of valid strain, a window 5 s"):
-        search(*network, [write(tmp_path / "short.hdf", 4)], threshold=0)
+        search_one(network, [write(tmp_path / "short.hdf", 4)], threshold=0)
     with pytest.raises(InputError, match="invalid"):
-        search(*network, [write(tmp_path / "nan.hdf", 20, bad=[(0, 20)])], threshold=0)
+        search_one(network, [write(tmp_path / "nan.hdf", 20, bad=[(0, 20)])], threshold=0)
+
+
+def equal(one, other):
+    for name in ("time", "stat", "var"):
+        np.testing.assert_array_equal(getattr(one.events, name), getattr(other.events, name))
+    np.testing.assert_array_equal(one.background.stat, other.background.stat)
+    np.testing.assert_array_equal(one.background.time, other.background.time)
+    assert one.coverage == other.coverage
+    assert one.background.seconds == other.background.seconds
+    assert [s.time for s in one.snapshots] == [s.time for s in other.snapshots]
+    np.testing.assert_array_equal(one.snapshots[0].strain, other.snapshots[0].strain)
+
+
+def test_an_interrupted_search_goes_on(network, tmp_path, monkeypatch):
+    path = write(tmp_path / "s.hdf", 150, bad=[(70, 71)])
+    monkeypatch.setattr(stretches, "SLAB_SECONDS", 40)
+    options = {"threshold": -np.inf, "slides": 3, "snapshots": 2}
+    whole = search_one(network, [path], **options)
+    assert len(whole.background.stat) > 20
+    journal, seen, stopped = tmp_path / ".journal", [], []
+    searched = module._search_slab
+
+    def stop_at_the_third(*given):
+        seen.append(given[1].gps_start)
+        if len(seen) == 3 and not stopped:
+            stopped.append(True)
+            raise KeyboardInterrupt
+        return searched(*given)
+
+    monkeypatch.setattr(module, "_search_slab", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        search([network], [path], journal=journal, **options)
+    assert len(list(journal.glob("slab-*.npz"))) == 2
+    again = search_one(network, [path], journal=journal, **options)
+    assert len(seen) == len(set(seen)) + 1
+    equal(again, whole)
+    # What was kept belongs to that search alone.
+    seen.clear()
+    other = search_one(network, [path], journal=journal, **{**options, "threshold": 0.0})
+    assert len(seen) > 2
+    assert np.all(other.events.stat >= 0)
+
+
+def test_several_networks_in_one_pass(network, tmp_path):
+    path = write(tmp_path / "s.hdf", 60)
+    other = Detector(network.model, {**network.card, "timing": {"merger_seconds": 1.0, "tolerance_seconds": 0.1}})
+    one, two = search([network, other], [path], threshold=-np.inf)
+    equal(one, search_one(network, [path], threshold=-np.inf))
+    shift = 1.0 - network.card["timing"]["merger_seconds"]
+    np.testing.assert_allclose(two.events.time - one.events.time, shift, atol=1e-5)
+    card = {**network.card, "whitening": {**network.card["whitening"], "low_frequency": 30.0}}
+    with pytest.raises(InputError, match="another whitening; search with one at a time"):
+        search([network, Detector(network.model, card)], [path])
+
+
+def test_detector_scans_scores_and_finds(network, tmp_path):
+    path = write(tmp_path / "s.hdf", 60)
+    segments = network.segments([path])
+    ((stretch, scan),) = network.scan(segments)
+    assert stretch.seconds == pytest.approx(60 - 4)
+    window = stretch.strain[64 * 32 :][: network.window_samples]
+    np.testing.assert_allclose(network.score(window[None]), scan.scores[64], atol=1e-3)
+    events = network.events(path, threshold=-np.inf)
+    np.testing.assert_array_equal(events.time, network.events([stretch], threshold=-np.inf).time)
+    np.testing.assert_array_equal(events.stat, search_one(network, [path], threshold=-np.inf).events.stat)
+    with pytest.raises(InputError, match=r"takes \(n, 2048, 2\)"):
+        network.score(window)
+    assert len(network.score(np.empty((0, 2048, 2)))) == 0

@@ -1,0 +1,293 @@
+"""The command 'evaluate' on a set with injections: how far networks see at which false-alarm rate."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_gw_resnet.backend import load_keras
+from keras_gw_resnet.commands.printing import shown, table
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import check_output, written_aside
+
+# Events below this logit of signal against noise are not kept for rates and distances.
+LOWEST_STATISTIC = -10.0
+SETS = Path("runs") / "sets"
+PARTS = ("foreground", "background", "injections")
+# What is found and missed is told at this rate, or at the lowest that the background shows.
+TOLD_RATE = 100.0
+
+
+def evaluate_set(args):
+    """Search foreground and background with every network, and say how far each sees at which false-alarm rate."""
+    from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training
+    from keras_gw_resnet.simulation.sets import read_injections
+    from keras_gw_resnet.strain.files import find_segments
+    from keras_gw_resnet.strain.stretches import intervals_of
+    from keras_gw_resnet.zoo import load_card
+
+    cards = [load_card(name) for name in (args.model, *args.compare)]
+    names = [card["name"] for card in cards]
+    if len(set(names)) < len(names):
+        raise InputError(f"--compare {' '.join(args.compare)}: two networks of one name; give each once")
+    output = args.output or Path("runs") / f"sensitivity-{names[0]}"
+    check_output(output, args.overwrite, folder_of=_written(names))
+    paths = _simulated(args, cards[0]) if args.set else {name: getattr(args, name) for name in PARTS}
+    headers = {name: find_segments(paths[name], args.quality) for name in PARTS[:2]}
+    intervals = {name: intervals_of(own, cards[0]["detectors"]) for name, own in headers.items()}
+    injections = _inside(read_injections(paths["injections"]), intervals["foreground"], paths)
+    seen = []
+    for card in cards:
+        own = sorted({line for each in intervals.values() for line in seen_in_training(card, each)})
+        report_leakage(card, own, args.strict)
+        seen.append(own)
+    networks, found = _search(args, paths, output)
+    from keras_gw_resnet.evaluation.injected import injected_snr
+
+    first = networks[0]
+    snr = injected_snr(*headers.values(), first.detectors, first.whitening, injections["tc"])
+    if snr is not None:
+        injections["snr"] = snr
+    data = {**{name: str(path) for name, path in paths.items()}, "injections": len(injections["tc"])}
+    data["population"] = _population(headers["foreground"], paths["injections"])
+    results, matched = [], []
+    for network, own, foreground, background in zip(networks, seen, *found.values(), strict=True):
+        one, match = _measure(network, foreground, background, injections)
+        results.append({**one, "seen_in_training": own})
+        matched.append(match)
+    result = {"data": data, "networks": results}
+    _write(result, matched, networks, found, output)
+    _print(result, output)
+
+
+def _written(names):
+    fixed = [
+        "sensitivity.json",
+        "sensitivity.csv",
+        "sensitivity.png",
+        "found-fraction.png",
+        "report.html",
+        "tensorboard",
+    ]
+    own = [f"{name}-{what}" for name in names for what in ("injections.png", "foreground.hdf", "background.hdf")]
+    return (*fixed, *own)
+
+
+def _simulated(args, card):
+    """Return the files of a set, simulated unless that has been done before."""
+    from keras_gw_resnet.simulation.populations import get_population
+    from keras_gw_resnet.simulation.sets import FILES, write_set
+
+    psd = "".join(f"-{Path(source).name}" for source in args.psd)
+    name = f"{Path(args.set).stem}-{args.duration}s-seed{args.seed}{psd}-{'-'.join(card['detectors'])}"
+    folder = SETS / name
+    what = f"simulated Gaussian noise with injections of {args.set}"
+    get_population(args.set)
+    if all((folder / file).exists() for file in FILES):
+        print(f"{shown(folder)}: {what}, simulated before", flush=True)
+    else:
+        with written_aside(folder) as aside:
+            aside.mkdir()
+            write_set(
+                aside,
+                args.set,
+                duration_seconds=args.duration,
+                seed=args.seed,
+                psds=args.psd,
+                detectors=tuple(card["detectors"]),
+                sample_rate=card["sample_rate"],
+            )
+        print(f"{shown(folder)}: {what}", flush=True)
+    return {part: folder / file for part, file in zip(PARTS, FILES, strict=True)}
+
+
+def _inside(injections, intervals, paths):
+    """Return the injections that lie in the foreground."""
+    inside = np.zeros(len(injections["tc"]), bool)
+    for start, stop, _ in intervals:
+        inside |= (injections["tc"] >= start) & (injections["tc"] < stop)
+    if not np.any(inside):
+        low, high = injections["tc"].min(), injections["tc"].max()
+        raise InputError(
+            f"{paths['injections']}: none of its injections, GPS {low:.0f} to {high:.0f}, lies in {paths['foreground']}, "
+            f"GPS {intervals[0][0]:.0f} to {intervals[-1][1]:.0f}; give the injections of this foreground"
+        )
+    return {name: values[inside] for name, values in injections.items()}
+
+
+def _population(headers, path):
+    """Return the name of the challenge's set that the injections follow, where the file says so."""
+    import h5py
+
+    with h5py.File(path) as file:
+        stated = json.loads(file.attrs.get("population", "{}"))
+    return stated.get("name") if isinstance(stated, dict) else None
+
+
+def _search(args, paths, output):
+    load_keras()
+    from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.search.journal import forget
+    from keras_gw_resnet.search.search import search
+
+    networks = [Detector.load(name, args.precision) for name in (args.model, *args.compare)]
+    found, journals = {}, []
+    for name in PARTS[:2]:
+        journals.append(output.with_name(f".{output.name}.{name}-unfinished"))
+        found[name] = search(
+            networks,
+            [paths[name]],
+            threshold=LOWEST_STATISTIC,
+            quality=args.quality,
+            snapshots=0,
+            journal=journals[-1],
+            description=name,
+        )
+    for journal in journals:
+        forget(journal)
+    return networks, found
+
+
+def _measure(network, foreground, background, injections):
+    """Return (dictionary of everything measured with one network, Matched)."""
+    from keras_gw_resnet.evaluation.sensitivity import (
+        FALSE_ALARMS_A_MONTH,
+        MONTH_SECONDS,
+        loudest_missed,
+        match,
+        sensitivity,
+        what_is_found,
+    )
+
+    matched = match(foreground.events, injections)
+    heard = background.events.stat, background.searched_seconds
+    # The lowest rate that this background can show has a row of its own.
+    least = MONTH_SECONDS / background.searched_seconds
+    rows = sensitivity(matched, *heard, sorted({*FALSE_ALARMS_A_MONTH, least}, reverse=True))
+    fine = sensitivity(matched, *heard, np.geomspace(least, max(3000.0, 10 * least), 60).tolist())
+    told = max(TOLD_RATE, least)
+    threshold = sensitivity(matched, *heard, [told])[0]["threshold"]
+    threshold = LOWEST_STATISTIC if threshold is None else threshold
+    lag = matched.lag[matched.stat > threshold]
+    result = {
+        "model": network.name,
+        "sha256": network.card["sha256"],
+        "precision": network.precision,
+        "exact_scan": network.exact,
+        "scan_difference": max(foreground.difference, background.difference),
+        "searched_seconds": {"foreground": foreground.searched_seconds, "background": background.searched_seconds},
+        "sensitivity": rows,
+        "curve": fine,
+        "told_at": {"rate": told, "threshold": threshold},
+        "timing_error_seconds": np.quantile(lag, [0.16, 0.5, 0.84]).tolist() if len(lag) else None,
+        "found_by": what_is_found(matched, threshold),
+        "loudest_missed": loudest_missed(matched, threshold),
+    }
+    return result, matched
+
+
+ROW = ["rate", "threshold", "distance", "distance_error", "volume", "volume_error", "found_fraction", "found_error"]
+
+
+def _write(result, matched, networks, found, output):
+    from keras_gw_resnet.evaluation.plots import save
+    from keras_gw_resnet.evaluation.report import write_set_report
+    from keras_gw_resnet.evaluation.set_plots import draw_found_fraction, draw_injections, draw_sensitivity
+    from keras_gw_resnet.search.events import write_events_hdf5
+    from keras_gw_resnet.training.event_file import write_pictures
+
+    every = {one["model"]: one for one in result["networks"]}
+    told = result["networks"][0]["told_at"]["rate"]
+    title = f"{result['data']['injections']} injections, {_hours(result['networks'][0])}"
+    figures = {
+        "sensitivity": draw_sensitivity({n: o["curve"] for n, o in every.items()}, title, result["data"]["population"]),
+        "found-fraction": draw_found_fraction(
+            {name: one["found_by"] for name, one in every.items()}, f"{title}, at {told:.4g} false alarms a month"
+        ),
+    }
+    for (name, one), match in zip(every.items(), matched, strict=True):
+        about = f"{name} at {told:.4g} false alarms a month"
+        figures[f"{name}-injections"] = draw_injections(match, one["told_at"]["threshold"], about)
+    with written_aside(output) as aside:
+        aside.mkdir()
+        (aside / "sensitivity.json").write_text(json.dumps(result, indent=2) + "\n")
+        with (aside / "sensitivity.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["model", *ROW])
+            writer.writeheader()
+            writer.writerows({"model": name, **row} for name, one in every.items() for row in one["sensitivity"])
+        for name, figure in figures.items():
+            save(figure, aside / f"{name}.png")
+        for part, each in found.items():
+            for network, own in zip(networks, each, strict=True):
+                attributes = {
+                    "model": network.name,
+                    "model_sha256": network.card["sha256"],
+                    "searched_seconds": own.searched_seconds,
+                    "threshold": LOWEST_STATISTIC,
+                }
+                write_events_hdf5(own.events, aside / f"{network.name}-{part}.hdf", attributes)
+        tables = {name: _tables(one) for name, one in every.items()}
+        write_set_report(aside / "report.html", title, tables, figures, result["data"])
+        write_pictures(aside / "tensorboard", figures)
+
+
+def _hours(one):
+    hours = {name: seconds / 3600 for name, seconds in one["searched_seconds"].items()}
+    return f"{hours['foreground']:.2f} h of foreground, {hours['background']:.2f} h of background"
+
+
+def _tables(one):
+    """Return [(heading, header, rows)] of text about one network."""
+    cells = []
+    for row in one["sensitivity"]:
+        if row["distance"] is None:
+            cells.append([f"{row['rate']:.4g}", "background too short", "-", "-", "-"])
+            continue
+        pairs = [
+            ("distance", "distance_error", ".0f"),
+            ("volume", "volume_error", ".2f"),
+            ("found_fraction", "found_error", ".3f"),
+        ]
+        values = [f"{row[value]:{form}} +- {row[error]:{form}}" for value, error, form in pairs]
+        cells.append([f"{row['rate']:.4g}", *values, "-" if row["threshold"] is None else f"{row['threshold']:.2f}"])
+    header = ["false alarms a month", "sensitive distance (Mpc)", "volume (Gpc^3)", "found", "threshold"]
+    tables = [("Sensitive distance", header, cells)]
+    if one["loudest_missed"]:
+        names = list(one["loudest_missed"][0])
+        titles = {
+            "tc": "GPS time (s)",
+            "mchirp": "chirp mass",
+            "distance": "distance (Mpc)",
+            "chirp_distance": "chirp distance (Mpc)",
+            "snr": "SNR",
+        }
+        rows = [
+            [f"{row[name]:.{2 if name in ('tc', 'mchirp', 'snr') else 0}f}" for name in names]
+            for row in one["loudest_missed"]
+        ]
+        rate = one["told_at"]["rate"]
+        tables.append((f"The loudest missed, at {rate:.4g} false alarms a month", [titles[n] for n in names], rows))
+    return tables
+
+
+def _print(result, output):
+    print(f"{result['data']['injections']} injections in {_hours(result['networks'][0])}")
+    for one in result["networks"]:
+        print(f"\n{one['model']}:" if len(result["networks"]) > 1 else f"searched with {one['model']}:")
+        (_, header, cells), *_ = _tables(one)
+        print(table(cells, header))
+        if all(not row["found_fraction"] for row in one["sensitivity"]):
+            print("no injection was found louder than the background: the sensitive distance is 0 Mpc")
+        if one["timing_error_seconds"]:
+            low, middle, high = one["timing_error_seconds"]
+            print(f"event times of the found: {middle:+.3f} s (68 % from {low:+.3f} to {high:+.3f} s)")
+        if not one["exact_scan"]:
+            print(f"NOTE: its scan is approximate, off by up to {one['scan_difference']:.2g}")
+        if one["loudest_missed"] and "snr" in one["loudest_missed"][0]:
+            worst = one["loudest_missed"][0]
+            rate = one["told_at"]["rate"]
+            print(
+                f"loudest missed at {rate:.4g} a month: SNR {worst['snr']:.1f}, GPS {worst['tc']:.1f} (more in the report)"
+            )
+    print(f"saved: {shown(output)}/report.html, sensitivity.json, sensitivity.csv, pictures and events")

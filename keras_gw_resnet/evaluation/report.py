@@ -1,0 +1,104 @@
+"""Pages that hold tables and pictures in one file, to be read on any screen without a network."""
+
+import base64
+import html
+import io
+from datetime import UTC, datetime
+
+from keras_gw_resnet.evaluation.event_plots import draw_event
+from keras_gw_resnet.files import written_aside
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+th, td { padding: .25rem .75rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #8884; }
+th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; height: auto; background: white; }
+footer { margin-top: 2rem; font-size: .8rem; opacity: .7; }
+"""
+
+
+def table_html(header, rows):
+    """Return a table of text as HTML."""
+    cells = "".join(f"<th>{html.escape(str(title))}</th>" for title in header)
+    lines = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def figure_html(figure, text):
+    """Return a matplotlib figure as an HTML picture; `text` says what it shows to those who cannot see it."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110)
+    data = base64.b64encode(drawn.getvalue()).decode()
+    return f'<img alt="{html.escape(text, quote=True)}" src="data:image/png;base64,{data}">'
+
+
+def text_html(*lines):
+    """Return lines of text as a paragraph."""
+    return f"<p>{'<br>'.join(html.escape(line) for line in lines)}</p>"
+
+
+def write_page(path, title, sections):
+    """Write a page.
+
+    Args:
+        path: HTML file.
+        title: Its headline.
+        sections: List of (heading, HTML), as from the functions above.
+    """
+    body = "".join(f"<section><h2>{html.escape(heading)}</h2>{content}</section>" for heading, content in sections)
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    with written_aside(path) as aside:
+        aside.write_text(
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
+            f"<body><h1>{html.escape(title)}</h1>{body}<footer>keras_gw_resnet, {made}</footer></body></html>\n"
+        )
+
+
+def write_search_report(path, network, events, snapshots, attributes):
+    """Write the report of a search: what was searched, the events, and a picture of each of the loudest.
+
+    Args:
+        path: HTML file.
+        network: `search.detector.Detector`.
+        events: Tuple (header, rows) of text, loudest first.
+        snapshots: List of `search.results.Snapshot`.
+        attributes: What is known about the search, by name.
+    """
+    where = ", ".join(attributes["files"])
+    sections = [("Events", table_html(*events))]
+    for rank, snapshot in enumerate(snapshots, 1):
+        title = f"{where}: statistic {snapshot.stat:.1f} ({network.name})"
+        picture = figure_html(
+            draw_event(snapshot, network.detectors, title),
+            f"whitened strain, time-frequency maps and statistic around GPS {snapshot.time:.3f}",
+        )
+        sections.append((f"{rank}. GPS {snapshot.time:.3f}, statistic {snapshot.stat:.2f}", picture))
+    known = [(name.replace("_", " "), value) for name, value in attributes.items()]
+    sections.append(("The search", table_html(("what", ""), known)))
+    write_page(path, f"Events in {where}", sections)
+
+
+def write_set_report(path, title, tables, figures, data):
+    """Write the report of networks on a set with injections.
+
+    Args:
+        path: HTML file.
+        title: Its headline.
+        tables: Dictionary network -> list of (heading, header, rows).
+        figures: Dictionary name -> matplotlib Figure.
+        data: What is known about the set, by name.
+    """
+    sections = []
+    for name, own in tables.items():
+        content = "".join(f"<h3>{html.escape(heading)}</h3>{table_html(*rest)}" for heading, *rest in own)
+        sections.append((name, content))
+    names = {name: name.replace("-", " ").capitalize() for name in figures}
+    sections += [(names[name], figure_html(figure, f"{names[name]}: {title}")) for name, figure in figures.items()]
+    sections.append(("Data", table_html(("what", ""), data.items())))
+    write_page(path, title, sections)

@@ -1,0 +1,158 @@
+"""What a search finds where there can be no signal: the strain of the detectors slid against each other in time.
+
+Slides are far longer than light travels between detectors, so nothing that reaches two of them is coincident any more.
+"""
+
+from dataclasses import dataclass, replace
+
+import h5py
+import numpy as np
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import new_hdf5, written_aside
+
+# Strain around a removed event that is removed with it, either side.
+REMOVED_SECONDS = 1.0
+# An event that noise makes in fewer than one of twenty such searches counts as a signal, and is no background.
+SIGNAL_FALSE_ALARMS = 0.05
+
+
+@dataclass(frozen=True)
+class Background:
+    """Events of strain without coincident signals.
+
+    Attributes:
+        stat: Ranking statistic, float64 array (n,).
+        time: GPS time of each event in the strain of each detector, float64 array (n, detectors).
+        seconds: How much strain was searched for them.
+    """
+
+    stat: np.ndarray
+    time: np.ndarray
+    seconds: float
+
+    def outside(self, inside, seconds):
+        """Return the background without events that `inside`, a boolean (n,), marks, and with so many seconds."""
+        return replace(self, stat=self.stat[~inside], time=self.time[~inside], seconds=max(0.0, seconds))
+
+    def without(self, times, searched_seconds):
+        """Return the background without the strain around events, those of any detector.
+
+        Args:
+            times: GPS seconds.
+            searched_seconds: How much strain was searched without slides.
+        """
+        inside = np.zeros(len(self.stat), bool)
+        for time in times:
+            inside |= np.any(np.abs(self.time - time) <= REMOVED_SECONDS, axis=1)
+        share = 2 * REMOVED_SECONDS * self.time.shape[1] * len(times) / searched_seconds
+        return self.outside(inside, self.seconds * (1 - share))
+
+
+def join_backgrounds(parts, detectors):
+    """Join Backgrounds of the same detectors into one."""
+    return Background(
+        np.concatenate([np.empty(0), *(part.stat for part in parts)]),
+        np.concatenate([np.empty((0, detectors)), *(part.time for part in parts)]),
+        float(sum(part.seconds for part in parts)),
+    )
+
+
+def slide_seconds(window_seconds):
+    """Return the shift between neighbouring slides: whole seconds, a window and more."""
+    return float(np.ceil(window_seconds) + 1)
+
+
+def slid_background(network, stretch, slides, threshold, progress=None):
+    """Search a stretch again with the detectors slid against each other.
+
+    Detector d is moved by slide * d * `slide_seconds`; what is pushed out at the end comes in at the beginning.
+
+    Args:
+        network: `search.detector.Detector`.
+        stretch: WhitenedStretch.
+        slides: How many; those are left out that would bring detectors together again.
+        threshold: Lowest ranking statistic of an event.
+        progress: Called with the number of samples done.
+
+    Returns:
+        Background.
+    """
+    length, rate, number = len(stretch.strain), stretch.sample_rate, len(stretch.detectors)
+    step = round(slide_seconds(network.window_samples / rate) * rate)
+    parts = []
+    for slide in range(1, slides + 1):
+        shifts = slide * step * np.arange(number)
+        if shifts[-1] + step > length:
+            break
+        strain = np.stack([np.roll(column, shift) for column, shift in zip(stretch.strain.T, shifts, strict=True)]).T
+        scan = network.scanner.scan(strain, progress)
+        events = network.cluster(scan, 0.0, threshold)
+        time = stretch.gps_start + (events.time[:, None] - shifts / rate) % (length / rate)
+        parts.append(Background(events.stat, time, len(scan.scores) * network.stride_seconds))
+    return join_backgrounds(parts, number)
+
+
+def exclude_signals(events, background, searched_seconds):
+    """Take the strain of signals out of a background, the loudest event first, for as long as events stand out.
+
+    Args:
+        events: Events of the search without slides.
+        background: Background of the same strain.
+        searched_seconds: How much strain the events are of.
+
+    Returns:
+        Tuple (Background, number of events taken out).
+    """
+    loudest = events.loudest(len(events))
+    taken = 0
+    for number in range(1, len(loudest) + 1):
+        exclusive = background.without(loudest.time[:number], searched_seconds)
+        if not exclusive.seconds:
+            break
+        louder = np.count_nonzero(exclusive.stat >= loudest.stat[number - 1])
+        if (1 + louder) / exclusive.seconds * searched_seconds > SIGNAL_FALSE_ALARMS:
+            break
+        taken = number
+    return background.without(loudest.time[:taken], searched_seconds), taken
+
+
+def write_background(background, path, detectors, attributes):
+    """Write a background to HDF5: 1-D `stat` and `time_H1`, ..., with the root attribute `searched_seconds`."""
+    with written_aside(path) as aside, new_hdf5(aside) as file:
+        file.attrs.update(attributes)
+        file.attrs["searched_seconds"] = background.seconds
+        file["stat"] = background.stat
+        for name, time in zip(detectors, background.time.T, strict=True):
+            file[f"time_{name}"] = time
+
+
+def read_background(path, card):
+    """Read a background: one that `write_background` wrote, or the events of a search of strain without signals.
+
+    Args:
+        path: HDF5 file.
+        card: Card of the network that is to be compared with it.
+
+    Returns:
+        Background; without detectors' own times each event has its one time.
+
+    Raises:
+        InputError: The file is missing or damaged, has no `searched_seconds`, or is of another network.
+    """
+    try:
+        with h5py.File(path) as file:
+            stat = file["stat"][()].astype(np.float64)
+            names = [f"time_{name}" for name in card["detectors"]]
+            times = [file[name][()] for name in (names if names[0] in file else ["time"])]
+            seconds, sha256 = float(file.attrs["searched_seconds"]), str(file.attrs["model_sha256"])
+            time = np.stack(times, axis=-1).astype(np.float64).reshape(len(stat), len(times))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; expected a background from 'search --slides'") from error
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read as a background; expected one from 'search --slides'") from error
+    if sha256 != card["sha256"]:
+        raise InputError(f"{path}: is the background of another network than {card['name']}; make one with --slides")
+    if not (np.isfinite(seconds) and seconds > 0 and np.all(np.isfinite(stat))):
+        raise InputError(f"{path}: has {seconds:g} s of strain or statistics that are not finite; make another one")
+    return Background(stat, time, seconds)

@@ -1,0 +1,126 @@
+"""A saved network made ready to search: the Python interface of the project."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.search.events import find_events, join
+from keras_gw_resnet.search.scan import Scanner
+from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.strain.files import SegmentHeader, find_segments
+from keras_gw_resnet.strain.stretches import WhitenedStretch, whitened_stretches
+from keras_gw_resnet.zoo import load_model
+
+# Statistic below which a scan's highest places are not worth listing: odds of noise to signal of about fifty.
+THRESHOLD = -4.0
+
+
+class Detector:
+    """A network with its card, ready to score windows, scan strain and find events.
+
+    Args:
+        model: `keras.Model`, a window classifier.
+        card: Its card, as from `load_model`.
+        precision: "float32", or "bfloat16" for the scan's arithmetic.
+
+    Attributes:
+        name, detectors, window_samples, sample_rate, whitening: What the card says.
+        exact: Whether a scan equals prediction window by window by the network's construction.
+        stride_seconds: From one score of a scan to the next.
+    """
+
+    def __init__(self, model, card, precision="float32"):
+        self.model, self.card, self.precision = model, card, precision
+        self.name, self.detectors = card["name"], tuple(card["detectors"])
+        self.window_samples, self.sample_rate = card["window_samples"], card["sample_rate"]
+        self.whitening = Whitening(**card["whitening"])
+        self.scanner = Scanner(model, precision)
+        self.exact, self.stride_seconds = self.scanner.exact, self.scanner.stride / self.sample_rate
+
+    @classmethod
+    def load(cls, name_or_path, precision="float32"):
+        """Load a saved network by its name in saved_models, its folder, or its model.keras.
+
+        Raises:
+            InputError: There is none, or it is damaged.
+        """
+        return cls(*load_model(name_or_path), precision)
+
+    def score(self, windows):
+        """Score whitened windows.
+
+        Args:
+            windows: Array (n, window_samples, detectors), whitened as `preprocess_input` does.
+
+        Returns:
+            float32 array (n,): the network's logit, larger is more signal-like.
+
+        Raises:
+            InputError: Windows of another shape.
+        """
+        windows = np.asarray(windows, np.float32)
+        if windows.ndim != 3 or windows.shape[1:] != self.scanner.window_shape:
+            raise InputError(
+                f"windows of shape {windows.shape}; {self.name} takes (n, {self.window_samples}, {len(self.detectors)})"
+            )
+        return self.scanner.score(windows)
+
+    def segments(self, paths, quality=()):
+        """List the strain segments in files, folders or patterns; see `strain.files.find_segments`."""
+        return find_segments(paths, quality)
+
+    def stretches(self, segments):
+        """Whiten strain.
+
+        Args:
+            segments: Paths, or what `segments` returned, or WhitenedStretch that are passed on as they are.
+
+        Yields:
+            WhitenedStretch in order of time.
+        """
+        segments = [segments] if isinstance(segments, str | Path) else list(segments)
+        if segments and all(isinstance(s, WhitenedStretch) for s in segments):
+            yield from segments
+            return
+        headers = segments if all(isinstance(s, SegmentHeader) for s in segments) else self.segments(segments)
+        yield from whitened_stretches(headers, self.detectors, self.whitening, window_samples=self.window_samples)
+
+    def scan(self, segments):
+        """Slide the network over strain.
+
+        Args:
+            segments: See `stretches`.
+
+        Yields:
+            Tuple (WhitenedStretch, Scan): score i of the scan belongs to the window that begins i * `stride_seconds`
+            after the stretch.
+        """
+        for stretch in self.stretches(segments):
+            yield stretch, self.scanner.scan(stretch.strain)
+
+    def cluster(self, scan, gps_start, threshold=THRESHOLD):
+        """Cluster the scores of one Scan, of strain that begins at a GPS time, into Events."""
+        if not np.all(np.isfinite(scan.scores)):
+            raise InputError(f"GPS {gps_start:.0f}: the network's statistic is not finite; it cannot rank events")
+        timing = self.card["timing"]
+        return find_events(
+            scan,
+            gps_start,
+            self.stride_seconds,
+            merger_seconds=timing["merger_seconds"],
+            tolerance_seconds=timing["tolerance_seconds"],
+            threshold=threshold,
+        )
+
+    def events(self, segments, threshold=THRESHOLD):
+        """Search strain.
+
+        Args:
+            segments: See `stretches`.
+            threshold: Lowest ranking statistic of an event.
+
+        Returns:
+            Events in order of time.
+        """
+        return join([self.cluster(scan, stretch.gps_start, threshold) for stretch, scan in self.scan(segments)])

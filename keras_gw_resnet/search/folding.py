@@ -1,0 +1,79 @@
+"""Rewrite a trained network for inference alone: batch norm folded into convolutions, dropout left out."""
+
+from collections import Counter
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_gw_resnet.models.receptive import nodes_in_order
+
+
+def _is_linear(layer):
+    return keras.activations.serialize(layer.activation) == "linear"
+
+
+def _foldable(model):
+    """Map the name of each convolution to the batch norm that alone reads it."""
+    nodes = list(nodes_in_order(model))
+    readers = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
+    readers.update(id(tensor) for tensor in model.outputs)
+    calls = Counter(node.operation.name for node in nodes)
+    found = {}
+    for node in nodes:
+        norm, source = node.operation, node.input_tensors[0]
+        if not isinstance(norm, layers.BatchNormalization) or norm.axis not in (-1, 2):
+            continue
+        convolution = source._keras_history.operation
+        alone = readers[id(source)] == 1 and calls[norm.name] == calls[convolution.name] == 1
+        if type(convolution) is layers.Conv1D and _is_linear(convolution) and alone:
+            found[convolution.name] = norm
+    return found
+
+
+def _folded(convolution, norm):
+    """Return kernel and bias that do what convolution and batch norm do after each other."""
+    kernel, *bias = (np.asarray(w, np.float64) for w in convolution.get_weights())
+    weights = {v.name: np.asarray(w, np.float64) for v, w in zip(norm.weights, norm.get_weights(), strict=True)}
+    scale = weights.get("gamma", 1.0) / np.sqrt(weights["moving_variance"] + norm.epsilon)
+    bias = bias[0] if bias else np.zeros(kernel.shape[-1])
+    return [kernel * scale, (bias - weights["moving_mean"]) * scale + weights.get("beta", 0.0)]
+
+
+def for_inference(model, input_tensors=None, precision="float32"):
+    """Clone a functional network with batch norm folded into the convolutions before it, and without dropout.
+
+    A batch norm that does not follow a convolution directly, as in pre-activation blocks, stays.
+
+    Args:
+        model: `keras.Model`.
+        input_tensors: Inputs of another length; None: those of the model.
+        precision: "float32", or "bfloat16" for the layers' arithmetic; what they are fed and give is float32.
+
+    Returns:
+        `keras.Model` whose output is that of `model.predict` to rounding.
+    """
+    norms = _foldable(model)
+    left_out = {norm.name for norm in norms.values()}
+
+    def clone(layer):
+        config = layer.get_config()
+        if layer.name in norms:
+            config["use_bias"] = True
+        if precision != "float32" and not isinstance(layer, layers.InputLayer | keras.Model):
+            config["dtype"] = f"mixed_{precision}"
+        return type(layer).from_config(config)
+
+    def call(layer, *args, **kwargs):
+        if layer.name in left_out or isinstance(layer, layers.Dropout):
+            return args[0]
+        return layer(*args, **kwargs)
+
+    lean = keras.models.clone_model(model, input_tensors=input_tensors, clone_function=clone, call_function=call)
+    for layer in lean.layers:
+        if isinstance(layer, layers.InputLayer):
+            continue
+        source = model.get_layer(layer.name)
+        norm = norms.get(layer.name)
+        layer.set_weights(_folded(source, norm) if norm else source.get_weights())
+    return lean
