@@ -119,8 +119,9 @@ def run_search(args):
     if args.also and args.background:
         raise InputError("--background is that of one network; leave out --also")
     cards = [load_card(name) for name in (args.model, *args.also)]
-    suffixes = ["", *(f"-{card['name']}" for card in cards[1:])]
-    if len(set(suffixes)) < len(suffixes):
+    names = [card["name"] for card in cards]
+    suffixes = ["", *(f"-{name}" for name in names[1:])]
+    if len(set(names)) < len(names):
         raise InputError(f"--also {' '.join(args.also)}: two networks of one name; give each once")
     outputs = [_Output(args.output.with_name(f"{args.output.stem}{s}{args.output.suffix}")) for s in suffixes]
     pictures = [path for path in (args.plot, args.report) if path]
