@@ -73,6 +73,8 @@ def meaning(name):
 
 def valid_runs(valid):
     """Return the half-open index ranges [(start, stop), ...] over which a boolean array is true."""
+    if np.all(valid):
+        return [(0, len(valid))] if len(valid) else []
     edges = np.flatnonzero(np.diff(np.concatenate(([0], np.asarray(valid, np.int8), [0]))))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 

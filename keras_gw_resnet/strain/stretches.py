@@ -406,12 +406,14 @@ def _whiten(headers, begin, first, last, columns, spectra, detectors, settings):
             own = [h for h in headers if h.detector == detector and h.gps_start < stop and h.gps_stop > start]
             where = ", ".join(sorted({h.path for h in own}))
             raise InputError(f"{where}: {detector} from GPS {start:.0f} to {stop:.0f}: {error}") from error
+    strain = np.stack([w for w, _ in whitened], dtype=np.float32, casting="same_kind")
+    np.clip(strain, -LARGEST, LARGEST, out=strain)
     return WhitenedStretch(
         gps_start=begin + (first + settings.edge_samples) / settings.sample_rate,
         sample_rate=settings.sample_rate,
         detectors=tuple(detectors),
         # In memory each detector's samples follow each other.
-        strain=np.clip(np.stack([w for w, _ in whitened]), -LARGEST, LARGEST).astype(np.float32).T,
+        strain=strain.T,
         filters=tuple(f for _, f in whitened),
         origin=origin_of(headers, begin, begin + last / settings.sample_rate),
     )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model
-from keras_gw_resnet.search.scan import CHUNK_SAMPLES, Scanner
+from keras_gw_resnet.search.scan import ROW_SAMPLES, ROWS, Scanner
 from tests.conftest import settle_batch_norm
 
 
@@ -28,12 +28,13 @@ def test_scan_equals_prediction_of_every_window(name, options):
     assert scanner.exact
     assert scanner.stride == 32
     # Not a whole number of strides or chunks.
-    strain = np.random.default_rng(0).normal(size=(CHUNK_SAMPLES + 3 * window + 77, detectors)).astype("float32")
+    strain = np.random.default_rng(0).normal(size=(ROWS * ROW_SAMPLES + 3 * window + 77, detectors)).astype("float32")
     scan = scanner.scan(strain)
     assert len(scan.scores) == (len(strain) - window) // scanner.stride + 1
     assert len(scan.evidence) == len(scan.scores) + scan.reach - 1
-    edge = CHUNK_SAMPLES // scanner.stride
-    chosen = sorted({0, 1, 17, edge - scan.reach, edge - 1, edge, len(scan.scores) - 1})
+    row = ROW_SAMPLES // scanner.stride
+    edges = [row, ROWS * row]
+    chosen = sorted({0, 1, 17, *(e - back for e in edges for back in (scan.reach, 1, 0)), len(scan.scores) - 1})
     windows = np.stack([strain[i * scanner.stride : i * scanner.stride + window] for i in chosen])
     predicted = model.predict(windows, verbose=0)[:, 0]
     assert predicted.std() > 1e-2
@@ -69,7 +70,7 @@ def test_networks_that_cannot_slide_score_window_by_window(name):
     model = build_model(name, width=4, **options)
     scanner, window = Scanner(model), model.input_shape[1]
     assert scanner.exact
-    strain = np.random.default_rng(0).normal(size=(CHUNK_SAMPLES + 3 * window + 77, 2)).astype("float32")
+    strain = np.random.default_rng(0).normal(size=(ROWS * ROW_SAMPLES + 3 * window + 77, 2)).astype("float32")
     scan = scanner.scan(strain)
     assert len(scan.scores) == (len(strain) - window) // 128 + 1
     windows = np.stack([strain[i * 128 : i * 128 + window] for i in range(len(scan.scores))])
