@@ -72,7 +72,9 @@ def _search_slabs(networks, headers, window, threshold, slides, snapshots, kept,
         share = len(networks) * (1 + slides) * first.sample_rate
         for slab in _ahead(slabs):
             each = [
-                _search_slab(network, slab, threshold, slides, snapshots, lambda done: bar.update(done / share))
+                _search_slab(
+                    network, slab, threshold, slides, snapshots, lambda done: bar.update(done / share), not parts
+                )
                 for network in networks
             ]
             kept.add(slab.gps_start, each)
@@ -102,9 +104,9 @@ def _ahead(iterator):
             yield item
 
 
-def _search_slab(network, slab, threshold, slides, snapshots, progress):
+def _search_slab(network, slab, threshold, slides, snapshots, progress, first):
     parts = [
-        _search_stretch(network, stretch, threshold, slides, snapshots, progress, compared=number == 0)
+        _search_stretch(network, stretch, threshold, slides, snapshots, progress, compared=first and number == 0)
         for number, stretch in enumerate(slab.stretches)
     ]
     joined = join_found(parts, len(network.detectors), snapshots)

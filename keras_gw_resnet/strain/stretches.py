@@ -11,7 +11,7 @@ from keras_gw_resnet.strain.conditioning import LEAST_PSD_SECONDS, NoiseSpectra,
 from keras_gw_resnet.strain.files import SegmentHeader, read_segment
 from keras_gw_resnet.strain.quality import valid_runs
 
-SLAB_SECONDS = 4096
+SLAB_SECONDS = 1024
 # Segments follow each other, and detectors share a grid, to this part of a sample.
 JOIN_TOLERANCE = 1e-2
 # Samples that resampling spoils on either side of an invalid one.
