@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := $(VENV)/.ready-extras
 
-.PHONY: help setup extras demo test test-slow test-jax lint clean
+.PHONY: help setup extras demo test test-slow test-jax train-zoo lint clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ $(EXTRAS): $(READY)
 test-jax: $(EXTRAS)  ## run the tests of the networks with Keras on JAX
 	@KERAS_BACKEND=jax XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
 		$(BIN)/python -m pytest -n 2 --dist loadfile tests/models
+
+PSDS ?=
+train-zoo: $(READY)  ## train every saved network again and measure it: days; PSDS=DIR takes measured noise spectra
+	@$(BIN)/python -m keras_gw_resnet train-zoo $(if $(PSDS),--psd $(PSDS))
 
 lint: $(READY)  ## check the style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ from keras_gw_resnet.commands.simulate import add_simulate
 from keras_gw_resnet.commands.strain import add_fetch, add_import_g2net, add_inspect, add_statistics
 from keras_gw_resnet.commands.tensorboard import add_tensorboard
 from keras_gw_resnet.commands.train import add_train, run_train
+from keras_gw_resnet.commands.train_zoo import add_train_zoo
 from keras_gw_resnet.errors import TERMINATED, InputError
 
 PROGRAM = "keras-gw-resnet"
@@ -43,6 +44,7 @@ def build_parser():
     add_import_g2net(subparsers)
     add_inspect(subparsers)
     add_export(subparsers)
+    add_train_zoo(subparsers)
     demo = add_command(
         subparsers,
         "demo",

@@ -40,7 +40,7 @@ def _short(path):
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else os.path.relpath(path, ROOT)
 
 
-def _run(step, made, *command):
+def run_step(step, made, *command):
     """Run one command in the project's folder, unless what it makes (None: run always) is there already."""
     if made is not None and made.exists():
         print(f"\n[{step}] {_short(made)} is there already: reused", flush=True)
@@ -50,7 +50,7 @@ def _run(step, made, *command):
     result = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, check=False)
     if result.returncode:
         raise InputError(
-            f"the demo stopped at step '{step}' (exit code {result.returncode}); what it made so far is reused next time"
+            f"stopped at step '{step}' (exit code {result.returncode}); what it made so far is reused next time"
         )
 
 
@@ -67,8 +67,8 @@ def _simulate(folder):
         simulate = ("-m", "keras_gw_resnet", "simulate")
         noise, bank = folder / part / "noise.hdf", folder / part / "bank.hdf"
         options = ("--segments", segments, "--segment-seconds", 300, "--seed", seed, "--psd", *PSDS, "--output", noise)
-        _run("simulate", noise, *simulate, "noise", *options)
-        _run(
+        run_step("simulate", noise, *simulate, "noise", *options)
+        run_step(
             "simulate",
             bank,
             *simulate,
@@ -112,14 +112,14 @@ def demo(folder, *, seed=0):
     model = folder / f"resnet18-w16-seed{seed}"
     _simulate(folder)
     options = ("--model", "resnet18", "--width", 16, "--data", folder / "train", "--out", model, "--seed", seed)
-    _run("train", model / "card.json", *_train_command(), *options, "--epochs", 6, "--steps-per-epoch", 150)
+    run_step("train", model / "card.json", *_train_command(), *options, "--epochs", 6, "--steps-per-epoch", 150)
     evaluation = model / "evaluation"
-    _run("evaluate", evaluation, *_evaluate_command(), model, "--data", folder / "test", "--output", evaluation)
+    run_step("evaluate", evaluation, *_evaluate_command(), model, "--data", folder / "test", "--output", evaluation)
     files, what, truth = _event_files(folder)
     print(f"\nThe search runs on {what}. Its coalescence is at GPS {truth:.2f}.", flush=True)
     events, picture = model / "events.hdf", model / "loudest-event.png"
     search = ("-m", "keras_gw_resnet", "search", model, *files, "--output", events, "--plot", picture, "--overwrite")
-    _run("search", None, *search)
+    run_step("search", None, *search)
     _closing(model, evaluation, events, picture, time.monotonic() - started)
 
 

@@ -6,6 +6,7 @@ sha256 of the model file, which is checked before the file is opened.
 
 import hashlib
 import json
+import zipfile
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,7 +47,7 @@ def save_model(model, card, folder):
 
     Args:
         model: `keras.Model`.
-        card: Dictionary; sha256, package versions and date are added.
+        card: Dictionary; parameters, multiply-adds per second of strain, sha256, package versions and date are added.
         folder: Where to write; files of these names in it are replaced.
 
     Returns:
@@ -54,23 +55,55 @@ def save_model(model, card, folder):
     """
     import keras
 
+    from keras_gw_resnet.models.info import info_of
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     bare = keras.models.clone_model(model)
     bare.set_weights(model.get_weights())
     with written_aside(folder / "model.keras") as aside:
         bare.save(aside)
+        _compress(aside)
         sha256 = hashlib.sha256(aside.read_bytes()).hexdigest()
     card = {
         **card,
         "parameters": model.count_params(),
+        "multiply_adds": info_of(model, card.get("sample_rate", 2048)).multiply_adds,
         "packages": package_versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "sha256": sha256,
     }
-    with written_aside(folder / "card.json") as aside:
-        aside.write_text(json.dumps(card, indent=2) + "\n")
+    _write_card(card, folder)
     return card
+
+
+def _compress(path):
+    """Compress a .keras file in place: HDF5 leaves much of it empty, more than half in a deep network."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(member.filename, archive.read(member)) for member in archive.infolist()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+
+
+def _write_card(card, folder):
+    with written_aside(Path(folder) / "card.json") as aside:
+        aside.write_text(json.dumps(card, indent=2) + "\n")
+
+
+def note_measurement(name_or_path, kind, key, figures):
+    """Write what was measured into the card of a saved network.
+
+    Args:
+        name_or_path: Name in saved_models, its folder, or its model.keras.
+        kind: "sets" or "windows".
+        key: Which data; figures of the same key are replaced.
+        figures: Dictionary.
+    """
+    card = load_card(name_or_path)
+    metrics = card.setdefault("metrics", {})
+    metrics[kind] = {**metrics.get(kind, {}), key: figures}
+    _write_card(card, find_model(name_or_path))
 
 
 def find_model(name_or_path):

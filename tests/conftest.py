@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,25 @@ def scores_of(model, strain):
     import keras
 
     return model.predict_on_batch(strain) if on_jax() else keras.ops.convert_to_numpy(model(strain, training=False))
+
+
+CHROMIUM = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-quic", "--window-size=1400,1200"),
+)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """A real Chromium, headless, driven by Selenium; skipped loudly where there is none."""
+    program, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
+    if not program or not driver_path:
+        pytest.skip("CHROMIUM ABSENT: Debian's packages chromium and chromium-driver; this check did not run")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="SELENIUM ABSENT: make extras; this check did not run")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in (*CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options, webdriver.ChromeService(driver_path))
+    yield driver
+    driver.quit()

@@ -36,6 +36,7 @@ def add_evaluate(subparsers):
     add("--compare", nargs="+", default=[], metavar="MODEL", help="measure these networks too, on the same data")
     add("--output", type=path_of, metavar="DIR", help="default: runs/evaluation-NAME, or runs/sensitivity-NAME")
     add("--seed", type=seed, default=1, metavar="N", help="of the examples, or of the set (default: 1)")
+    add("--card", action="store_true", help="write the figures into the card of each network, too")
     add_overwrite(parser, "an existing output folder")
     group = parser.add_argument_group("windows")
     add = group.add_argument

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,7 @@ def evaluate_set(args):
         own = sorted({line for each in intervals.values() for line in seen_in_training(card, each)})
         report_leakage(card, own, args.strict)
         seen.append(own)
-    networks, found = _search(args, paths, output)
+    networks, found, seconds = _search(args, paths, output)
     from keras_gw_resnet.evaluation.injected import injected_snr
 
     first = networks[0]
@@ -54,11 +56,35 @@ def evaluate_set(args):
     results, matched = [], []
     for network, own, foreground, background in zip(networks, seen, *found.values(), strict=True):
         one, match = _measure(network, foreground, background, injections)
+        if len(networks) == 1:
+            one["times_real_time"] = round(sum(one["searched_seconds"].values()) / seconds)
         results.append({**one, "seen_in_training": own})
         matched.append(match)
     result = {"data": data, "networks": results}
     _write(result, matched, networks, found, output)
     _print(result, output)
+    if args.card:
+        _note(args, result)
+
+
+def _note(args, result):
+    """Write the figures into the cards."""
+    from keras_gw_resnet.zoo import note_measurement
+
+    data = result["data"]
+    for name, one in zip((args.model, *args.compare), result["networks"], strict=True):
+        rows = [{key: row[key] for key in ROW} for row in one["sensitivity"] if row["distance"] is not None]
+        figures = {
+            "data": Path(data["foreground"]).parent.name,
+            "injections": data["injections"],
+            "hours": {part: round(seconds / 3600, 3) for part, seconds in one["searched_seconds"].items()},
+            "sensitivity": rows,
+            "timing_error_seconds": one["timing_error_seconds"],
+            "seen_in_training": one["seen_in_training"],
+        }
+        if "times_real_time" in one:
+            figures |= {"times_real_time": one["times_real_time"], "on": f"{os.cpu_count()} processor cores"}
+        note_measurement(name, "sets", data["population"] or figures["data"], figures)
 
 
 def _written(names):
@@ -132,7 +158,7 @@ def _search(args, paths, output):
     from keras_gw_resnet.search.search import search
 
     networks = [Detector.load(name, args.precision) for name in (args.model, *args.compare)]
-    found, journals = {}, []
+    found, journals, started = {}, [], time.monotonic()
     for name in PARTS[:2]:
         journals.append(output.with_name(f".{output.name}.{name}-unfinished"))
         found[name] = search(
@@ -146,7 +172,7 @@ def _search(args, paths, output):
         )
     for journal in journals:
         forget(journal)
-    return networks, found
+    return networks, found, time.monotonic() - started
 
 
 def _measure(network, foreground, background, injections):

@@ -39,6 +39,12 @@ def evaluate_windows(args):
     }
     _write(result, args, card, output)
     _print_evaluation(result, output)
+    if args.card:
+        from keras_gw_resnet.zoo import note_measurement
+
+        named = ("signal_windows", "noise_windows", "auc", "auc_error", "snr_range", "efficiency", "snr_edges", "data")
+        figures = {name: result[name] for name in named if name in result}
+        note_measurement(args.model, "windows", args.data.name, figures)
 
 
 def _write(result, args, card, output):

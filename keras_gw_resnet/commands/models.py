@@ -12,8 +12,9 @@ def add_models(subparsers):
         subparsers,
         "models",
         run_models,
-        "list the networks of the zoo, or draw one",
-        "keras-gw-resnet models 'resnet1*'\n  keras-gw-resnet models highway20 --plot highway20.png",
+        "list the networks of the zoo, draw one, or compare the saved ones",
+        "keras-gw-resnet models 'resnet1*'\n  keras-gw-resnet models highway20 --plot highway20.png\n"
+        "  keras-gw-resnet models --report README.md --plot docs/comparison.png",
     )
     parser.add_argument(
         "pattern", nargs="?", default="*", metavar="PATTERN", help="name or shell pattern (default: all)"
@@ -22,6 +23,12 @@ def add_models(subparsers):
         "--width", type=positive, metavar="N", help="channels of the first stage (default: the network's)"
     )
     parser.add_argument("--plot", type=picture, metavar="FILE", help="draw the network of this name instead")
+    parser.add_argument(
+        "--report",
+        type=path_of,
+        metavar="PAGE",
+        help="write the table of the saved networks into a Markdown page, and their picture to --plot",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
 
 
@@ -29,6 +36,11 @@ def run_models(args):
     """List the networks of the zoo with their size and reach and the saved ones, or draw one."""
     import fnmatch
 
+    if args.report:
+        from keras_gw_resnet.commands.comparison import write_comparison
+
+        write_comparison(args.report, args.plot or args.report.parent / "docs" / "comparison.png")
+        return
     load_keras()
     from tqdm import tqdm
 

@@ -104,6 +104,7 @@ def _train(config, batches, run, place, out, log_dir):
             "config": config.to_dict(),
             "data": batches.provenance,
             "seconds": round(seconds),
+            "examples": len(history) * config.steps_per_epoch * config.batch_size,
             "machine": place.description,
             "epochs": len(history),
             "epoch_kept": best["epoch"],

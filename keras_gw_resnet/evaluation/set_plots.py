@@ -88,3 +88,36 @@ def draw_injections(found, threshold, title):
     timing.set(xlabel="event time less coalescence time (s)", ylabel="found injections")
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def draw_comparison(points):
+    """Draw the sensitive distance of networks against what they cost.
+
+    Args:
+        points: List of (set, network, multiply-adds per second of strain, distance and its error in Mpc).
+
+    Returns:
+        matplotlib Figure.
+    """
+    names = sorted({point[0] for point in points})
+    figure, _ = new_figure(1, 4.5)
+    figure.clear()
+    axes = figure.subplots(1, max(1, len(names)), squeeze=False)[0]
+    for axis, name in zip(axes, names, strict=False):
+        for _, network, cost, distance, error in (point for point in points if point[0] == name):
+            axis.errorbar(cost / 1e6, distance, error, marker="o", capsize=2, color="C0")
+            axis.annotate(network, (cost / 1e6, distance), textcoords="offset points", xytext=(5, 4), fontsize=7)
+        reached = PUBLISHED.get(name, {}).get("PyCBC (matched filter)")
+        if reached:
+            axis.axhline(
+                reached[0],
+                color="0.5",
+                linestyle=":",
+                linewidth=0.8,
+                label=f"PyCBC ({SOURCES['PyCBC (matched filter)']})",
+            )
+            axis.legend(fontsize=7, loc="lower right")
+        axis.set(xscale="log", xlabel="million multiply-adds per second of strain", title=name)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("sensitive distance at 1000 false alarms a month (Mpc)")
+    return figure

@@ -1,5 +1,4 @@
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -10,9 +9,6 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import ROOT, assert_refused, run_command
-
-CHROMIUM = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-CHROMIUM += ("--disable-component-update", "--disable-sync", "--disable-quic", "--window-size=1400,1200")
 
 
 def tags(folder):
@@ -54,24 +50,12 @@ def test_the_server_answers_on_loopback(server):
         assert b"hparams" in answer.read()
 
 
-def test_a_browser_shows_the_run(server, tmp_path):
+def test_a_browser_shows_the_run(server, browser):
     """Scalars, hyperparameters and pictures, in a real browser."""
-    browser, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
-    if not browser or not driver_path:
-        pytest.skip("CHROMIUM ABSENT: Debian's packages chromium and chromium-driver; this check did not run")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="SELENIUM ABSENT: make extras; this check did not run")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for argument in (*CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(driver_path))
-    try:
-        for page, expected in (("timeseries", "epoch_loss"), ("hparams", "learning_rate"), ("images", "curves")):
-            driver.get(f"{server}#{page}")
-            driver.refresh()
-            wait_for(driver, expected)
-    finally:
-        driver.quit()
+    for page, expected in (("timeseries", "epoch_loss"), ("hparams", "learning_rate"), ("images", "curves")):
+        browser.get(f"{server}#{page}")
+        browser.refresh()
+        wait_for(browser, expected)
 
 
 def wait_for(driver, text, seconds=60):

@@ -1,0 +1,90 @@
+"""The comparison of the saved networks: a table and a picture made from their cards alone."""
+
+from pathlib import Path
+
+from keras_gw_resnet.commands.printing import shown
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import written_aside
+
+BEGIN = "<!-- comparison of the saved networks: written by 'keras-gw-resnet models --report' -->"
+END = "<!-- end of the comparison -->"
+SETS = ("set1", "set3")
+RATES = (1000.0, 100.0)
+
+
+def write_comparison(page, plot):
+    """Write the table of the saved networks into a Markdown page between its two marks, and the picture beside it.
+
+    Args:
+        page: Markdown file with the lines `BEGIN` and `END`.
+        plot: Picture to write.
+
+    Raises:
+        InputError: The page is missing or has no such lines.
+    """
+    from keras_gw_resnet.evaluation.plots import save
+    from keras_gw_resnet.evaluation.set_plots import draw_comparison
+    from keras_gw_resnet.models.weights import list_saved
+    from keras_gw_resnet.zoo import load_card
+
+    page = Path(page)
+    try:
+        text = page.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{page}: cannot be read; expected a Markdown page to write the comparison into") from error
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise InputError(f"{page}: expected the line {BEGIN} and after it the line {END}")
+    cards = [load_card(name) for name in list_saved()]
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    with written_aside(page) as aside:
+        aside.write_text(f"{before}{BEGIN}\n{_markdown(cards)}\n{END}{after}")
+    points = [point for card in cards for point in _points(card)]
+    save(draw_comparison(points), plot)
+    print(f"{len(cards)} networks: {shown(page)}, {shown(plot)}")
+
+
+def _row_at(card, name, rate):
+    """Return the row of a card's sensitivity on a set at a rate, or where the background was too short the next lower."""
+    rows = card.get("metrics", {}).get("sets", {}).get(name, {}).get("sensitivity", [])
+    shown_rates = [row for row in rows if row["rate"] >= rate]
+    return min(shown_rates, key=lambda row: row["rate"], default=None)
+
+
+def _distance(card, name, rate):
+    row = _row_at(card, name, rate)
+    if row is None:
+        return "-"
+    at = "" if row["rate"] == rate else f" (at {row['rate']:.0f})"
+    return f"{row['distance']:.0f} ± {row['distance_error']:.0f}{at}"
+
+
+def _markdown(cards):
+    titles = ["name", "network", "parameters", "Mmul-add/s", "examples", "AUC"]
+    titles += [f"{name} at {rate:.0f} a month (Mpc)" for name in SETS for rate in RATES]
+    lines = [titles, ["---"] * len(titles)]
+    for card in sorted(cards, key=lambda card: card.get("multiply_adds", 0)):
+        training = card.get("training", {})
+        windows = card.get("metrics", {}).get("windows", {})
+        auc = next((f"{one['auc']:.4f}" for one in windows.values()), "-")
+        examples = training.get("examples")
+        lines.append(
+            [
+                f"`{card['name']}`",
+                card["model"],
+                f"{card['parameters']:,}",
+                f"{card['multiply_adds'] / 1e6:.0f}" if "multiply_adds" in card else "-",
+                f"{examples:,}" if examples else "-",
+                auc,
+                *(_distance(card, name, rate) for name in SETS for rate in RATES),
+            ]
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _points(card):
+    """Yield (set, network, multiply-adds per second of strain, distance, error) at the first of the rates."""
+    for name in SETS:
+        row = _row_at(card, name, RATES[0])
+        if row is not None and "multiply_adds" in card:
+            yield name, card["name"], card["multiply_adds"], row["distance"], row["distance_error"]

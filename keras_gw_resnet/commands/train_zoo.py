@@ -1,0 +1,81 @@
+"""The command 'train-zoo': every saved network again, from its recipe and seeds."""
+
+import shutil
+from pathlib import Path
+
+from keras_gw_resnet.commands.arguments import add_command, path_of
+from keras_gw_resnet.commands.printing import shown
+from keras_gw_resnet.demo import run_step
+from keras_gw_resnet.errors import InputError
+
+RECIPE = "recipe.yaml"
+# Seeds of training and of test data have nothing in common; the test sets are looked at once a network.
+NOISE_SEED, BANK_SEED, TEST_NOISE_SEED, TEST_BANK_SEED = 101, 102, 201, 202
+TEST_SETS = (("set1", 901), ("set3", 903))
+ANALYTIC = ("aLIGOZeroDetHighPower", "aLIGOMidHighSensitivityP1200087")
+SIMULATE = ("-m", "keras_gw_resnet", "simulate")
+
+
+def add_train_zoo(subparsers):
+    """Add the command 'train-zoo'."""
+    parser = add_command(
+        subparsers,
+        "train-zoo",
+        run_train_zoo,
+        "train and measure the networks of saved_models again, from their recipes",
+        "keras-gw-resnet train-zoo resnet18-w16 --psd o3a-spectra --folder runs/zoo",
+    )
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="saved networks (default: all)")
+    add("--folder", type=path_of, default=Path("runs/zoo"), metavar="DIR", help="default: runs/zoo")
+    add(
+        "--psd",
+        nargs="+",
+        default=[],
+        metavar="NAME|FILE|DIR",
+        help="noise spectra of the training and of set3, as the challenge's; default: two analytic ones",
+    )
+    add("--test-duration", default="6h", metavar="TIME", help="of each test set (default: 6h)")
+    add("--install", action="store_true", help="replace the networks in saved_models by the new ones")
+
+
+def run_train_zoo(args):
+    """Train and measure networks of saved_models again, one after the other; what is done already is kept."""
+    from keras_gw_resnet.models.weights import list_saved, saved_models_folder
+
+    home = saved_models_folder()
+    known = sorted(path.parent.name for path in home.glob(f"*/{RECIPE}"))
+    unknown = [name for name in args.names if name not in known]
+    if unknown:
+        raise InputError(f"{unknown[0]}: no recipe of that name in {home}; there are: {', '.join(known) or 'none'}")
+    args.folder = args.folder.resolve()
+    args.psd = [str(Path(source).resolve()) if Path(source).exists() else source for source in args.psd]
+    data, test = args.folder / "data", args.folder / "test"
+    spectra = ("--psd", *(args.psd or ANALYTIC))
+    for folder, noise, bank, segments, waveforms in (
+        (data, NOISE_SEED, BANK_SEED, 40, 5000),
+        (test, TEST_NOISE_SEED, TEST_BANK_SEED, 10, 500),
+    ):
+        options = ("--segments", segments, "--segment-seconds", 256, "--seed", noise, *spectra)
+        made = folder / "noise.hdf"
+        run_step("noise", made, *SIMULATE, "noise", *options, "--output", made)
+        made = folder / "bank.hdf"
+        options = ("--population", "set3", "--number", waveforms, "--seed", bank)
+        run_step("waveforms", made, *SIMULATE, "bank", *options, "--output", made)
+    for name in args.names or known:
+        folder = args.folder / name
+        train = ("train", "--config", home / name / RECIPE, "--data", data, "--out", folder, "--name", name)
+        run_step(f"train {name}", folder / "card.json", "-m", "keras_gw_resnet", *train)
+        evaluate = ("-m", "keras_gw_resnet", "evaluate", folder, "--card", "--output")
+        run_step("windows", folder / "windows", *evaluate, folder / "windows", "--data", test)
+        for population, seed in TEST_SETS:
+            out = folder / population
+            options = ("--set", population, "--duration", args.test_duration, "--seed", seed)
+            psd = ("--psd", *args.psd) if args.psd and population != "set1" else ()
+            run_step(population, out, *evaluate, out, *options, *psd)
+        if args.install:
+            for file in ("model.keras", "card.json"):
+                shutil.copy(folder / file, home / name / file)
+            print(f"installed: {shown(home / name)}", flush=True)
+    if args.install and list_saved():
+        print("next: keras-gw-resnet models --report README.md --plot docs/comparison.png")
