@@ -1,0 +1,51 @@
+import json
+import shutil
+
+from keras_gw_resnet.commands.comparison import BEGIN, END
+from keras_gw_resnet.zoo import load_card, note_measurement
+from tests.conftest import assert_refused, run_command
+
+PACKAGE = ("-m", "keras_gw_resnet")
+
+
+def rows_at(*points):
+    return [
+        {"rate": rate, "distance": distance, "distance_error": 50.0, "found_fraction": 0.1} for rate, distance in points
+    ]
+
+
+def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
+    home = tmp_path / "saved"
+    for name in ("one", "two", "three"):
+        shutil.copytree(small_run, home / name)
+        card = json.loads((home / name / "card.json").read_text())
+        (home / name / "card.json").write_text(json.dumps({**card, "name": name}))
+    note_measurement(home / "one", "sets", "set1", {"sensitivity": rows_at((1000.0, 2500.4), (100.0, 2300.0))})
+    note_measurement(home / "one", "sets", "set3", {"sensitivity": rows_at((1000.0, 1700.0), (120.0, 1500.6))})
+    note_measurement(home / "one", "windows", "test", {"auc": 0.98765})
+    note_measurement(home / "two", "sets", "set1", {"sensitivity": rows_at((4000.0, 2600.0))})
+    assert set(load_card(home / "one")["metrics"]["sets"]) == {"set1", "set3"}
+    page, plot = tmp_path / "page.md", tmp_path / "plot.png"
+    page.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
+    env = {"KERAS_GW_RESNET_SAVED_MODELS": str(home)}
+    given = (*PACKAGE, "models", "--report", page, "--plot", plot)
+    for _ in range(2):
+        result = run_command(*given, env=env)
+        assert result.returncode == 0, result.stderr
+    text = page.read_text()
+    assert text.startswith(f"before\n\n{BEGIN}\n| name |")
+    assert text.endswith(f"|\n{END}\n\nafter\n")
+    lines = {line.split("`")[1]: line for line in text.splitlines() if "`" in line and "|" in line}
+    assert set(lines) == {"one", "two", "three"}
+    assert "| 0.9877 | 2500 ± 50 | 2300 ± 50 | 1700 ± 50 | 1501 ± 50 (at 120) |" in lines["one"]
+    assert "| - | 2600 ± 50 (at 4000) | 2600 ± 50 (at 4000) | - | - |" in lines["two"]
+    assert plot.stat().st_size > 10_000
+    page.write_text("no marks")
+    assert_refused(run_command(*given, env=env), "page.md", "expected the line")
+    assert_refused(run_command(*PACKAGE, "models", "--report", tmp_path / "none.md"), "none.md", "cannot be read")
+
+
+def test_the_zoo_is_trained_from_recipes_alone(tmp_path):
+    refused = run_command(*PACKAGE, "train-zoo", "resnet99", "--folder", tmp_path / "zoo")
+    assert_refused(refused, "resnet99", "no recipe of that name", "resnet18-w16")
+    assert not (tmp_path / "zoo").exists()

@@ -1,0 +1,46 @@
+"""What ships: every saved network finds what it should, on real strain and on the challenge's."""
+
+import numpy as np
+import pytest
+
+from keras_gw_resnet import Detector
+from keras_gw_resnet.models.weights import list_saved, saved_models_folder
+from keras_gw_resnet.search.search import search
+from keras_gw_resnet.zoo import load_card
+
+GW150914 = 1126259462.42
+# Above this an event of ten minutes of Gaussian noise would be a surprise for any of them.
+LOUD = 8.0
+
+
+@pytest.fixture(params=list_saved())
+def network(request):
+    return Detector.load(request.param)
+
+
+def test_gw150914_is_found_above_all_else(network, gw150914_files):
+    events = network.events(gw150914_files).loudest(2)
+    assert abs(events.time[0] - GW150914) < 0.1
+    assert events.stat[0] > events.stat[1] + 3
+
+
+def test_the_challenges_ten_minutes(network, mlgwsc1_folder):
+    """No loud event in the background; the foreground's injections, all faint, make none either but at their own times."""
+    (background,) = search([network], [mlgwsc1_folder / "set3-background.hdf"])
+    assert background.events.stat.max() < LOUD
+    assert background.difference < 1e-3 or not network.exact
+    assert background.searched_seconds > 590
+    (foreground,) = search([network], [mlgwsc1_folder / "set3-foreground.hdf"])
+    assert foreground.events.stat.max() < 3 * LOUD
+    assert np.all(np.diff(foreground.events.time) > 0)
+
+
+def test_cards_and_sizes():
+    assert sum(path.stat().st_size for path in saved_models_folder().rglob("*") if path.is_file()) < 25e6
+    for name in list_saved():
+        card = load_card(name)
+        assert card["name"] == name
+        assert len(card["signals"]["stat"]) >= 500
+        assert card["training"]["examples"] > 0
+        assert {"set1", "set3"} <= set(card["metrics"]["sets"])
+        assert (saved_models_folder() / name / "recipe.yaml").exists()
