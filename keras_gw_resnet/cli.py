@@ -85,6 +85,11 @@ def main(argv=None):
     except (InputError, OSError, MemoryError) as error:
         print(f"{PROGRAM} {command}: error: {_line(error)}", file=sys.stderr)
         return 2
+    except SystemExit as stop:
+        if stop.code != TERMINATED:
+            raise
+        print(f"{PROGRAM} {command}: terminated; the same command goes on where it can", file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
         print(f"{PROGRAM} {command}: interrupted; the same command goes on where it can", file=sys.stderr)
         return 130

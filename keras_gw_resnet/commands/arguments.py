@@ -110,13 +110,18 @@ def add_overwrite(parser, what="existing output files"):
     parser.add_argument("--overwrite", "--force", action="store_true", help=f"replace {what}")
 
 
-def add_precision(parser):
-    """Add --precision."""
+def add_scan(parser):
+    """Add --precision and --exact."""
     parser.add_argument(
         "--precision",
         choices=["float32", "bfloat16"],
         default="float32",
         help="of the scan's arithmetic; bfloat16 pays where the processor has it (default: float32)",
+    )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="score networks window by window whose scan would be approximate: slow",
     )
 
 

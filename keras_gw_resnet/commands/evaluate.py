@@ -5,8 +5,8 @@ from pathlib import Path
 from keras_gw_resnet.commands.arguments import (
     add_command,
     add_overwrite,
-    add_precision,
     add_quality,
+    add_scan,
     add_strict,
     duration,
     finite,
@@ -67,7 +67,7 @@ def add_evaluate(subparsers):
         help="of the set, as 7200, 90m, 6h or 3d (default: 2h)",
     )
     add("--psd", nargs="+", default=[], metavar="NAME|FILE|DIR", help="noise spectra of the set; see simulate set")
-    add_precision(group)
+    add_scan(group)
     add_quality(parser)
     add_strict(parser)
 

@@ -1,5 +1,6 @@
 """The commands 'search' and 'mlgwsc'."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.arguments import (
     add_command,
     add_overwrite,
-    add_precision,
     add_quality,
+    add_scan,
     add_strict,
     finite,
     hdf5,
@@ -21,12 +22,14 @@ from keras_gw_resnet.commands.arguments import (
 )
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import check_output, refuse_input
+from keras_gw_resnet.files import check_output, new_hdf5, refuse_input, written_aside
 
 # Events with a page of their own in the report.
 REPORTED = 5
 # Lowest statistic that the challenge's program keeps: odds of noise to signal of 20,000.
 CHALLENGE_THRESHOLD = -10.0
+# Names of strain files that are written into the events.
+LISTED = 100
 
 
 def add_search(subparsers):
@@ -48,8 +51,13 @@ def add_search(subparsers):
         metavar="FILE",
         help="events as HDF5; .csv and .json are written beside it",
     )
-    add("--plot", type=picture, metavar="FILE", help="picture of the loudest event")
-    add("--report", type=html, metavar="FILE", help="page with the events, their strain and time-frequency maps")
+    add("--plot", type=picture, metavar="FILE", help="picture of the loudest event of MODEL")
+    add(
+        "--report",
+        type=html,
+        metavar="FILE",
+        help="page with the events of MODEL, their strain and time-frequency maps",
+    )
     add(
         "--threshold",
         type=finite,
@@ -85,7 +93,7 @@ def add_search(subparsers):
         metavar="FILE",
         help="text with times to leave out, a GPS start and stop a line",
     )
-    add_precision(parser)
+    add_scan(parser)
     add_quality(parser)
     add_strict(parser)
 
@@ -135,127 +143,144 @@ def run_search(args):
     seen = [seen_in_training(card, intervals) for card in cards]
     for card, own in zip(cards, seen, strict=True):
         report_leakage(card, own, args.strict)
-    background = _given_background(args, cards[0])
-    results, networks = _search(args, journal=args.output.with_name(f".{args.output.name}.unfinished"))
-    spans = np.array([interval[:2] for interval in intervals], np.float64)
+    background = None
+    if args.background:
+        from keras_gw_resnet.search.background import read_background
+
+        background = read_background(args.background, cards[0], args.threshold, args.precision)
+    results, networks, journal = _search(args, args.output, vetoes)
     for network, found, output, own in zip(networks, results, outputs, seen, strict=True):
-        _report_network(args, network, found, output, own, vetoes, spans, background)
+        _report_network(args, network, found, output, own, background)
+    _forget(journal)
 
 
-def _given_background(args, card):
-    from keras_gw_resnet.search.background import read_background
-
-    return read_background(args.background, card) if args.background else None
-
-
-def _search(args, journal):
-    """Load the networks and search; returns (list of Found, list of Detector)."""
+def _search(args, output, vetoes=()):
+    """Load the networks and search; returns (list of Found, list of Detector, journal to forget when all is written)."""
     load_keras()
     from keras_gw_resnet.search.detector import Detector
-    from keras_gw_resnet.search.journal import forget
     from keras_gw_resnet.search.search import search
 
-    networks = [Detector.load(name, args.precision) for name in (args.model, *args.also)]
+    journal = output.with_name(f".{output.name}.unfinished")
+    networks = [Detector.load(name, args.precision, exact=args.exact) for name in (args.model, *args.also)]
     results = search(
         networks,
         args.strain,
         threshold=args.threshold,
         quality=args.quality,
+        vetoes=vetoes,
         slides=args.slides or 0,
         snapshots=REPORTED,
         journal=journal,
     )
+    return results, networks, journal
+
+
+def _forget(journal):
+    from keras_gw_resnet.search.journal import forget
+
     forget(journal)
-    return results, networks
 
 
-def _report_network(args, network, found, output, seen, vetoes, spans, background):
+def _report_network(args, network, found, output, seen, background):
+    """Work out the significance of what one network found, write everything and print it."""
     from keras_gw_resnet.search.background import exclude_signals, write_background
     from keras_gw_resnet.search.events import write_events
     from keras_gw_resnet.search.significance import significance
-    from keras_gw_resnet.strain.quality import inside, overlap_seconds
 
-    card, events, coverage = network.card, found.events, found.coverage
-    vetoed = overlap_seconds(vetoes, spans)
-    events = events.select(~inside(events.time, vetoes))
-    searched = max(0.0, found.searched_seconds - vetoed)
-    attributes = {
-        "model": card["name"],
-        "model_sha256": card["sha256"],
-        "detectors": list(card["detectors"]),
-        "files": [Path(p).name for p in args.strain],
-        "threshold": args.threshold,
-        "searched_seconds": searched,
-        "invalid_seconds": coverage.invalid,
-        "vetoed_seconds": vetoed,
-        "stride_seconds": network.stride_seconds,
-        "exact_scan": network.exact,
-        "scan_difference": found.difference,
-        "precision": args.precision,
-        "quality": list(args.quality),
-        "seen_in_training": seen,
-    }
-    print(
-        f"searched {searched:.1f} s of {'+'.join(card['detectors'])} strain with {card['name']} "
-        f"(given {coverage.given:.1f} s; invalid and skipped {coverage.invalid:.1f} s; "
-        f"too short and skipped {coverage.short:.1f} s; "
-        f"{f'vetoed {vetoed:.1f} s; ' if len(vetoes) else ''}the rest are edges of the whitening filter)"
-    )
-    if not network.exact:
-        print(
-            f"NOTE: the scan of {card['name']} is approximate; it differs from window by window by up to {found.difference:.2g}"
-        )
+    events, searched = found.events, found.searched_seconds
+    attributes = _attributes(args, network, found, seen)
+    _print_searched(network, found)
     if args.slides:
-        slid = found.background
-        slid = slid.outside(np.any(inside(slid.time, vetoes), axis=1), slid.seconds)
-        background, taken = exclude_signals(events, slid, searched) if slid.seconds else (slid, 0)
-        attributes["signals_taken_out_of_background"] = taken
-        write_background(background, output.background, card["detectors"], {**attributes, "slides": args.slides})
-        _print_background(background, args.slides, taken, output)
+        background, taken = found.background, 0
+        if background.seconds and searched:
+            background, taken = exclude_signals(events, background, searched)
+        attributes |= {"signals_taken_out_of_background": taken, "slides": background.slides}
+        _print_background(background, searched, taken, output)
     more = {}
     if background is not None and background.seconds:
         attributes["background_seconds"] = background.seconds
-        more = significance(events, background, card, searched, args.threshold)
-    paths = write_events(events, output.events, attributes, more)
-    if not len(events):
-        drawn = [str(path) for path in (args.plot, args.report) if path]
-        print(
-            f"no event with a statistic above {args.threshold:g}; {output.events} is written without events"
-            f"{f', {drawn[0]} is not drawn' if drawn else ''}"
-        )
+        more = significance(events, background, network.card, searched, args.threshold)
+    paths = output.files(args.slides)
+    with contextlib.ExitStack() as stack:
+        # All of it stands at its place at the end, within a moment, or nothing does.
+        if output.events == args.output and len(events):
+            paths += _draw(args, network, events, more, found.snapshots, attributes, stack)
+        if args.slides:
+            aside = stack.enter_context(written_aside(output.background))
+            write_background(background, aside, network.detectors, attributes)
+        write_events(events, output.events, attributes, more)
+    if len(events):
+        _print_events(events, more, args)
+        print(f"saved: {', '.join(str(shown(path)) for path in paths)}")
         return
-    _print_events(events, more, args)
-    snapshots = [one for one in found.snapshots if not inside(one.time, vetoes)]
-    if output.events == args.output:
-        paths += _draw(args, network, events, more, snapshots, attributes)
-    print(f"saved: {', '.join(str(shown(path)) for path in paths)}")
+    undrawn = [str(path) for path in (args.plot, args.report) if path]
+    print(
+        f"no event with a statistic above {args.threshold:g}; {output.events} is written without events"
+        f"{f', {undrawn[0]} is not drawn' if undrawn else ''}"
+    )
 
 
-def _print_background(background, slides, taken, output):
+def _attributes(args, network, found, seen):
+    names = [Path(path).name for path in args.strain]
+    return {
+        "model": network.name,
+        "model_sha256": network.card["sha256"],
+        "detectors": list(network.detectors),
+        "files": names if len(names) <= LISTED else [*names[:LISTED], f"and {len(names) - LISTED} more"],
+        "threshold": args.threshold,
+        "searched_seconds": found.searched_seconds,
+        "invalid_seconds": found.coverage.invalid,
+        "vetoed_seconds": found.vetoed_seconds,
+        "stride_seconds": network.stride_seconds,
+        "exact_scan": network.exact,
+        "scan_difference": found.difference,
+        "precision": network.precision,
+        "quality": list(args.quality),
+        "seen_in_training": seen,
+    }
+
+
+def _print_searched(network, found):
+    coverage, vetoed = found.coverage, found.vetoed_seconds
+    print(
+        f"searched {found.searched_seconds:.1f} s of {'+'.join(network.detectors)} strain with {network.name} "
+        f"(given {coverage.given:.1f} s; invalid and skipped {coverage.invalid:.1f} s; "
+        f"too short and skipped {coverage.short:.1f} s; "
+        f"{f'vetoed {vetoed:.1f} s; ' if vetoed else ''}the rest are edges of the whitening filter)"
+    )
+    if remark := network.remark(found.difference):
+        print(f"NOTE: {remark}")
+
+
+def _print_background(background, searched, taken, output):
     if not background.seconds:
         print(f"NOTE: the strain is too short to slide; no false-alarm rates, {shown(output.background)} is empty")
         return
     print(
-        f"background: {background.seconds / 3600:.2f} h from {slides} slides"
+        f"background: {background.seconds / 3600:.2f} h from {background.slides} slides"
         f"{f', the strain of {taken} that stand out left out of it' if taken else ''}; "
         f"it shows false-alarm rates down to {3600 / background.seconds:.3g} an hour"
     )
+    from keras_gw_resnet.search.background import SIGNAL_FALSE_ALARMS
+
+    if background.seconds * SIGNAL_FALSE_ALARMS < searched:
+        print("NOTE: with less than ten times the strain searched no signal can be told from it; any are part of it")
 
 
 def _columns(events, more):
     """Return (header, rows) of events as text, loudest first."""
-    header = ["rank", "GPS time (s)", "statistic", "timing +- (s)"]
+    header = ["rank", "GPS time (s)", "statistic"]
     names = {"far": "false alarms a year", "ifar": "one in (years)", "p_astro": "p astro"}
     header += [title for name, title in names.items() if name in more]
     rows = []
     for rank, i in enumerate(np.argsort(events.stat)[::-1], 1):
-        row = [str(rank), f"{events.time[i]:.3f}", f"{events.stat[i]:.2f}", f"{events.var[i]:.3f}"]
+        row = [str(rank), f"{events.time[i]:.3f}", f"{events.stat[i]:.2f}"]
         if "far" in more:
             row += [f"{more['far'][i]:.3g} +- {more['far_error'][i]:.2g}", f"{more['ifar'][i]:.3g}"]
         if "p_astro" in more:
             row.append(f"{more['p_astro'][i]:.4f}")
-        rows.append(row)
-    return header, rows
+        rows.append([*row, f"{events.var[i]:.3f}"])
+    return [*header, "timing +- (s)"], rows
 
 
 def _print_events(events, more, args):
@@ -266,19 +291,21 @@ def _print_events(events, more, args):
         print("(p astro takes 100 background events and a card that knows its network's simulated signals)")
 
 
-def _draw(args, network, events, more, snapshots, attributes):
+def _draw(args, network, events, more, snapshots, attributes, stack):
+    """Draw into files that stand at their places when `stack` ends; return their paths."""
     from keras_gw_resnet.evaluation.event_plots import draw_event
     from keras_gw_resnet.evaluation.plots import save
     from keras_gw_resnet.evaluation.report import write_search_report
 
-    made, where = [], ", ".join(attributes["files"])
-    if args.plot and snapshots:
+    made, where = [], ", ".join(attributes["files"][:4])
+    if args.plot:
         title = f"{where}\nloudest event, statistic {snapshots[0].stat:.1f} ({network.name})"
-        save(draw_event(snapshots[0], network.detectors, title), args.plot)
+        save(draw_event(snapshots[0], network.detectors, title), stack.enter_context(written_aside(args.plot)))
         made.append(args.plot)
     if args.report:
         header, rows = _columns(events, more)
-        write_search_report(args.report, network, (header, rows[: 10 * args.top]), snapshots, attributes)
+        aside = stack.enter_context(written_aside(args.report))
+        write_search_report(aside, network, (header, rows[: 10 * args.top]), snapshots, attributes)
         made.append(args.report)
     return made
 
@@ -295,23 +322,23 @@ def add_mlgwsc(subparsers):
     parser.add_argument("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
     parser.add_argument("input", type=path_of, metavar="INPUT", help="strain in the challenge's format")
     parser.add_argument("output", type=path_of, metavar="OUTPUT", help="events: 1-D time, stat and var in HDF5")
-    parser.add_argument("--force", action="store_true", help="replace OUTPUT")
+    add_overwrite(parser, "OUTPUT")
 
 
 def run_mlgwsc(args):
     """Search one file of the challenge and write what its scoring program reads, and nothing else."""
-    from keras_gw_resnet.files import new_hdf5, written_aside
     from keras_gw_resnet.strain.files import find_segments
     from keras_gw_resnet.zoo import load_card
 
-    check_output(args.output, args.force)
+    check_output(args.output, args.overwrite)
     card = load_card(args.model)
     refuse_input([args.output], {h.path for h in find_segments([args.input])})
     args.also, args.strain, args.quality, args.slides = [], [args.input], (), None
-    args.threshold, args.precision = CHALLENGE_THRESHOLD, "float32"
-    (found,), _ = _search(args, journal=args.output.with_name(f".{args.output.name}.unfinished"))
+    args.threshold, args.precision, args.exact = CHALLENGE_THRESHOLD, "float32", False
+    (found,), _, journal = _search(args, args.output)
     with written_aside(args.output) as aside, new_hdf5(aside) as file:
         file.attrs["model"] = card["name"]
         for name in ("time", "stat", "var"):
             file[name] = getattr(found.events, name)
+    _forget(journal)
     print(f"{len(found.events)} events in {found.searched_seconds:.0f} s: {shown(args.output)}")

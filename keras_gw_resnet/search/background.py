@@ -10,11 +10,12 @@ import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, written_aside
+from keras_gw_resnet.strain.quality import inside
 
 # Strain around a removed event that is removed with it, either side.
 REMOVED_SECONDS = 1.0
-# An event that noise makes in fewer than one of twenty such searches counts as a signal, and is no background.
-SIGNAL_FALSE_ALARMS = 0.05
+# An event that noise makes in fewer than one of ten such searches counts as a signal, and is no background.
+SIGNAL_FALSE_ALARMS = 0.1
 
 
 @dataclass(frozen=True)
@@ -25,28 +26,26 @@ class Background:
         stat: Ranking statistic, float64 array (n,).
         time: GPS time of each event in the strain of each detector, float64 array (n, detectors).
         seconds: How much strain was searched for them.
+        slides: How many time slides were made, at most, of a stretch.
     """
 
     stat: np.ndarray
     time: np.ndarray
     seconds: float
-
-    def outside(self, inside, seconds):
-        """Return the background without events that `inside`, a boolean (n,), marks, and with so many seconds."""
-        return replace(self, stat=self.stat[~inside], time=self.time[~inside], seconds=max(0.0, seconds))
+    slides: int = 0
 
     def without(self, times, searched_seconds):
         """Return the background without the strain around events, those of any detector.
 
         Args:
             times: GPS seconds.
-            searched_seconds: How much strain was searched without slides.
+            searched_seconds: How much strain was searched without slides, more than none.
         """
-        inside = np.zeros(len(self.stat), bool)
+        near = np.zeros(len(self.stat), bool)
         for time in times:
-            inside |= np.any(np.abs(self.time - time) <= REMOVED_SECONDS, axis=1)
+            near |= np.any(np.abs(self.time - time) <= REMOVED_SECONDS, axis=1)
         share = 2 * REMOVED_SECONDS * self.time.shape[1] * len(times) / searched_seconds
-        return self.outside(inside, self.seconds * (1 - share))
+        return replace(self, stat=self.stat[~near], time=self.time[~near], seconds=max(0.0, self.seconds * (1 - share)))
 
 
 def join_backgrounds(parts, detectors):
@@ -55,6 +54,7 @@ def join_backgrounds(parts, detectors):
         np.concatenate([np.empty(0), *(part.stat for part in parts)]),
         np.concatenate([np.empty((0, detectors)), *(part.time for part in parts)]),
         float(sum(part.seconds for part in parts)),
+        max((part.slides for part in parts), default=0),
     )
 
 
@@ -63,7 +63,7 @@ def slide_seconds(window_seconds):
     return float(np.ceil(window_seconds) + 1)
 
 
-def slid_background(network, stretch, slides, threshold, progress=None):
+def slid_background(network, stretch, slides, threshold, vetoes=(), progress=None):
     """Search a stretch again with the detectors slid against each other.
 
     Detector d is moved by slide * d * `slide_seconds`; what is pushed out at the end comes in at the beginning.
@@ -73,6 +73,7 @@ def slid_background(network, stretch, slides, threshold, progress=None):
         stretch: WhitenedStretch.
         slides: How many; those are left out that would bring detectors together again.
         threshold: Lowest ranking statistic of an event.
+        vetoes: Array (n, 2) of GPS starts and stops; strain of any detector in them is left out.
         progress: Called with the number of samples done.
 
     Returns:
@@ -87,9 +88,18 @@ def slid_background(network, stretch, slides, threshold, progress=None):
             break
         strain = np.stack([np.roll(column, shift) for column, shift in zip(stretch.strain.T, shifts, strict=True)]).T
         scan = network.scanner.scan(strain, progress)
+
+        def own_times(time, shifts=shifts):
+            """Return for times since the beginning the GPS times at which each detector recorded its strain."""
+            return stretch.gps_start + (np.asarray(time)[:, None] - shifts / rate) % (length / rate)
+
         events = network.cluster(scan, 0.0, threshold)
-        time = stretch.gps_start + (events.time[:, None] - shifts / rate) % (length / rate)
-        parts.append(Background(events.stat, time, len(scan.scores) * network.stride_seconds))
+        time = own_times(events.time)
+        kept = ~np.any(inside(time, vetoes), axis=1)
+        seconds = len(scan.scores) * network.stride_seconds
+        if len(vetoes):
+            seconds *= float(np.mean(~np.any(inside(own_times(network.middle_of(scan)), vetoes), axis=1)))
+        parts.append(Background(events.stat[kept], time[kept], seconds, slide))
     return join_backgrounds(parts, number)
 
 
@@ -102,7 +112,7 @@ def exclude_signals(events, background, searched_seconds):
         searched_seconds: How much strain the events are of.
 
     Returns:
-        Tuple (Background, number of events taken out).
+        Tuple (Background, number of events taken out); with less than ten times the strain no event can stand out.
     """
     loudest = events.loudest(len(events))
     taken = 0
@@ -114,7 +124,7 @@ def exclude_signals(events, background, searched_seconds):
         if (1 + louder) / exclusive.seconds * searched_seconds > SIGNAL_FALSE_ALARMS:
             break
         taken = number
-    return background.without(loudest.time[:taken], searched_seconds), taken
+    return (background.without(loudest.time[:taken], searched_seconds) if taken else background), taken
 
 
 def write_background(background, path, detectors, attributes):
@@ -127,32 +137,41 @@ def write_background(background, path, detectors, attributes):
             file[f"time_{name}"] = time
 
 
-def read_background(path, card):
+def read_background(path, card, threshold, precision):
     """Read a background: one that `write_background` wrote, or the events of a search of strain without signals.
 
     Args:
         path: HDF5 file.
         card: Card of the network that is to be compared with it.
+        threshold: Lowest statistic of the events that are to be compared.
+        precision: Of the arithmetic that they come from.
 
     Returns:
         Background; without detectors' own times each event has its one time.
 
     Raises:
-        InputError: The file is missing or damaged, has no `searched_seconds`, or is of another network.
+        InputError: The file is missing or damaged, has no `searched_seconds`, or is of another network, of another
+            precision or of louder events only.
     """
     try:
         with h5py.File(path) as file:
-            stat = file["stat"][()].astype(np.float64)
+            stat = file["stat"][()].astype(np.float64, casting="safe")
             names = [f"time_{name}" for name in card["detectors"]]
             times = [file[name][()] for name in (names if names[0] in file else ["time"])]
             seconds, sha256 = float(file.attrs["searched_seconds"]), str(file.attrs["model_sha256"])
-            time = np.stack(times, axis=-1).astype(np.float64).reshape(len(stat), len(times))
+            lowest, arithmetic = float(file.attrs["threshold"]), str(file.attrs["precision"])
+            time = np.stack(times, axis=-1).astype(np.float64, casting="safe").reshape(*stat.shape, len(times))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; expected a background from 'search --slides'") from error
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read as a background; expected one from 'search --slides'") from error
     if sha256 != card["sha256"]:
         raise InputError(f"{path}: is the background of another network than {card['name']}; make one with --slides")
-    if not (np.isfinite(seconds) and seconds > 0 and np.all(np.isfinite(stat))):
+    if lowest > threshold or arithmetic != precision:
+        raise InputError(
+            f"{path}: was made with --threshold {lowest:g} --precision {arithmetic}; give these, or make another"
+        )
+    finite = stat.ndim == 1 and np.all(np.isfinite(stat)) and np.all(np.isfinite(time))
+    if not (finite and np.isfinite(seconds) and seconds > 0):
         raise InputError(f"{path}: has {seconds:g} s of strain or statistics that are not finite; make another one")
     return Background(stat, time, seconds)

@@ -9,7 +9,7 @@ from keras_gw_resnet.search.events import find_events, join
 from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import SegmentHeader, find_segments
-from keras_gw_resnet.strain.stretches import WhitenedStretch, whitened_stretches
+from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, shortage, whitened_stretches
 from keras_gw_resnet.zoo import load_model
 
 # Statistic below which a scan's highest places are not worth listing: odds of noise to signal of about fifty.
@@ -23,29 +23,44 @@ class Detector:
         model: `keras.Model`, a window classifier.
         card: Its card, as from `load_model`.
         precision: "float32", or "bfloat16" for the scan's arithmetic.
+        exact: Whether a network whose scan is approximate is to score window by window instead, which is slow.
 
     Attributes:
         name, detectors, window_samples, sample_rate, whitening: What the card says.
-        exact: Whether a scan equals prediction window by window by the network's construction.
+        exact: Whether a scan equals prediction window by window, by the network's construction and in its precision.
         stride_seconds: From one score of a scan to the next.
     """
 
-    def __init__(self, model, card, precision="float32"):
+    def __init__(self, model, card, precision="float32", *, exact=False):
         self.model, self.card, self.precision = model, card, precision
         self.name, self.detectors = card["name"], tuple(card["detectors"])
         self.window_samples, self.sample_rate = card["window_samples"], card["sample_rate"]
         self.whitening = Whitening(**card["whitening"])
-        self.scanner = Scanner(model, precision)
-        self.exact, self.stride_seconds = self.scanner.exact, self.scanner.stride / self.sample_rate
+        self.scanner = Scanner(model, precision, exact=exact)
+        self.exact = self.scanner.exact and precision == "float32"
+        self.stride_seconds = self.scanner.stride / self.sample_rate
 
     @classmethod
-    def load(cls, name_or_path, precision="float32"):
-        """Load a saved network by its name in saved_models, its folder, or its model.keras.
+    def load(cls, name_or_path, precision="float32", *, exact=False):
+        """Load a saved network by its name in saved_models, its folder, or its model.keras; see `Detector`.
 
         Raises:
             InputError: There is none, or it is damaged.
         """
-        return cls(*load_model(name_or_path), precision)
+        return cls(*load_model(name_or_path), precision, exact=exact)
+
+    def remark(self, difference):
+        """Say what is special about this network's scan, None for nothing.
+
+        Args:
+            difference: Measured between the scan and prediction window by window.
+        """
+        if not self.exact:
+            what = "approximate" if self.precision == "float32" else f"made in {self.precision}"
+            return f"the scan of {self.name} is {what}; it differs from window by window by up to {difference:.2g}"
+        if not self.scanner.slides:
+            return f"{self.name} is scored window by window, every {self.stride_seconds:.3g} s, which is slow"
+        return None
 
     def score(self, windows):
         """Score whitened windows.
@@ -78,13 +93,21 @@ class Detector:
 
         Yields:
             WhitenedStretch in order of time.
+
+        Raises:
+            InputError: No strain, or none that is long enough.
         """
         segments = [segments] if isinstance(segments, str | Path) else list(segments)
         if segments and all(isinstance(s, WhitenedStretch) for s in segments):
             yield from segments
             return
+        if not segments:
+            raise InputError("no strain given; expected files, segments or whitened stretches")
         headers = segments if all(isinstance(s, SegmentHeader) for s in segments) else self.segments(segments)
-        yield from whitened_stretches(headers, self.detectors, self.whitening, window_samples=self.window_samples)
+        coverage, window = Coverage(), self.window_samples
+        yield from whitened_stretches(headers, self.detectors, self.whitening, window_samples=window, coverage=coverage)
+        if not coverage.whitened:
+            raise InputError(shortage(coverage, self.whitening, window))
 
     def scan(self, segments):
         """Slide the network over strain.
@@ -98,6 +121,10 @@ class Detector:
         """
         for stretch in self.stretches(segments):
             yield stretch, self.scanner.scan(stretch.strain)
+
+    def middle_of(self, scan):
+        """Return the middle of the window of each score of a Scan, seconds after its first sample."""
+        return np.arange(len(scan.scores)) * self.stride_seconds + self.window_samples / 2 / self.sample_rate
 
     def cluster(self, scan, gps_start, threshold=THRESHOLD):
         """Cluster the scores of one Scan, of strain that begins at a GPS time, into Events."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,12 @@ class Journal:
             return {}
         slabs = {}
         for path in sorted(self._folder.glob("slab-*.npz")):
-            with np.load(path, allow_pickle=False) as arrays:
-                each = [Found.from_arrays(arrays, f"{i}/") for i in range(int(arrays["networks"]))]
-                slabs[float(arrays["gps_start"])] = each
+            try:
+                with np.load(path, allow_pickle=False) as arrays:
+                    each = [Found.from_arrays(arrays, f"{i}/") for i in range(int(arrays["networks"]))]
+                    slabs[float(arrays["gps_start"])] = each
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                path.unlink()  # damaged when the machine stopped: that slab is searched again
         return slabs
 
     def add(self, gps_start, found):

@@ -31,6 +31,9 @@ class Snapshot:
     scores: np.ndarray
 
 
+NUMBERS = ("searched_seconds", "vetoed_seconds", "difference")
+
+
 @dataclass(frozen=True)
 class Found:
     """What a network found in some strain.
@@ -39,7 +42,8 @@ class Found:
         events: Events in order of time.
         background: Background of the slides, without events where there were none.
         coverage: What became of the strain.
-        searched_seconds: How much of it was scored.
+        searched_seconds: How much of it was scored and not vetoed.
+        vetoed_seconds: How much of it was vetoed.
         snapshots: List of Snapshot, the loudest first.
         difference: Largest difference between the scan and prediction window by window where they were compared.
     """
@@ -48,6 +52,7 @@ class Found:
     background: Background
     coverage: Coverage
     searched_seconds: float
+    vetoed_seconds: float
     snapshots: list
     difference: float
 
@@ -56,7 +61,7 @@ class Found:
         arrays = {name: getattr(self.events, name) for name in ("time", "stat", "var")}
         arrays |= {f"background_{name}": value for name, value in vars(self.background).items()}
         arrays |= {f"coverage_{name}": value for name, value in vars(self.coverage).items()}
-        arrays |= {"searched_seconds": self.searched_seconds, "difference": self.difference}
+        arrays |= {name: getattr(self, name) for name in NUMBERS}
         for number, one in enumerate(self.snapshots):
             arrays |= {f"snapshot{number}_{name}": value for name, value in vars(one).items()}
         return {**arrays, "snapshots": len(self.snapshots)}
@@ -74,6 +79,7 @@ class Found:
             read(Background, "background_"),
             read(Coverage, "coverage_"),
             float(arrays[f"{prefix}searched_seconds"]),
+            float(arrays[f"{prefix}vetoed_seconds"]),
             [read(Snapshot, f"snapshot{number}_") for number in range(int(arrays[f"{prefix}snapshots"]))],
             float(arrays[f"{prefix}difference"]),
         )
@@ -99,6 +105,7 @@ def join_found(parts, detectors, snapshots):
         join_backgrounds([part.background for part in parts], detectors),
         coverage,
         sum(part.searched_seconds for part in parts),
+        sum(part.vetoed_seconds for part in parts),
         every[:snapshots],
         max((part.difference for part in parts), default=0.0),
     )

@@ -61,6 +61,11 @@ def _sum_over_time(model):
     return (pools[0].input, field, cropping) if model.input_shape[1] % field.stride == 0 else None
 
 
+def _is_exact(field, cropping):
+    """Say whether features are those of the window alone: local, and without those that saw beyond its edges."""
+    return field.local and all(c >= seen for c, seen in zip(cropping, field.padded_features, strict=True))
+
+
 def _last_step(model):
     """Return (what goes into the last layer, kernel, bias): its linear part as a network's logit for a signal.
 
@@ -91,37 +96,69 @@ def _linear(arriving, kernel, bias, name):
 class Scanner:
     """A window classifier turned into a scanner.
 
-    A network that ends in an average over time and a dense layer is slid over the strain; any other scores window by
-    window, which is slow, and exact by definition.
+    A network that ends in an average over time and a dense layer is slid over the strain, an ensemble of such member by
+    member; any other scores window by window, which is slow, and exact by definition.
 
     Args:
         model: `keras.Model` (batch, window, detectors) -> (batch, 1).
         precision: "float32", or "bfloat16" for the arithmetic of all layers but the last.
+        exact: Whether a network that can be slid only approximately is to score window by window.
 
     Attributes:
         window_samples: Length of the classifier's window; `window_shape` has the detectors too.
         stride: Samples from one score to the next.
         reach: Values of evidence in a window.
         exact: Whether the scan equals `model.predict` on every window, by the construction of the network.
+        slides: Whether every convolution is computed once, and not once a window.
 
     Raises:
         InputError: The network has more than two outputs.
     """
 
-    def __init__(self, model, precision="float32"):
+    def __init__(self, model, precision="float32", *, exact=False):
         self._model, self._logits = model, None
         self.window_shape = self.window_samples, self.detectors = model.input_shape[1:]
         if model.output_shape[-1] not in (1, 2):
             raise InputError(f"network {model.name} has {model.output_shape[-1]} outputs; a search needs one, or two")
-        parts = _sum_over_time(model)
-        self.reach = parts[0].shape[1] if parts else 1
+        self._members, self._weights, self._bias = self._of_ensemble(precision)
+        if self._members and not (exact and not all(member.exact for member in self._members)):
+            first = self._members[0]
+            self.stride, self.reach, self.slides = first.stride, first.reach, True
+            self.exact = all(member.exact for member in self._members)
+            return
+        self._members, parts = [], _sum_over_time(model)
+        if parts and exact and not _is_exact(*parts[1:]):
+            parts = None
+        self.slides, self.reach = bool(parts), parts[0].shape[1] if parts else 1
         self._network = self._slide(model, precision, *parts) if parts else self._by_windows(model, precision)
         self._network.compile(jit_compile=jit_compile())
         self._score = self._slid if parts else self._each
 
+    def _of_ensemble(self, precision):
+        """Return scanners of the members of an ensemble that can all be slid alike, their weights and the bias."""
+        members = [layer for layer in self._model.layers if isinstance(layer, keras.Model)]
+        joining = [
+            layer
+            for layer in self._model.layers
+            if not isinstance(layer, keras.Model | layers.InputLayer | layers.Dropout)
+        ]
+        if [type(layer) for layer in joining] == [layers.Average]:
+            weights, bias = np.full(len(members), 1 / max(len(members), 1)), 0.0
+        elif [type(layer) for layer in joining] == [layers.Concatenate, layers.Dense]:
+            members = [tensor._keras_history.operation for tensor in joining[0].input]
+            weights, *bias = joining[1].get_weights()
+            weights, bias = weights[:, 0], float(bias[0][0]) if bias else 0.0
+        else:
+            return [], None, None
+        if not members or not all(_sum_over_time(member) for member in members):
+            return [], None, None
+        scanners = [Scanner(member, precision) for member in members]
+        alike = len({scanner.stride for scanner in scanners}) == 1
+        return (scanners if alike else []), weights, bias
+
     def _slide(self, model, precision, features, field, cropping):
         self.stride = field.stride
-        self.exact = field.local and all(c >= seen for c, seen in zip(cropping, field.padded_features, strict=True))
+        self.exact = _is_exact(field, cropping)
         strain = keras.Input((None, self.detectors), name="strain")
         sliding = for_inference(keras.Model(model.input, features), strain, precision)
         # The mean and a linear layer may change places.
@@ -193,6 +230,10 @@ class Scanner:
         windows = (len(strain) - self.window_samples) // self.stride + 1
         if windows < 1:
             raise ValueError(f"strain of {len(strain)} samples is shorter than the window of {self.window_samples}")
+        if self._members:
+            return self._joined(
+                [member.scan(strain, progress if member is self._members[0] else None) for member in self._members]
+            )
         count = windows + self.reach - 1
         # All rows have one length, so that one compiled graph serves them.
         each = min(-(-count // ROWS), max(self.reach, ROW_SAMPLES // self.stride))
@@ -205,3 +246,8 @@ class Scanner:
         total = np.cumsum(np.concatenate([[0.0], evidence]), dtype=np.float64)
         scores = (total[self.reach :] - total[: -self.reach]) / self.reach
         return Scan(scores.astype(np.float32), evidence, self.reach)
+
+    def _joined(self, scans):
+        """Join the scans of members: their scores by weight; of the evidence that of the first, which says where."""
+        scores = sum(weight * scan.scores for weight, scan in zip(self._weights, scans, strict=True)) + self._bias
+        return Scan(scores.astype(np.float32), scans[0].evidence, scans[0].reach)

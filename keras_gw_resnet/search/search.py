@@ -1,6 +1,7 @@
 """Search strain files for events with saved networks."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,23 @@ from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.journal import Journal, forget
 from keras_gw_resnet.search.results import Found, Snapshot, join_found
 from keras_gw_resnet.strain.files import find_segments
+from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, shortage, whitened_slabs
 
 SNAPSHOT_SECONDS = 8.0
 
 
 def search(
-    networks, paths, *, threshold=THRESHOLD, quality=(), slides=0, snapshots=1, journal=None, description="search"
+    networks,
+    paths,
+    *,
+    threshold=THRESHOLD,
+    quality=(),
+    vetoes=(),
+    slides=0,
+    snapshots=1,
+    journal=None,
+    description="search",
 ):
     """Whiten strain once, scan it with every network and cluster the scores.
 
@@ -29,6 +40,7 @@ def search(
         paths: Strain files, folders or patterns that hold all detectors of the networks.
         threshold: Lowest ranking statistic of an event.
         quality: Data-quality flags that the strain has to fulfil, see `find_segments`.
+        vetoes: Array (n, 2) of GPS starts and stops; what happens in them is neither event nor searched time.
         slides: Time slides for the background.
         snapshots: How many of the loudest events to keep strain and scores of.
         journal: Folder that remembers finished slabs, so that an interrupted search goes on; None: no such folder.
@@ -47,20 +59,26 @@ def search(
                 f"{first.name} and {other.name} take other detectors or another whitening; search with one at a time"
             )
     headers = find_segments(paths, quality)
-    kept = Journal(journal, _identity(networks, headers, quality, threshold, slides, snapshots))
-    try:
-        parts = _search_slabs(networks, headers, window, threshold, slides, snapshots, kept, description)
-        results = [join_found(own, len(first.detectors), snapshots) for own in zip(*parts, strict=True)]
-        if not results or not results[0].searched_seconds:
-            coverage = results[0].coverage if results else Coverage()
-            raise InputError(f"{', '.join(map(str, paths))}: {shortage(coverage, first.whitening, window)}")
-    except InputError:
+    options = _Options(threshold, vetoes, slides, snapshots)
+    kept = Journal(journal, _identity(networks, headers, quality, options))
+    parts = _search_slabs(networks, headers, window, options, kept, description)
+    results = [join_found(own, len(first.detectors), snapshots) for own in zip(*parts, strict=True)]
+    if not results or not results[0].coverage.whitened:
         forget(journal)
-        raise
+        coverage = results[0].coverage if results else Coverage()
+        raise InputError(f"{', '.join(map(str, paths))}: {shortage(coverage, first.whitening, window)}")
     return results
 
 
-def _search_slabs(networks, headers, window, threshold, slides, snapshots, kept, description):
+@dataclass(frozen=True)
+class _Options:
+    threshold: float
+    vetoes: np.ndarray
+    slides: int
+    snapshots: int
+
+
+def _search_slabs(networks, headers, window, options, kept, description):
     """Return for every slab the list of what each network found."""
     first, finished = networks[0], kept.finished()
     parts = dict(finished)
@@ -69,12 +87,10 @@ def _search_slabs(networks, headers, window, threshold, slides, snapshots, kept,
     total = round(sum(span.stop - span.start for span in spans))
     with tqdm(total=total, desc=description, unit="s", disable=None, dynamic_ncols=True) as bar:
         bar.update(round(sum(each[0].coverage.given for each in parts.values())))
-        share = len(networks) * (1 + slides) * first.sample_rate
+        share = len(networks) * (1 + options.slides) * first.sample_rate
         for slab in _ahead(slabs):
             each = [
-                _search_slab(
-                    network, slab, threshold, slides, snapshots, lambda done: bar.update(done / share), not parts
-                )
+                _search_slab(network, slab, options, lambda done: bar.update(done / share), not parts)
                 for network in networks
             ]
             kept.add(slab.gps_start, each)
@@ -83,15 +99,14 @@ def _search_slabs(networks, headers, window, threshold, slides, snapshots, kept,
     return [parts[gps_start] for gps_start in sorted(parts)]
 
 
-def _identity(networks, headers, quality, threshold, slides, snapshots):
+def _identity(networks, headers, quality, options):
     files = {path: Path(path).stat() for path in sorted({h.path for h in headers})}
     return {
-        "networks": [[n.card["sha256"], n.card["timing"], n.precision] for n in networks],
+        "networks": [[n.card["sha256"], n.card["timing"], n.precision, n.scanner.reach] for n in networks],
         "files": [[str(Path(path).resolve()), found.st_size, found.st_mtime_ns] for path, found in files.items()],
         "quality": list(quality),
-        "threshold": threshold,
-        "slides": slides,
-        "snapshots": snapshots,
+        **vars(options),
+        "vetoes": np.asarray(options.vetoes).tolist(),
     }
 
 
@@ -104,28 +119,32 @@ def _ahead(iterator):
             yield item
 
 
-def _search_slab(network, slab, threshold, slides, snapshots, progress, first):
+def _search_slab(network, slab, options, progress, first):
     parts = [
-        _search_stretch(network, stretch, threshold, slides, snapshots, progress, compared=first and number == 0)
+        _search_stretch(network, stretch, options, progress, compared=first and number == 0)
         for number, stretch in enumerate(slab.stretches)
     ]
-    joined = join_found(parts, len(network.detectors), snapshots)
+    joined = join_found(parts, len(network.detectors), options.snapshots)
     joined.coverage.add(slab.coverage)
     return joined
 
 
-def _search_stretch(network, stretch, threshold, slides, snapshots, progress, compared):
+def _search_stretch(network, stretch, options, progress, compared):
     scan = network.scanner.scan(stretch.strain, progress)
-    events = network.cluster(scan, stretch.gps_start, threshold)
+    events = network.cluster(scan, stretch.gps_start, options.threshold)
+    events = events.select(~inside(events.time, options.vetoes))
+    live = ~inside(stretch.gps_start + network.middle_of(scan), options.vetoes)
     background = join_backgrounds([], len(network.detectors))
-    if slides:
-        background = slid_background(network, stretch, slides, threshold, progress)
-    loudest = events.loudest(snapshots)
+    if options.slides:
+        given = (options.slides, options.threshold, options.vetoes)
+        background = slid_background(network, stretch, *given, progress=progress)
+    loudest = events.loudest(options.snapshots)
     return Found(
         events,
         background,
         Coverage(),
-        len(scan.scores) * network.stride_seconds,
+        np.count_nonzero(live) * network.stride_seconds,
+        np.count_nonzero(~live) * network.stride_seconds,
         [_snapshot(network, stretch, scan, *event) for event in zip(loudest.time, loudest.stat, strict=True)],
         network.scanner.difference(stretch.strain, scan.scores) if compared else 0.0,
     )
@@ -134,7 +153,7 @@ def _search_stretch(network, stretch, threshold, slides, snapshots, progress, co
 def _snapshot(network, stretch, scan, time, stat):
     rate, seconds = stretch.sample_rate, SNAPSHOT_SECONDS
     first = max(0, round((time - stretch.gps_start - seconds / 2) * rate))
-    middle = np.arange(len(scan.scores)) * network.stride_seconds + network.window_samples / 2 / rate
+    middle = network.middle_of(scan)
     near = np.abs(stretch.gps_start + middle - time) <= seconds / 2
     return Snapshot(
         float(time),

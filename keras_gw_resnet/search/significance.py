@@ -77,6 +77,9 @@ def astrophysical_probability(stat, background, signal_stat, searched_seconds, t
     noise, signal = (Density(s, threshold) for s in samples)
     noise_events = np.count_nonzero(background.stat >= threshold) / background.seconds * searched_seconds
     odds = signal.log(stat) - noise.log(stat) - np.log(noise_events)
+    # A louder event is no less likely a signal, whatever the scatter of the densities.
+    rising = np.argsort(stat)
+    odds[rising] = np.minimum.accumulate(odds[rising][::-1])[::-1]
     expected = 1.0
     for _ in range(ITERATIONS):
         probability = 1 / (1 + np.exp(-np.clip(odds + np.log(expected), -700, 700)))

@@ -106,8 +106,12 @@ def read_vetoes(paths):
         if not rows.size:
             continue
         rows = rows[:, 1:3] if rows.shape[1] == 4 else rows
-        if rows.shape[1] != 2 or not np.all(rows[:, 0] < rows[:, 1]):
+        if rows.shape[1] != 2:
             raise InputError(f"{path}: expected a GPS start and a later stop a line, found {rows.shape[1]} columns")
+        wrong = ~(rows[:, 0] < rows[:, 1])
+        if np.any(wrong):
+            start, stop = rows[wrong][0]
+            raise InputError(f"{path}: expected a GPS start and a later stop a line, found {start:.16g} {stop:.16g}")
         found.append(rows)
     every = np.concatenate(found)
     return every[np.argsort(every[:, 0], kind="stable")]
@@ -128,14 +132,3 @@ def inside(times, segments):
     for start, stop in segments:
         hit |= (times >= start) & (times < stop)
     return hit
-
-
-def overlap_seconds(segments, spans):
-    """Return how many seconds of some spans lie in segments, both arrays (n, 2); segments may overlap each other."""
-    merged = []
-    for start, stop in sorted(map(tuple, segments)):
-        if merged and start <= merged[-1][1]:
-            merged[-1][1] = max(merged[-1][1], stop)
-        else:
-            merged.append([start, stop])
-    return float(sum(max(0.0, min(b, d) - max(a, c)) for a, b in merged for c, d in spans))

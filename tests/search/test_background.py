@@ -19,6 +19,7 @@ from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 RATE = 256
 CARD = {"name": "m", "sha256": "abc", "detectors": ["H1", "L1"]}
+GIVEN = (CARD, 0.0, "float32")
 
 
 class Multiplier:
@@ -31,6 +32,9 @@ class Multiplier:
         def scan(strain, progress=None):
             scores = np.prod(strain, axis=1).astype(np.float32)
             return Scan(scores[: len(scores) - RATE + 1], scores, 1)
+
+    def middle_of(self, scan):
+        return np.arange(len(scan.scores)) / RATE + 0.5
 
     def cluster(self, scan, gps_start, threshold):
         (places,) = np.nonzero(scan.scores > threshold)
@@ -67,6 +71,22 @@ def test_too_short_to_slide():
     assert slid_background(Multiplier(), stretch_of(np.zeros((3 * RATE, 2))), 5, 0.0).seconds == 0
 
 
+@given(st.floats(0, 40), st.floats(0.1, 20))
+def test_vetoes_take_time_and_events_of_either_detector(start, length):
+    strain = np.ones((40 * RATE, 2))
+    veto = np.array([[5000 + start, 5000 + start + length]])
+    found = slid_background(Multiplier(), stretch_of(strain), 3, 0.5, veto)
+    assert not np.any((found.time >= veto[0, 0]) & (found.time < veto[0, 1]))
+    # Counted again sample by sample: the middle of each window in the strain of either detector.
+    middle, live = np.arange(39 * RATE + 1) / RATE + 0.5, 0
+    for slide in (1, 2, 3):
+        other = (middle - 2 * slide) % 40
+        bad = [(t >= veto[0, 0] - 5000) & (t < veto[0, 1] - 5000) for t in (middle, other)]
+        live += np.count_nonzero(~(bad[0] | bad[1]))
+    assert found.seconds == pytest.approx(live / RATE, abs=6 / RATE)
+    assert found.slides == 3
+
+
 def test_signals_are_taken_out_and_no_more():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 1, 2000)
@@ -87,19 +107,28 @@ def test_signals_are_taken_out_and_no_more():
 
 def test_written_and_read_again(tmp_path):
     background = Background(np.array([1.0, 2.5]), np.array([[1.0, 3.0], [9.0, 4.0]]), 123.5)
-    write_background(background, tmp_path / "b.hdf", ("H1", "L1"), {"model_sha256": "abc"})
-    again = read_background(tmp_path / "b.hdf", CARD)
+    made = {"model_sha256": "abc", "threshold": 0.0, "precision": "float32"}
+    write_background(background, tmp_path / "b.hdf", ("H1", "L1"), made)
+    again = read_background(tmp_path / "b.hdf", *GIVEN)
     np.testing.assert_array_equal(again.stat, background.stat)
     np.testing.assert_array_equal(again.time, background.time)
     assert again.seconds == 123.5
     with pytest.raises(InputError, match="another network than m"):
-        read_background(tmp_path / "b.hdf", {**CARD, "sha256": "other"})
+        read_background(tmp_path / "b.hdf", {**CARD, "sha256": "other"}, *GIVEN[1:])
     with pytest.raises(InputError, match="no such file"):
-        read_background(tmp_path / "none.hdf", CARD)
+        read_background(tmp_path / "none.hdf", *GIVEN)
     (tmp_path / "text.hdf").write_text("hello")
     with pytest.raises(InputError, match="cannot be read as a background"):
-        read_background(tmp_path / "text.hdf", CARD)
+        read_background(tmp_path / "text.hdf", *GIVEN)
+    with pytest.raises(InputError, match="made with --threshold 0"):
+        read_background(tmp_path / "b.hdf", CARD, -4.0, "float32")
+    with pytest.raises(InputError, match="--precision float32"):
+        read_background(tmp_path / "b.hdf", CARD, 0.0, "bfloat16")
+    for odd in (np.ones((2, 2)), np.array([1, 2j]), np.array([1.0, np.nan])):
+        write_background(Background(odd, background.time, 1.0), tmp_path / "odd.hdf", ("H1", "L1"), made)
+        with pytest.raises(InputError, match=r"odd\.hdf: (cannot be read|has 1 s)"):
+            read_background(tmp_path / "odd.hdf", *GIVEN)
     with h5py.File(tmp_path / "b.hdf", "a") as file:
         file.attrs["searched_seconds"] = 0.0
     with pytest.raises(InputError, match="has 0 s of strain"):
-        read_background(tmp_path / "b.hdf", CARD)
+        read_background(tmp_path / "b.hdf", *GIVEN)

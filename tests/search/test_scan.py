@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_gw_resnet import InputError, build_model
+from keras_gw_resnet import Ensemble, InputError, build_model
 from keras_gw_resnet.search.scan import ROW_SAMPLES, ROWS, Scanner
 from tests.conftest import settle_batch_norm
 
@@ -80,6 +80,44 @@ def test_networks_that_cannot_slide_score_window_by_window(name):
     np.testing.assert_allclose(scan.scores, predicted, atol=1e-3)
 
 
+@pytest.mark.parametrize("combine", ["mean", "head"])
+def test_an_ensemble_slides_with_its_members(combine):
+    members = [model_of("resnet16"), model_of("highway20"), model_of("resnet18", kernel_size=(7, 3, 3, 3))]
+    model = Ensemble(members, combine)
+    if combine == "head":
+        model.layers[-1].set_weights([np.array([[0.5], [0.3], [-0.2]]), np.array([0.7])])
+    scanner = Scanner(model)
+    assert scanner.slides
+    assert scanner.exact
+    strain = np.random.default_rng(0).normal(size=(9000, 2)).astype("float32")
+    scan = scanner.scan(strain)
+    windows = np.stack([strain[i * 32 : i * 32 + 2048] for i in range(0, len(scan.scores), 50)])
+    np.testing.assert_allclose(scan.scores[::50], model.predict(windows, verbose=0)[:, 0], atol=1e-3)
+
+
+def test_exact_on_demand():
+    model = model_of("resnet18", crop_edges=False)
+    strain = np.random.default_rng(0).normal(size=(9000, 2)).astype("float32")
+    slid, exact = Scanner(model), Scanner(model, exact=True)
+    assert slid.slides
+    assert not slid.exact
+    assert exact.exact
+    assert not exact.slides
+    assert (
+        exact.difference(strain, exact.scan(strain).scores) < 1e-3 < slid.difference(strain, slid.scan(strain).scores)
+    )
+    assert Scanner(model_of("resnet18"), exact=True).slides
+
+
+def test_two_outputs_are_ranked_by_the_difference_of_logits():
+    model = model_of("resnet18", classes=2, classifier_activation="softmax")
+    strain = np.random.default_rng(0).normal(size=(2048, 2)).astype("float32")
+    noise, signal = model.predict(strain[None], verbose=0)[0]
+    scan = Scanner(model).scan(strain)
+    np.testing.assert_allclose(scan.scores, np.log(signal / noise), atol=1e-3)
+    assert Scanner(model).score(strain[None])[0] == pytest.approx(scan.scores[0], abs=1e-3)
+
+
 def test_several_outputs_are_refused():
-    with pytest.raises(InputError, match="3 outputs; a search needs one"):
+    with pytest.raises(InputError, match="3 outputs; a search needs one, or two"):
         Scanner(build_model("resnet18", width=4, classes=3))

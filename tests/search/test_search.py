@@ -99,6 +99,31 @@ def test_an_interrupted_search_goes_on(network, tmp_path, monkeypatch):
     assert np.all(other.events.stat >= 0)
 
 
+def test_a_damaged_journal_costs_a_slab_and_no_more(network, tmp_path, monkeypatch):
+    path, journal = write(tmp_path / "s.hdf", 100), tmp_path / ".journal"
+    monkeypatch.setattr(stretches, "SLAB_SECONDS", 40)
+    whole = search_one(network, [path], threshold=-np.inf, slides=2, journal=journal)
+    one, two, three = sorted(journal.glob("slab-*.npz"))
+    one.write_bytes(one.read_bytes()[:1000])
+    two.write_bytes(b"")
+    equal(search_one(network, [path], threshold=-np.inf, slides=2, journal=journal), whole)
+    assert three.exists()
+
+
+def test_vetoes_leave_out_time_and_events(network, tmp_path):
+    path = write(tmp_path / "s.hdf", 60)
+    whole = search_one(network, [path], threshold=-np.inf, snapshots=50)
+    vetoes = np.array([[1010.0, 1020.0], [1015.0, 1030.0], [0.0, 1002.0]])
+    found = search_one(network, [path], threshold=-np.inf, snapshots=50, vetoes=vetoes)
+    kept = (whole.events.time < 1010) | (whole.events.time >= 1030)
+    np.testing.assert_array_equal(found.events.time, whole.events.time[kept])
+    assert found.vetoed_seconds == pytest.approx(20, abs=0.1)
+    assert found.searched_seconds + found.vetoed_seconds == pytest.approx(whole.searched_seconds)
+    assert len(found.snapshots) == np.count_nonzero(kept)
+    everything = search_one(network, [path], threshold=-np.inf, slides=3, vetoes=np.array([[0.0, 1e10]]))
+    assert everything.searched_seconds == everything.background.seconds == len(everything.events) == 0
+
+
 def test_several_networks_in_one_pass(network, tmp_path):
     path = write(tmp_path / "s.hdf", 60)
     other = Detector(network.model, {**network.card, "timing": {"merger_seconds": 1.0, "tolerance_seconds": 0.1}})
@@ -123,4 +148,8 @@ def test_detector_scans_scores_and_finds(network, tmp_path):
     np.testing.assert_array_equal(events.stat, search_one(network, [path], threshold=-np.inf).events.stat)
     with pytest.raises(InputError, match=r"takes \(n, 2048, 2\)"):
         network.score(window)
+    with pytest.raises(InputError, match="no strain given"):
+        network.events([])
+    with pytest.raises(InputError, match="a noise spectrum takes 16 s"):
+        network.events(write(tmp_path / "short.hdf", 10))
     assert len(network.score(np.empty((0, 2048, 2)))) == 0
