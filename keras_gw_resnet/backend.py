@@ -1,6 +1,7 @@
 """Starting Keras and its backend, and how networks are compiled."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -40,6 +41,7 @@ def load_keras(prepare=None, *, training=False):
         What `prepare` returned.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if not training:
         # On processors where TensorFlow leaves oneDNN off, it doubles the rate of matrix products all the same. Not in
         # training: the gradient of a strided 1x1 convolution of four channels corrupts memory there (2.21, AVX2).

@@ -88,10 +88,16 @@ def main(argv=None):
     except SystemExit as stop:
         if stop.code != TERMINATED:
             raise
-        print(f"{PROGRAM} {command}: terminated; the same command goes on where it can", file=sys.stderr)
+        print(
+            f"{PROGRAM} {command}: terminated; the same command, without --overwrite, goes on where it can",
+            file=sys.stderr,
+        )
         return TERMINATED
     except KeyboardInterrupt:
-        print(f"{PROGRAM} {command}: interrupted; the same command goes on where it can", file=sys.stderr)
+        print(
+            f"{PROGRAM} {command}: interrupted; the same command, without --overwrite, goes on where it can",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

@@ -14,6 +14,10 @@ class InputError(ValueError):
     """
 
 
+class LostProcessError(InputError):
+    """Another process of the same training is gone; this one cannot go on without it."""
+
+
 def flag(name):
     """Return the command-line flag of an option."""
     return f"--{name.replace('_', '-')}"

@@ -165,9 +165,39 @@ def test_sensitive_distance_of_a_set(small_run, tmp_path):
     wrong = [*parts[:5], data / "background.hdf", "--output", tmp_path / "x"]
     assert_refused(run_command("evaluate.py", small_run, *wrong), "background.hdf", "injections")
     with h5py.File(data / "injections.hdf", "a") as file:
+        file["tc"][:] += [0.0] + [1e6] * (len(file["tc"]) - 1)
+    some = run_command("evaluate.py", small_run, *parts, "--output", tmp_path / "some", "--published", "set3")
+    assert some.returncode == 0, some.stderr
+    assert f"of {len(file_tc(data))} injections lie outside the foreground" in some.stdout
+    with h5py.File(data / "injections.hdf", "a") as file:
         file["tc"][:] += 1e6
     assert_refused(run_command("evaluate.py", small_run, *parts, "--output", tmp_path / "x"), "none of its injections")
     assert not (tmp_path / "x").exists()
+
+
+def file_tc(folder):
+    with h5py.File(folder / "injections.hdf") as file:
+        return file["tc"][()]
+
+
+def test_windows_of_two_networks_side_by_side(small_run, small_data, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(small_run, other)
+    given = ("evaluate.py", small_run, "--compare", other, "--data", small_data, "--windows", 2000)
+    assert_refused(run_command(*given, "--output", tmp_path / "out"), "two networks of one name")
+    card = json.loads((other / "card.json").read_text())
+    (other / "card.json").write_text(json.dumps({**card, "name": "other"}))
+    result = run_command(*given, "--output", tmp_path / "out", "--card")
+    assert result.returncode == 0, result.stderr
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"tiny", "other", "comparison.csv", "comparison.png"}
+    assert (tmp_path / "out" / "other" / "report.html").exists()
+    noted = json.loads((other / "card.json").read_text())["metrics"]["windows"]
+    (figures,) = noted.values()
+    assert figures["signal_windows"] == 1000
+    with (tmp_path / "out" / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["network"] for row in rows] == ["tiny", "other"]
+    assert rows[0]["AUC"] == rows[1]["AUC"]
 
 
 def test_significance_of_a_search(small_run, tmp_path):
@@ -200,7 +230,8 @@ def test_significance_of_a_search(small_run, tmp_path):
         kept = time >= 130
         np.testing.assert_array_equal(file["time"][()], time[kept])
         np.testing.assert_allclose(file["far"][()], far[kept])
-        assert file.attrs["vetoed_seconds"] == 30
+        # From 102.5 s, the middle of the first window, to 130 s.
+        assert file.attrs["vetoed_seconds"] == pytest.approx(27.5, abs=0.1)
     vetoes.write_text("5 4\n")
     refused = (
         (("--background", strain), "cannot be read as a background"),
@@ -234,9 +265,21 @@ def test_a_set_is_simulated_on_demand(small_run, tmp_path):
         run_command(ROOT / "evaluate.py", small_run, *options, *more, cwd=tmp_path) for more in (out, (*out, "--force"))
     )
     assert first.returncode == again.returncode == 0, first.stderr + again.stderr
-    assert "runs/sets/set1-120s-seed9-H1-L1: simulated Gaussian noise" in first.stdout
+    assert "runs/sets/set1-120s-seed9-" in first.stdout
     assert "simulated before" in again.stdout
     assert first.stdout.splitlines()[1:] == again.stdout.splitlines()[1:]
+    # Another population under the same name is another set.
+    (tmp_path / "mine.yaml").write_text("{base: set1, mass_range: [30, 40]}")
+    one = run_command(
+        ROOT / "evaluate.py", small_run, "--set", "mine.yaml", *options[2:], *out, "--force", cwd=tmp_path
+    )
+    (tmp_path / "mine.yaml").write_text("{base: set1, mass_range: [10, 12]}")
+    two = run_command(
+        ROOT / "evaluate.py", small_run, "--set", "mine.yaml", *options[2:], *out, "--force", cwd=tmp_path
+    )
+    assert one.returncode == two.returncode == 0, one.stderr + two.stderr
+    assert "simulated before" not in one.stdout + two.stdout
+    assert one.stdout.splitlines()[0] != two.stdout.splitlines()[0]
     refused = (
         (("--set", "set9"), "set9"),
         (("--set", "set1", "--duration", "6w"), "6w"),

@@ -1,7 +1,5 @@
 """The command 'evaluate': what is measured, and on what."""
 
-from pathlib import Path
-
 from keras_gw_resnet.commands.arguments import (
     add_command,
     add_overwrite,
@@ -67,6 +65,11 @@ def add_evaluate(subparsers):
         help="of the set, as 7200, 90m, 6h or 3d (default: 2h)",
     )
     add("--psd", nargs="+", default=[], metavar="NAME|FILE|DIR", help="noise spectra of the set; see simulate set")
+    add(
+        "--published",
+        choices=["set1", "set2", "set3", "set4"],
+        help="draw the published figures of this set beside ours (default: where the injections say which they are)",
+    )
     add_scan(group)
     add_quality(parser)
     add_strict(parser)
@@ -86,10 +89,5 @@ def run_evaluate(args):
         from keras_gw_resnet.commands.lesions import evaluate_lesions
 
         evaluate_lesions(args, labelled_windows if args.data.is_file() else simulated_windows)
-    elif args.compare:
-        output = args.output or Path("runs") / "evaluation"
-        for name in (args.model, *args.compare):
-            args.model, args.output = name, output / Path(name).name
-            evaluate_windows(args)
     else:
         evaluate_windows(args)

@@ -1,6 +1,7 @@
 """The command 'evaluate' on a set with injections: how far networks see at which false-alarm rate."""
 
 import csv
+import hashlib
 import json
 import os
 import time
@@ -24,6 +25,7 @@ TOLD_RATE = 100.0
 def evaluate_set(args):
     """Search foreground and background with every network, and say how far each sees at which false-alarm rate."""
     from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training
+    from keras_gw_resnet.search.journal import forget
     from keras_gw_resnet.simulation.sets import read_injections
     from keras_gw_resnet.strain.files import find_segments
     from keras_gw_resnet.strain.stretches import intervals_of
@@ -44,7 +46,7 @@ def evaluate_set(args):
         own = sorted({line for each in intervals.values() for line in seen_in_training(card, each)})
         report_leakage(card, own, args.strict)
         seen.append(own)
-    networks, found, seconds = _search(args, paths, output)
+    networks, found, seconds, journals = _search(args, paths, output)
     from keras_gw_resnet.evaluation.injected import injected_snr
 
     first = networks[0]
@@ -52,17 +54,19 @@ def evaluate_set(args):
     if snr is not None:
         injections["snr"] = snr
     data = {**{name: str(path) for name, path in paths.items()}, "injections": len(injections["tc"])}
-    data["population"] = _population(headers["foreground"], paths["injections"])
+    data["population"] = args.published or _population(paths["injections"])
     results, matched = [], []
     for network, own, foreground, background in zip(networks, seen, *found.values(), strict=True):
         one, match = _measure(network, foreground, background, injections)
-        if len(networks) == 1:
+        if seconds is not None:
             one["times_real_time"] = round(sum(one["searched_seconds"].values()) / seconds)
         results.append({**one, "seen_in_training": own})
         matched.append(match)
     result = {"data": data, "networks": results}
     _write(result, matched, networks, found, output)
-    _print(result, output)
+    for journal in journals:
+        forget(journal)
+    _print(result, networks, output)
     if args.card:
         _note(args, result)
 
@@ -103,29 +107,31 @@ def _written(names):
 def _simulated(args, card):
     """Return the files of a set, simulated unless that has been done before."""
     from keras_gw_resnet.simulation.populations import get_population
-    from keras_gw_resnet.simulation.sets import FILES, write_set
+    from keras_gw_resnet.simulation.sets import FILES, psds_of, write_set
 
-    psd = "".join(f"-{Path(source).name}" for source in args.psd)
-    name = f"{Path(args.set).stem}-{args.duration}s-seed{args.seed}{psd}-{'-'.join(card['detectors'])}"
-    folder = SETS / name
+    detectors, rate = tuple(card["detectors"]), card["sample_rate"]
+    spectra = psds_of(args.psd, detectors)
+    # All that the set follows from, so that another one is never taken for it.
+    stated = [get_population(args.set).to_dict(), args.duration, args.seed, rate, list(detectors)]
+    stated += [[_content(source) for source in own] for own in spectra.values()]
+    mark = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:8]
+    folder = SETS / f"{Path(args.set).stem}-{args.duration}s-seed{args.seed}-{mark}"
     what = f"simulated Gaussian noise with injections of {args.set}"
-    get_population(args.set)
     if all((folder / file).exists() for file in FILES):
         print(f"{shown(folder)}: {what}, simulated before", flush=True)
     else:
         with written_aside(folder) as aside:
             aside.mkdir()
-            write_set(
-                aside,
-                args.set,
-                duration_seconds=args.duration,
-                seed=args.seed,
-                psds=args.psd,
-                detectors=tuple(card["detectors"]),
-                sample_rate=card["sample_rate"],
-            )
+            options = {"duration_seconds": args.duration, "seed": args.seed, "psds": args.psd}
+            write_set(aside, args.set, detectors=detectors, sample_rate=rate, **options)
         print(f"{shown(folder)}: {what}", flush=True)
     return {part: folder / file for part, file in zip(PARTS, FILES, strict=True)}
+
+
+def _content(source):
+    """Return what tells a noise spectrum from others: its name, or of a file the hash of what is in it."""
+    path = Path(source)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(source)
 
 
 def _inside(injections, intervals, paths):
@@ -139,10 +145,13 @@ def _inside(injections, intervals, paths):
             f"{paths['injections']}: none of its injections, GPS {low:.0f} to {high:.0f}, lies in {paths['foreground']}, "
             f"GPS {intervals[0][0]:.0f} to {intervals[-1][1]:.0f}; give the injections of this foreground"
         )
+    if not np.all(inside):
+        outside = np.count_nonzero(~inside)
+        print(f"NOTE: {outside} of {len(inside)} injections lie outside the foreground and are left out", flush=True)
     return {name: values[inside] for name, values in injections.items()}
 
 
-def _population(headers, path):
+def _population(path):
     """Return the name of the challenge's set that the injections follow, where the file says so."""
     import h5py
 
@@ -152,27 +161,28 @@ def _population(headers, path):
 
 
 def _search(args, paths, output):
+    """Search; returns (networks, what they found by part, seconds that one network took or None, journals)."""
     load_keras()
     from keras_gw_resnet.search.detector import Detector
-    from keras_gw_resnet.search.journal import forget
     from keras_gw_resnet.search.search import search
 
-    networks = [Detector.load(name, args.precision) for name in (args.model, *args.compare)]
-    found, journals, started = {}, [], time.monotonic()
-    for name in PARTS[:2]:
-        journals.append(output.with_name(f".{output.name}.{name}-unfinished"))
+    names = (args.model, *args.compare)
+    networks = [Detector.load(name, args.precision, exact=args.exact) for name in names]
+    journals = {name: output.with_name(f".{output.name}.{name}-unfinished") for name in PARTS[:2]}
+    # What was searched before an interruption, or together with others, does not count as this network's speed.
+    alone = len(networks) == 1 and not any(journal.exists() for journal in journals.values())
+    found, started = {}, time.monotonic()
+    for name, journal in journals.items():
         found[name] = search(
             networks,
             [paths[name]],
             threshold=LOWEST_STATISTIC,
             quality=args.quality,
             snapshots=0,
-            journal=journals[-1],
+            journal=journal,
             description=name,
         )
-    for journal in journals:
-        forget(journal)
-    return networks, found, time.monotonic() - started
+    return networks, found, time.monotonic() - started if alone else None, journals.values()
 
 
 def _measure(network, foreground, background, injections):
@@ -251,6 +261,7 @@ def _write(result, matched, networks, found, output):
                     "model_sha256": network.card["sha256"],
                     "searched_seconds": own.searched_seconds,
                     "threshold": LOWEST_STATISTIC,
+                    "precision": network.precision,
                 }
                 write_events_hdf5(own.events, aside / f"{network.name}-{part}.hdf", attributes)
         tables = {name: _tables(one) for name, one in every.items()}
@@ -297,9 +308,9 @@ def _tables(one):
     return tables
 
 
-def _print(result, output):
+def _print(result, networks, output):
     print(f"{result['data']['injections']} injections in {_hours(result['networks'][0])}")
-    for one in result["networks"]:
+    for network, one in zip(networks, result["networks"], strict=True):
         print(f"\n{one['model']}:" if len(result["networks"]) > 1 else f"searched with {one['model']}:")
         (_, header, cells), *_ = _tables(one)
         print(table(cells, header))
@@ -308,8 +319,8 @@ def _print(result, output):
         if one["timing_error_seconds"]:
             low, middle, high = one["timing_error_seconds"]
             print(f"event times of the found: {middle:+.3f} s (68 % from {low:+.3f} to {high:+.3f} s)")
-        if not one["exact_scan"]:
-            print(f"NOTE: its scan is approximate, off by up to {one['scan_difference']:.2g}")
+        if remark := network.remark(one["scan_difference"]):
+            print(f"NOTE: {remark}")
         if one["loudest_missed"] and "snr" in one["loudest_missed"][0]:
             worst = one["loudest_missed"][0]
             rate = one["told_at"]["rate"]

@@ -13,66 +13,109 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, written_aside
 
 LEAST_WINDOWS = 2000
+COMPARED = ("comparison.csv", "comparison.png")
 WRITTEN = ("evaluation.json", "roc.csv", "efficiency.png", "scores.png", "report.html", "tensorboard")
 
 
 def evaluate_windows(args):
-    """Score windows with a saved network: simulated signals in noise from files, or windows that came with labels."""
+    """Score windows with saved networks: simulated signals in noise from files, or windows that came with labels."""
+    from keras_gw_resnet.zoo import load_card, note_measurement
+
+    given = (args.model, *args.compare)
+    names = [load_card(name)["name"] for name in given]
+    if len(set(names)) < len(names):
+        raise InputError(f"--compare {' '.join(args.compare)}: two networks of one name; give each once")
+    output = args.output or Path("runs") / f"evaluation-{names[0]}"
+    check_output(output, args.overwrite, folder_of=(*names, *COMPARED) if args.compare else WRITTEN)
+    results = []
+    with written_aside(output) as aside:
+        aside.mkdir()
+        for name in given:
+            result = _measure(args, name)
+            _write(result, args, aside / result["model"] if args.compare else aside)
+            results.append(result)
+        if args.compare:
+            _compare(results, aside)
+    for result in results:
+        if args.compare:
+            print(f"\n{result['model']}:")
+        _print_evaluation(result)
+    if args.compare:
+        print("\n" + table(*_joint_table(results)))
+    print(f"saved: {', '.join(str(shown(path)) for path in sorted(output.iterdir(), reverse=True))}")
+    if args.card:
+        named = ("signal_windows", "noise_windows", "auc", "auc_error", "snr_range", "efficiency", "snr_edges", "data")
+        for name, result in zip(given, results, strict=True):
+            figures = {key: result[key] for key in named if key in result}
+            note_measurement(name, "windows", args.data.name, figures)
+
+
+def _measure(args, name):
+    """Score windows with one network; return everything measured."""
     from keras_gw_resnet.zoo import load_card
 
-    card = load_card(args.model)
-    output = args.output or Path("runs") / f"evaluation-{card['name']}"
-    check_output(output, args.overwrite, folder_of=WRITTEN)
-    batches, number, data = (labelled_windows if args.data.is_file() else simulated_windows)(args, card)
+    batches, number, data = (labelled_windows if args.data.is_file() else simulated_windows)(args, load_card(name))
     load_keras()
     from keras_gw_resnet.evaluation.windows import evaluate_scores
     from keras_gw_resnet.zoo import load_model
 
-    model, card = load_model(args.model)
+    model, card = load_model(name)
     score, label, snr = _scored(model, batches, number)
     edges = None if snr is None else np.linspace(args.snr_range[0], args.snr_range[1], 13)
-    result = {
-        "model": card["name"],
-        "sha256": card["sha256"],
-        "data": data,
-        **evaluate_scores(score, label, snr, edges),
-    }
-    _write(result, args, card, output)
-    _print_evaluation(result, output)
-    if args.card:
-        from keras_gw_resnet.zoo import note_measurement
-
-        named = ("signal_windows", "noise_windows", "auc", "auc_error", "snr_range", "efficiency", "snr_edges", "data")
-        figures = {name: result[name] for name in named if name in result}
-        note_measurement(args.model, "windows", args.data.name, figures)
+    figures = evaluate_scores(score, label, snr, edges)
+    return {"model": card["name"], "sha256": card["sha256"], "data": data, **figures}
 
 
-def _write(result, args, card, output):
+def _joint_table(results):
+    """Return (rows, header) of all networks."""
+    curves = results[0]["efficiency"]
+    rows = [
+        [
+            result["model"],
+            f"{result['auc']:.4f} +- {result['auc_error']:.4f}",
+            *(f"{c['detected']:.3f} +- {c['detected_error']:.3f}" for c in result["efficiency"].values()),
+        ]
+        for result in results
+    ]
+    return rows, ["network", "AUC", *(f"detected at FAP {p}" for p in curves)]
+
+
+def _compare(results, folder):
+    """Write the joint table, and the picture of all ROC curves."""
+    from keras_gw_resnet.evaluation.plots import save
+    from keras_gw_resnet.evaluation.window_plots import draw_rocs
+
+    rows, header = _joint_table(results)
+    with (folder / "comparison.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    save(draw_rocs({result["model"]: result["roc"] for result in results}), folder / "comparison.png")
+
+
+def _write(result, args, folder):
     from keras_gw_resnet.evaluation.plots import save
     from keras_gw_resnet.evaluation.report import figure_html, table_html, write_page
     from keras_gw_resnet.evaluation.window_plots import draw_efficiency, draw_scores
     from keras_gw_resnet.training.event_file import write_pictures
 
     what = "labelled windows" if args.data.is_file() else "simulated signals in held-out noise"
-    title = f"{card['name']}: {what}, AUC {result['auc']:.4f}"
+    title = f"{result['model']}: {what}, AUC {result['auc']:.4f}"
     figures = {"scores": draw_scores(result, title)}
     if "snr_edges" in result:
         figures["efficiency"] = draw_efficiency(result, title)
-    with written_aside(output) as aside:
-        aside.mkdir()
-        (aside / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
-        with (aside / "roc.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(result["roc"])
-            writer.writerows(zip(*result["roc"].values(), strict=True))
-        for name, figure in figures.items():
-            save(figure, aside / f"{name}.png")
-        rows, header = _efficiency_table(result)
-        sections = [("Detected fraction", table_html(header, rows))] if rows else []
-        sections += [(name.capitalize(), figure_html(figure, f"{name}: {title}")) for name, figure in figures.items()]
-        known = [(name.replace("_", " "), value) for name, value in result["data"].items()]
-        write_page(aside / "report.html", title, [*sections, ("Data", table_html(("what", ""), known))])
-        write_pictures(aside / "tensorboard", figures)
+    folder.mkdir(exist_ok=True)
+    (folder / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
+    with (folder / "roc.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(result["roc"])
+        writer.writerows(zip(*result["roc"].values(), strict=True))
+    for name, figure in figures.items():
+        save(figure, folder / f"{name}.png")
+    rows, header = _efficiency_table(result)
+    sections = [("Detected fraction", table_html(header, rows))] if rows else []
+    sections += [(name.capitalize(), figure_html(figure, f"{name}: {title}")) for name, figure in figures.items()]
+    known = [(name.replace("_", " "), value) for name, value in result["data"].items()]
+    write_page(folder / "report.html", title, [*sections, ("Data", table_html(("what", ""), known))])
+    write_pictures(folder / "tensorboard", figures)
 
 
 def _scored(model, batches, number):
@@ -169,7 +212,7 @@ def _efficiency_table(result):
     return rows, ["SNR", *(f"detected at FAP {p}" for p in curves)]
 
 
-def _print_evaluation(result, output):
+def _print_evaluation(result):
     kind = "a signal"
     if "snr_range" in result:
         low, high = result["snr_range"]
@@ -183,4 +226,3 @@ def _print_evaluation(result, output):
         print(table(rows, header))
     off = result["calibration"]["expected_error"]
     print(f"read as a probability, the score is off by {off:.3f} on average")
-    print(f"saved: {', '.join(str(shown(path)) for path in sorted(output.iterdir(), reverse=True))}")

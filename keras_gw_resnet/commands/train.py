@@ -3,13 +3,14 @@
 import csv
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.printing import require_writable, shown
 from keras_gw_resnet.commands.train_arguments import TEXT, parse_training
-from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.errors import InputError, LostProcessError
+from keras_gw_resnet.files import FULL, written_aside
 
 
 def add_train(subparsers):
@@ -23,27 +24,37 @@ def run_train(argv):
     Args:
         argv: Arguments without the program's name.
     """
-    from keras_gw_resnet.training.folder import check_folder
-    from keras_gw_resnet.training.stopping import stopping_on_sigterm
+    from keras_gw_resnet.training.folder import CHECKPOINTS, check_folder
+    from keras_gw_resnet.training.stopping import stopping_on_sigterm, the_same_command
 
     config, run = parse_training(argv)
     out = Path(run.out)
     log_dir = Path(run.log_dir or out / "logs")
-    existed = out.exists()
+    existed, again = out.exists(), the_same_command(run.overwrite)
     check_folder(config, out, run.overwrite)
     if log_dir.is_file():
         raise InputError(f"{log_dir}: is a file; --log-dir takes a folder")
-    with stopping_on_sigterm(out):
+    with stopping_on_sigterm(out, run.overwrite):
         place = _prepare(config, run)
         from keras_gw_resnet.training.data import load_batches
 
         batches = load_batches(config)
         try:
             _train(config, batches, run, place, out, log_dir)
+        except LostProcessError as error:
+            # JAX would wait for the lost process at the end, and abort.
+            print(f"keras-gw-resnet train: error: {error}", file=sys.stderr, flush=True)
+            os._exit(2)
         except InputError:
-            if not existed and not any((out / "checkpoints").glob("*")):
+            if place.first and not existed and not any((out / CHECKPOINTS).glob("*")):
                 shutil.rmtree(out, ignore_errors=True)
             raise
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise InputError(
+                f"{out}: cannot be written ({error.strerror}); make room, and go on with {again}"
+            ) from error
 
 
 def _prepare(config, run):
@@ -67,6 +78,7 @@ def _prepare(config, run):
 def _train(config, batches, run, place, out, log_dir):
     from keras_gw_resnet.search.calibration import UNKNOWN_TIMING, calibrate_statistic, calibrate_timing
     from keras_gw_resnet.training.fit import fit
+    from keras_gw_resnet.training.folder import remove_checkpoints
     from keras_gw_resnet.zoo import save_model
 
     require_writable(out, "--out")
@@ -118,7 +130,7 @@ def _train(config, batches, run, place, out, log_dir):
         writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in history for name in row)))
         writer.writeheader()
         writer.writerows(history)
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    remove_checkpoints(out)
     _print_end(config, batches, best, precision, seconds, out, log_dir)
 
 

@@ -1,6 +1,6 @@
 """Training examples: a batch is a pure function of (seed, index), so it can be resumed, shared out and tested."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import scipy.fft
@@ -11,6 +11,8 @@ from keras_gw_resnet.simulation.glitches import draw_glitches
 
 # Arrival times are rounded to this fraction of a sample; the phase error at 500 Hz stays below 0.02 rad.
 DELAY_STEPS = 64
+# Examples that are made at once where a batch is a whole number of such blocks.
+BLOCK = 32
 
 
 # What an example may be; the first is the only one labelled 1.
@@ -239,21 +241,34 @@ class InjectionBatches:
         self.signals = SignalSource(bank, noise.taps, noise.detectors, noise.window_samples, settings)
         self._travel = self.signals.light_travel_seconds()
 
-    def examples(self, index):
-        """Return batch `index` with all that is known about it, an Examples."""
-        rng = np.random.default_rng((self.seed, index))
-        strain, filters = self.noise.draw(rng, self.batch_size)
-        label = self.settings.labels(self.batch_size)
+        # A batch is made in blocks, so that each of several processes makes those alone that it feeds.
+        self._block = BLOCK if batch_size % BLOCK == 0 else batch_size
+
+    def examples(self, index, first=0, last=None):
+        """Return examples [first, last) of batch `index`, None: all, with all that is known about them, an Examples."""
+        last = self.batch_size if last is None else last
+        begin = first // self._block
+        blocks = [self._examples(index, number) for number in range(begin, -(-last // self._block))]
+        rows = slice(first - begin * self._block, last - begin * self._block)
+        every = [np.concatenate([getattr(b, field.name) for b in blocks])[rows] for field in fields(Examples)]
+        return Examples(*every)
+
+    def _examples(self, index, block):
+        """Make one block of a batch."""
+        number = self._block
+        rng = np.random.default_rng((self.seed, index, block))
+        strain, filters = self.noise.draw(rng, number)
+        label = self.settings.labels(self.batch_size)[block * number : (block + 1) * number]
         with_signal = np.flatnonzero(label)
-        every = {"snr": np.zeros(self.batch_size), "merger": np.full(self.batch_size, np.nan)}
-        every["waveform"] = np.full(self.batch_size, -1)
+        every = {"snr": np.zeros(number), "merger": np.full(number, np.nan)}
+        every["waveform"] = np.full(number, -1)
         if len(with_signal):
             signal, *known = self.signals.draw(rng, filters[with_signal], index)
             strain[with_signal] += signal
             for name, values in zip(every, known, strict=True):
                 every[name][with_signal] = values
         # Each share is an interval of [0, 1); what lies beyond all of them stays pure noise.
-        kind = 2 + np.searchsorted(np.cumsum(self.settings.shares()), rng.random(self.batch_size), side="right")
+        kind = 2 + np.searchsorted(np.cumsum(self.settings.shares()), rng.random(number), side="right")
         kind[kind == len(KINDS)] = KINDS.index("noise")
         kind[with_signal] = KINDS.index("signal")
         for name, add in self._negatives().items():
@@ -303,7 +318,11 @@ class InjectionBatches:
         strain[rows] = self.noise.draw_loud(rng, len(rows))[0]
         return 0.0, -1
 
+    def rows(self, index, first, last):
+        """Return examples [first, last) of batch `index` as (strain, label)."""
+        examples = self.examples(index, first, last)
+        return examples.strain, examples.label
+
     def __getitem__(self, index):
         """Return batch `index` as (strain, label)."""
-        examples = self.examples(index)
-        return examples.strain, examples.label
+        return self.rows(index, 0, self.batch_size)

@@ -7,7 +7,7 @@ class Shard:
     """The rows of every batch that one of several processes feeds; all shards together are the whole batch, in order.
 
     Args:
-        batches: Anything with `batches[index] -> (strain, label)` and `batch_size`.
+        batches: Anything with `rows(index, first, last) -> (strain, label)` and `batch_size`.
         index: Which process, from 0.
         count: How many processes.
 
@@ -21,9 +21,8 @@ class Shard:
         if batches.batch_size % count:
             raise InputError(f"a batch of {batches.batch_size} cannot be divided among {count} processes")
         self.batches, self.batch_size = batches, batches.batch_size // count
-        self._rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        self._rows = index * self.batch_size, (index + 1) * self.batch_size
 
     def __getitem__(self, index):
         """Return this process' rows of batch `index` as (strain, label)."""
-        strain, label = self.batches[index]
-        return strain[self._rows], label[self._rows]
+        return self.batches.rows(index, *self._rows)

@@ -114,19 +114,19 @@ class LabelledWindows:
     """
 
     def __init__(self, header, rows, *, batch_size, seed):
-        self.header, self.rows, self.batch_size, self.seed = header, np.asarray(rows), batch_size, seed
+        self.header, self.every, self.batch_size, self.seed = header, np.asarray(rows), batch_size, seed
         # Every batch of an epoch needs the order of all its windows.
         self._order = functools.lru_cache(maxsize=2)(
-            lambda epoch: np.random.default_rng((seed, epoch)).permutation(len(self.rows))
+            lambda epoch: np.random.default_rng((seed, epoch)).permutation(len(self.every))
         )
 
     def chosen(self, index):
         """Return the rows of batch `index`, integer array (batch_size,)."""
         positions = np.arange(index * self.batch_size, (index + 1) * self.batch_size)
-        epochs, places = np.divmod(positions, len(self.rows))
+        epochs, places = np.divmod(positions, len(self.every))
         if self.seed is None:
-            return self.rows[places]
-        return self.rows[[self._order(e)[p] for e, p in zip(epochs.tolist(), places, strict=True)]]
+            return self.every[places]
+        return self.every[[self._order(e)[p] for e, p in zip(epochs.tolist(), places, strict=True)]]
 
     def examples(self, index):
         """Return batch `index` as Examples, of which only strain and label are known."""
@@ -136,7 +136,11 @@ class LabelledWindows:
 
     def __getitem__(self, index):
         """Return batch `index` as (strain, label): float32 (batch, samples, detectors) and (batch, 1)."""
-        chosen = self.chosen(index)
+        return self.rows(index, 0, self.batch_size)
+
+    def rows(self, index, first, last):
+        """Return examples [first, last) of batch `index` as (strain, label)."""
+        chosen = self.chosen(index)[first:last]
         rows, back = np.unique(chosen, return_inverse=True)
         strain = _read_windows(self.header, rows)[back]
         return strain, self.header.label[chosen][:, None]

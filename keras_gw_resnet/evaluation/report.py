@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from keras_gw_resnet.evaluation.event_plots import draw_event
 from keras_gw_resnet.files import written_aside
 
+# So narrow, what is written in a picture can be read on a telephone.
+TELEPHONE_INCHES = 5.0
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem; }
@@ -16,7 +18,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { padding: .25rem .75rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #8884; }
 th:first-child, td:first-child { text-align: left; }
-img { max-width: 100%; height: auto; background: white; }
+img { max-width: min(100%, 45rem); height: auto; background: white; }
 footer { margin-top: 2rem; font-size: .8rem; opacity: .7; }
 """
 
@@ -31,7 +33,7 @@ def table_html(header, rows):
 def figure_html(figure, text):
     """Return a matplotlib figure as an HTML picture; `text` says what it shows to those who cannot see it."""
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=110)
+    figure.savefig(drawn, format="png", dpi=150)
     data = base64.b64encode(drawn.getvalue()).decode()
     return f'<img alt="{html.escape(text, quote=True)}" src="data:image/png;base64,{data}">'
 
@@ -70,12 +72,14 @@ def write_search_report(path, network, events, snapshots, attributes):
         snapshots: List of `search.results.Snapshot`.
         attributes: What is known about the search, by name.
     """
-    where = ", ".join(attributes["files"])
+    where = ", ".join(attributes["files"][:4])
     sections = [("Events", table_html(*events))]
     for rank, snapshot in enumerate(snapshots, 1):
-        title = f"{where}: statistic {snapshot.stat:.1f} ({network.name})"
+        title = f"statistic {snapshot.stat:.1f} ({network.name})"
+        figure = draw_event(snapshot, network.detectors, title)
+        figure.set_figwidth(TELEPHONE_INCHES)
         picture = figure_html(
-            draw_event(snapshot, network.detectors, title),
+            figure,
             f"whitened strain, time-frequency maps and statistic around GPS {snapshot.time:.3f}",
         )
         sections.append((f"{rank}. GPS {snapshot.time:.3f}, statistic {snapshot.stat:.2f}", picture))

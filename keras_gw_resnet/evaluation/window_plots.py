@@ -124,3 +124,21 @@ def draw_scores(result, title):
     calibration.grid(alpha=0.3)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def draw_rocs(curves):
+    """Draw the ROC curves of several networks.
+
+    Args:
+        curves: Dictionary network -> dictionary of lists false_alarm_probability and detected.
+
+    Returns:
+        matplotlib Figure.
+    """
+    figure, (axis,) = new_figure(1, 4.5)
+    for name, curve in curves.items():
+        axis.plot(curve["false_alarm_probability"], curve["detected"], label=name)
+    axis.set(xscale="log", xlabel="false-alarm probability a window", ylabel="detected fraction", ylim=(0, 1.02))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right")
+    return figure

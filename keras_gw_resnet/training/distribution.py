@@ -177,6 +177,8 @@ def _prepare_jax(config, several, coordinator, processes, process_id):
         jax.config.update("jax_num_cpu_devices", config.devices)
     if several:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        # JAX would catch SIGTERM for itself, and the training would not end.
+        jax.config.update("jax_enable_preemption_service", False)
         _join(jax, coordinator, processes, process_id)
     local = [f"{d.platform}:{d.id}" for d in jax.local_devices()]
     if config.devices and config.devices != len(local):

@@ -6,12 +6,12 @@ from pathlib import Path
 import keras
 
 from keras_gw_resnet.datasets.shard import Shard
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, LostProcessError, first_line
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint, out_of_patience
 from keras_gw_resnet.training.distribution import leave, undistributed
 from keras_gw_resnet.training.events import EventLog
-from keras_gw_resnet.training.folder import claim_folder
+from keras_gw_resnet.training.folder import CHECKPOINTS, claim_folder
 from keras_gw_resnet.training.growth import network_of, phases_of
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
 from keras_gw_resnet.training.progress import Progress, Timed
@@ -50,7 +50,7 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
         InputError: The loss diverged.
     """
     out = Path(out)
-    checkpoints = out / "checkpoints"
+    checkpoints = out / CHECKPOINTS
     done, path = (0, None) if overwrite else last_checkpoint(checkpoints)
     model, history = None, []
     if path:
@@ -80,7 +80,7 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
 def _fit_phase(model, config, batches, history, phase, patience, place, out, log_dir, more):
     done, steps = len(history), config.steps_per_epoch
     timed = Timed(batches.training if place.processes == 1 else Shard(batches.training, place.process, place.processes))
-    checkpoints = out / "checkpoints"
+    checkpoints = out / CHECKPOINTS
     keeping = place.first and phase.final and config.keep == "best"
     save_best = functools.partial(_save, checkpoints / BEST) if keeping else None
     validation = Validation(batches, config, history, phase=phase.number, save_best=save_best)
@@ -105,13 +105,19 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
                 *more,
             ],
         )
-    except Exception:
+    except Exception as error:
         if timed.error is not None:  # what the backend made of it hides what was wrong with the data
             raise timed.error from None
+        if place.processes > 1 and not isinstance(error, InputError | OSError):
+            raise LostProcessError(
+                f"{out}: another process is gone ({first_line(error)[:100]}); {len(history)} epochs are saved, "
+                "start all processes again"
+            ) from error
         raise
     if len(history) < phase.last and not out_of_patience(history, patience):
         raise InputError(
-            f"{out}: the loss is no longer finite in epoch {len(history) + 1}; the checkpoint before it is kept; "
+            f"{out}: the loss is no longer finite in epoch {len(history) + 1}; "
+            f"{'the checkpoint before it is kept' if history else 'no epoch was finished'}; "
             f"start again with a --learning-rate below {config.learning_rate:g}"
         )
     if place.first and phase.final:

@@ -1,12 +1,13 @@
 """The folder of a training run: whose it is, and whether a run may go on in it."""
 
 import json
+import shutil
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
 
-RECORD = "config.json"
+RECORD, CHECKPOINTS = "config.json", "checkpoints"
 
 
 def check_folder(config, out, overwrite=False):
@@ -25,10 +26,12 @@ def check_folder(config, out, overwrite=False):
         raise InputError(f"{out}: is a file; --out takes a folder")
     if overwrite or not out.exists() or not any(out.iterdir()):
         return
-    if not record.exists():
+    if not record.exists() and not all(_left_at_the_start(entry) for entry in out.iterdir()):
         raise InputError(f"{out}: exists and is not empty; choose another --out or add --overwrite")
-    if (out / "model.keras").exists():
+    if is_finished(out):
         raise InputError(f"{out}: holds a finished run; choose another --out or add --overwrite")
+    if not record.exists():
+        return
     try:
         differences = config.differences(dict(json.loads(record.read_text())))
     except (ValueError, TypeError) as error:
@@ -40,10 +43,28 @@ def check_folder(config, out, overwrite=False):
         )
 
 
+def _left_at_the_start(entry):
+    """Say whether a run that was killed before it began may have left this."""
+    return entry.name.startswith(".partial-") or (entry.is_dir() and not any(entry.iterdir()))
+
+
+def is_finished(out):
+    """Say whether a folder holds a finished run: its network, and no checkpoint from which it could be made again."""
+    return (out / "model.keras").exists() and not any((out / CHECKPOINTS).glob("epoch-*.keras"))
+
+
+def remove_checkpoints(out):
+    """Remove the checkpoints of a run that has saved all else: first from sight, then from the disk."""
+    aside = out / f".partial-{CHECKPOINTS}"
+    shutil.rmtree(aside, ignore_errors=True)
+    (out / CHECKPOINTS).rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
 def claim_folder(config, out, overwrite):
     """Record the configuration in the folder of a run; with `overwrite`, remove what an earlier run left."""
     if overwrite:
-        for old in [*out.glob("checkpoints/*"), *out.glob("logs/**/events.out.tfevents.*"), out / "model.keras"]:
+        for old in [*out.glob(f"{CHECKPOINTS}/*"), *out.glob("logs/**/events.out.tfevents.*"), out / "model.keras"]:
             old.unlink(missing_ok=True)
     with written_aside(out / RECORD) as aside:
         aside.write_text(json.dumps(config.to_dict(), indent=2) + "\n")

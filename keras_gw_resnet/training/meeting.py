@@ -6,6 +6,7 @@ import time
 
 from keras_gw_resnet.errors import InputError
 
+LOOPBACK = ("localhost", "127.0.0.1")
 HERE, GO = b"h", b"g"
 
 
@@ -35,7 +36,9 @@ def meet(coordinator, processes, process, seconds):
 def _await_others(host, port, processes, deadline, seconds):
     with contextlib.ExitStack() as stack:
         try:
-            server = stack.enter_context(socket.create_server((host, port)))
+            # A host's own name may lead to its loopback, where no other host can reach it.
+            address = host if host in LOOPBACK else ""
+            server = stack.enter_context(socket.create_server((address, port)))
         except OSError as error:
             raise InputError(f"--coordinator {host}:{port}: {error.strerror}; choose another port") from error
         there = []

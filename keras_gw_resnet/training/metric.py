@@ -64,7 +64,7 @@ def labelled_metric(batches, config):
 
     None where they are too few; there are windows of both kinds, see `check_windows`.
     """
-    rows = batches.rows
+    rows = batches.every
     noise = np.count_nonzero(batches.header.label[rows] == 0)
     probability = max(config.false_alarm_probability, LEAST_FALSE_ALARMS / noise)
     if probability > LARGEST_PROBABILITY:

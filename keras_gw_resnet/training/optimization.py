@@ -39,10 +39,13 @@ def optimizer(config, steps):
         "ema_momentum": config.weight_averaging or 0.99,
     }
     if config.optimizer == "adam":
-        return optimizers.Adam(**options)
-    if config.optimizer == "adamw":
-        return optimizers.AdamW(weight_decay=config.weight_decay, **options)
-    return optimizers.SGD(momentum=MOMENTUM, nesterov=True, weight_decay=config.weight_decay or None, **options)
+        plain = optimizers.Adam(**options)
+    elif config.optimizer == "adamw":
+        plain = optimizers.AdamW(weight_decay=config.weight_decay, **options)
+    else:
+        plain = optimizers.SGD(momentum=MOMENTUM, nesterov=True, weight_decay=config.weight_decay or None, **options)
+    # Small gradients would vanish in float16.
+    return optimizers.LossScaleOptimizer(plain) if config.precision == "float16" else plain
 
 
 def compile_for_training(network, config, steps):

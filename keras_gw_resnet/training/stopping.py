@@ -6,13 +6,14 @@ from keras_gw_resnet.errors import TERMINATED
 
 
 @contextlib.contextmanager
-def stopping_on_sigterm(out):
+def stopping_on_sigterm(out, overwrite=False):
     """End a training on SIGTERM, which the command line turns into an exit, with code 0 and a line that says how to go on.
 
     Every epoch is saved when it ends; what is lost is the epoch that was under way.
 
     Args:
         out: Folder of the run.
+        overwrite: Whether the command would begin afresh.
     """
     try:
         yield
@@ -22,4 +23,12 @@ def stopping_on_sigterm(out):
         from keras_gw_resnet.training.checkpoint import last_checkpoint
 
         done = last_checkpoint(out / "checkpoints")[0]
-        print(f"{out}: stopped by SIGTERM, {done} epochs are saved; the same command goes on from there", flush=True)
+        print(
+            f"{out}: stopped by SIGTERM, {done} epochs are saved; {the_same_command(overwrite)} goes on from there",
+            flush=True,
+        )
+
+
+def the_same_command(overwrite):
+    """Return how to name the command with which a run goes on."""
+    return "the same command without --overwrite" if overwrite else "the same command"

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import scipy.signal
@@ -211,3 +213,20 @@ def test_what_does_not_fit_is_refused(small_bank, taps):
         silent(small_bank, taps, merger_range=(0.9, 0.2))
     with pytest.raises(InputError, match="empty"):
         silent(small_bank.subset(0, 0), taps)
+
+
+@pytest.mark.parametrize("batch_size", [32, 96, 24])
+def test_parts_of_a_batch_are_those_of_the_whole(small_bank, taps, batch_size):
+    """Any share of a batch can be made alone; where blocks allow, nothing else is."""
+    shares = InjectionSettings(lone_signal_share=0.3, glitch_share=0.2, inconsistent_share=0.2)
+    noise = GaussianNoise(taps, ("H1", "L1"), 2048, Whitening())
+    batches = InjectionBatches(small_bank, noise, batch_size=batch_size, seed=3, settings=shares)
+    strain, label = batches[5]
+    assert label.sum() == batch_size / 2
+    for parts in (p for p in (2, 3, 4) if batch_size % p == 0):
+        edges = np.arange(parts + 1) * (batch_size // parts)
+        own = [batches.rows(5, *edge) for edge in itertools.pairwise(edges.tolist())]
+        np.testing.assert_array_equal(np.concatenate([part[0] for part in own]), strain)
+        np.testing.assert_array_equal(np.concatenate([part[1] for part in own]), label)
+    # Blocks do not repeat one another.
+    assert len(np.unique(strain[:, 0, 0])) == batch_size

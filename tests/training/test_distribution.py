@@ -3,6 +3,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -64,6 +65,36 @@ def test_two_processes_equal_one(small_data, tmp_path):
     assert one.wait(timeout=240) == 0, one.communicate()
     for a, b in zip(weights(tmp_path / "one"), weights(tmp_path / "two"), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("by", ["SIGTERM to both", "SIGKILL to one"])
+def test_processes_that_are_stopped(small_data, tmp_path, by):
+    """A queue system's SIGTERM ends both with code 0; where one dies, the other says so in one line."""
+    pytest.importorskip("jax", reason="JAX ABSENT: make extras; this check did not run")
+    changes = {"--backend": "jax", "--window-samples": 1024, "--epochs": 500, "--steps-per-epoch": 2}
+    changes |= {"--coordinator": f"127.0.0.1:{free_port()}", "--processes": 2, "--early-stopping": 0}
+    out = tmp_path / "run"
+    both = [start((*tiny_training(small_data, out, **changes), "--process-id", i), EXACT) for i in (0, 1)]
+    deadline = time.monotonic() + 200
+    while not list(out.glob("checkpoints/epoch-*.keras")):
+        assert [process.poll() for process in both] == [None, None], [process.communicate() for process in both]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    if by == "SIGTERM to both":
+        for process in both:
+            process.terminate()
+        said = [process.communicate(timeout=100) for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        assert all("stopped by SIGTERM" in out for out, _ in said), said
+    else:
+        both[1].kill()
+        _, error = both[0].communicate(timeout=100)
+        assert both[0].returncode == 2, error
+        lines = [line for line in error.splitlines() if line.strip()]
+        assert "another process is gone" in lines[-1], error
+        assert "Traceback" not in error
+        both[1].communicate()
+    assert len(list(out.glob("checkpoints/epoch-*.keras"))) >= 1
 
 
 def test_a_coordinator_that_does_not_answer(small_data, tmp_path):

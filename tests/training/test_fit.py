@@ -67,6 +67,37 @@ def test_a_killed_run_goes_on_to_the_same_weights(small_data, longer_run, tmp_pa
     assert cards[0]["metrics"] == cards[1]["metrics"]
 
 
+def test_a_run_killed_while_it_saves_is_completed(small_data, tmp_path):
+    """The network stands already, its card perhaps not: the same command ends with all of it."""
+    out = tmp_path / "run"
+    arguments = tiny_training(small_data, out)
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not (out / "model.keras").exists():
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    network = weights(out / "model.keras")
+    again = run_command("train.py", *arguments)
+    if again.returncode:  # it had been quick enough to finish
+        assert_refused(again, "holds a finished run")
+    assert {p.name for p in out.iterdir()} == {"model.keras", "card.json", "history.csv", "config.json", "logs"}
+    for one, two in zip(network, weights(out / "model.keras"), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_float16_scales_its_loss():
+    from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.optimization import optimizer
+
+    config = TrainingConfig(model="resnet16", data="nowhere", precision="float16")
+    assert isinstance(optimizer(config, 10), keras.optimizers.LossScaleOptimizer)
+
+
 def test_a_diverging_run_stops_and_saves_no_network(small_data, tmp_path):
     out = tmp_path / "diverging"
     out.mkdir()
