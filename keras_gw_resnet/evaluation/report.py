@@ -19,6 +19,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: .25rem .75rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #8884; }
 th:first-child, td:first-child { text-align: left; }
 img { max-width: min(100%, 45rem); height: auto; background: white; }
+@media (max-width: 600px) { th, td { padding: .2rem .35rem; font-size: .75rem; } th { white-space: normal; } }
 footer { margin-top: 2rem; font-size: .8rem; opacity: .7; }
 """
 
