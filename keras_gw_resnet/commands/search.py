@@ -1,4 +1,4 @@
-"""The commands 'search' and 'mlgwsc'."""
+"""The command 'search'."""
 
 import contextlib
 from dataclasses import dataclass
@@ -22,12 +22,10 @@ from keras_gw_resnet.commands.arguments import (
 )
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import check_output, new_hdf5, refuse_input, written_aside
+from keras_gw_resnet.files import check_output, refuse_input, written_aside
 
 # Events with a page of their own in the report.
 REPORTED = 5
-# Lowest statistic that the challenge's program keeps: odds of noise to signal of 20,000.
-CHALLENGE_THRESHOLD = -10.0
 # Names of strain files that are written into the events.
 LISTED = 100
 
@@ -117,6 +115,7 @@ class _Output:
 def run_search(args):
     """Search strain for events with saved networks."""
     from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training
+    from keras_gw_resnet.search.journal import forget
     from keras_gw_resnet.strain.files import find_segments
     from keras_gw_resnet.strain.quality import read_vetoes
     from keras_gw_resnet.strain.stretches import intervals_of
@@ -148,13 +147,13 @@ def run_search(args):
         from keras_gw_resnet.search.background import read_background
 
         background = read_background(args.background, cards[0], args.threshold, args.precision)
-    results, networks, journal = _search(args, args.output, vetoes)
+    results, networks, journal = search_files(args, args.output, vetoes)
     for network, found, output, own in zip(networks, results, outputs, seen, strict=True):
         _report_network(args, network, found, output, own, background)
-    _forget(journal)
+    forget(journal)
 
 
-def _search(args, output, vetoes=()):
+def search_files(args, output, vetoes=()):
     """Load the networks and search; returns (list of Found, list of Detector, journal to forget when all is written)."""
     load_keras()
     from keras_gw_resnet.search.detector import Detector
@@ -173,12 +172,6 @@ def _search(args, output, vetoes=()):
         journal=journal,
     )
     return results, networks, journal
-
-
-def _forget(journal):
-    from keras_gw_resnet.search.journal import forget
-
-    forget(journal)
 
 
 def _report_network(args, network, found, output, seen, background):
@@ -308,37 +301,3 @@ def _draw(args, network, events, more, snapshots, attributes, stack):
         write_search_report(aside, network, (header, rows[: 10 * args.top]), snapshots, attributes)
         made.append(args.report)
     return made
-
-
-def add_mlgwsc(subparsers):
-    """Add the command 'mlgwsc'."""
-    parser = add_command(
-        subparsers,
-        "mlgwsc",
-        run_mlgwsc,
-        "search as the MLGWSC-1 challenge calls a program: strain in, events out",
-        "keras-gw-resnet mlgwsc resnet18-w16 foreground.hdf events.hdf",
-    )
-    parser.add_argument("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
-    parser.add_argument("input", type=path_of, metavar="INPUT", help="strain in the challenge's format")
-    parser.add_argument("output", type=path_of, metavar="OUTPUT", help="events: 1-D time, stat and var in HDF5")
-    add_overwrite(parser, "OUTPUT")
-
-
-def run_mlgwsc(args):
-    """Search one file of the challenge and write what its scoring program reads, and nothing else."""
-    from keras_gw_resnet.strain.files import find_segments
-    from keras_gw_resnet.zoo import load_card
-
-    check_output(args.output, args.overwrite)
-    card = load_card(args.model)
-    refuse_input([args.output], {h.path for h in find_segments([args.input])})
-    args.also, args.strain, args.quality, args.slides = [], [args.input], (), None
-    args.threshold, args.precision, args.exact = CHALLENGE_THRESHOLD, "float32", False
-    (found,), _, journal = _search(args, args.output)
-    with written_aside(args.output) as aside, new_hdf5(aside) as file:
-        file.attrs["model"] = card["name"]
-        for name in ("time", "stat", "var"):
-            file[name] = getattr(found.events, name)
-    _forget(journal)
-    print(f"{len(found.events)} events in {found.searched_seconds:.0f} s: {shown(args.output)}")
