@@ -181,9 +181,10 @@ def file_tc(folder):
 
 
 def test_windows_of_two_networks_side_by_side(small_run, small_data, tmp_path):
-    other = tmp_path / "other"
-    shutil.copytree(small_run, other)
-    given = ("evaluate.py", small_run, "--compare", other, "--data", small_data, "--windows", 2000)
+    one, other = tmp_path / "one", tmp_path / "other"
+    for copy in (one, other):
+        shutil.copytree(small_run, copy)
+    given = ("evaluate.py", one, "--compare", other, "--data", small_data, "--windows", 2000)
     assert_refused(run_command(*given, "--output", tmp_path / "out"), "two networks of one name")
     card = json.loads((other / "card.json").read_text())
     (other / "card.json").write_text(json.dumps({**card, "name": "other"}))

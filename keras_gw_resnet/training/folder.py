@@ -54,11 +54,10 @@ def is_finished(out):
 
 
 def remove_checkpoints(out):
-    """Remove the checkpoints of a run that has saved all else: first from sight, then from the disk."""
-    aside = out / f".partial-{CHECKPOINTS}"
-    shutil.rmtree(aside, ignore_errors=True)
-    (out / CHECKPOINTS).rename(aside)
-    shutil.rmtree(aside, ignore_errors=True)
+    """Remove the checkpoints of a run that has saved all else, first from sight, and what earlier kills left."""
+    (out / CHECKPOINTS).rename(out / f".partial-{CHECKPOINTS}")
+    for left in out.glob(".partial-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def claim_folder(config, out, overwrite):
