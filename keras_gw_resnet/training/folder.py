@@ -55,7 +55,9 @@ def is_finished(out):
 
 def remove_checkpoints(out):
     """Remove the checkpoints of a run that has saved all else, first from sight, and what earlier kills left."""
-    (out / CHECKPOINTS).rename(out / f".partial-{CHECKPOINTS}")
+    aside = out / f".partial-{CHECKPOINTS}"
+    shutil.rmtree(aside, ignore_errors=True)
+    (out / CHECKPOINTS).rename(aside)
     for left in out.glob(".partial-*"):
         shutil.rmtree(left, ignore_errors=True)
 
