@@ -25,7 +25,7 @@ test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(READY)  ## run the tests that take minutes too
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not jax"
 
 extras: $(EXTRAS)  ## install what is optional: JAX, ONNX, gwpy, Selenium
 
@@ -34,9 +34,10 @@ $(EXTRAS): $(READY)
 	@touch $@
 
 # XLA's expensive passes would only make these small networks slower to compile.
-test-jax: $(EXTRAS)  ## run the tests of the networks with Keras on JAX
+test-jax: $(EXTRAS)  ## run the tests of the networks and of several processes on JAX
 	@KERAS_BACKEND=jax XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
 		$(BIN)/python -m pytest -n 2 --dist loadfile tests/models
+	@$(BIN)/python -m pytest -m jax tests/training
 
 PSDS ?=
 train-zoo: $(READY)  ## train every saved network again and measure it: days; PSDS=DIR takes measured noise spectra

@@ -42,9 +42,9 @@ def weights(folder):
     return keras.saving.load_model(folder / "model.keras").get_weights()
 
 
+@pytest.mark.jax
 def test_two_processes_equal_one(small_data, tmp_path):
     """Two processes on JAX, started as Slurm starts them, each feeding its half of every batch, train what one trains."""
-    pytest.importorskip("jax", reason="JAX ABSENT: make extras; this check did not run")
     (tmp_path / "keras.json").write_text(json.dumps({"floatx": "float64"}))
     env = {**EXACT, "KERAS_HOME": str(tmp_path)}
     changes = {
@@ -67,10 +67,10 @@ def test_two_processes_equal_one(small_data, tmp_path):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
+@pytest.mark.jax
 @pytest.mark.parametrize("by", ["SIGTERM to both", "SIGKILL to one"])
 def test_processes_that_are_stopped(small_data, tmp_path, by):
     """A queue system's SIGTERM ends both with code 0; where one dies, the other says so in one line."""
-    pytest.importorskip("jax", reason="JAX ABSENT: make extras; this check did not run")
     changes = {"--backend": "jax", "--window-samples": 1024, "--epochs": 500, "--steps-per-epoch": 2}
     changes |= {"--coordinator": f"127.0.0.1:{free_port()}", "--processes": 2, "--early-stopping": 0}
     out = tmp_path / "run"
@@ -97,8 +97,8 @@ def test_processes_that_are_stopped(small_data, tmp_path, by):
     assert len(list(out.glob("checkpoints/epoch-*.keras"))) >= 1
 
 
+@pytest.mark.jax
 def test_a_coordinator_that_does_not_answer(small_data, tmp_path):
-    pytest.importorskip("jax", reason="JAX ABSENT: make extras; this check did not run")
     nobody = {"--backend": "jax", "--coordinator": f"127.0.0.1:{free_port()}", "--processes": 2, "--process-id": 1}
     arguments = tiny_training(small_data, tmp_path / "run", **nobody)
     result = run_command("train.py", *arguments, env={"KERAS_GW_RESNET_PATIENCE_SECONDS": "1"})
