@@ -34,8 +34,9 @@ def run_train(argv):
     check_folder(config, out, run.overwrite)
     if log_dir.is_file():
         raise InputError(f"{log_dir}: is a file; --log-dir takes a folder")
-    with stopping_on_sigterm(out, run.overwrite):
+    with stopping_on_sigterm(out, run.overwrite) as stopping:
         place = _prepare(config, run)
+        stopping.processes = place.processes
         from keras_gw_resnet.training.data import load_batches
 
         batches = load_batches(config)
