@@ -7,6 +7,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import h5py
 import numpy as np
 import pytest
 
@@ -201,3 +202,14 @@ def browser(tmp_path):
     driver = webdriver.Chrome(options, webdriver.ChromeService(driver_path))
     yield driver
     driver.quit()
+
+
+def write_mlgwsc(path, detectors, rate=2048, seconds=20, nan=()):
+    with h5py.File(path, "w") as file:
+        for detector in detectors:
+            strain = np.random.default_rng(0).normal(size=rate * seconds) * 1e-21
+            for start, stop in nan:
+                strain[round(start * rate) : round(stop * rate)] = np.nan
+            file[f"{detector}/100"] = strain
+            file[f"{detector}/100"].attrs.update(start_time=100.0, delta_t=1 / rate)
+    return path
