@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from keras_gw_resnet.backend import load_keras
@@ -11,6 +12,9 @@ from keras_gw_resnet.commands.printing import require_writable, shown
 from keras_gw_resnet.commands.train_arguments import TEXT, parse_training
 from keras_gw_resnet.errors import InputError, LostProcessError
 from keras_gw_resnet.files import FULL, written_aside
+
+# Longest time between the signals that a queue system sends to the processes of a job.
+SIGNAL_SECONDS = 2.0
 
 
 def add_train(subparsers):
@@ -36,13 +40,15 @@ def run_train(argv):
         raise InputError(f"{log_dir}: is a file; --log-dir takes a folder")
     with stopping_on_sigterm(out, run.overwrite) as stopping:
         place = _prepare(config, run)
-        stopping.processes = place.processes
+        stopping.watch(place)
         from keras_gw_resnet.training.data import load_batches
 
         batches = load_batches(config)
         try:
             _train(config, batches, run, place, out, log_dir)
         except LostProcessError as error:
+            # A queue system stops one process after the other: this one may be about to be stopped too.
+            time.sleep(SIGNAL_SECONDS)
             # JAX would wait for the lost process at the end, and abort.
             print(f"keras-gw-resnet train: error: {error}", file=sys.stderr, flush=True)
             os._exit(2)
