@@ -20,6 +20,7 @@ from keras_gw_resnet.commands.train_zoo import add_train_zoo
 from keras_gw_resnet.errors import TERMINATED, InputError
 
 PROGRAM = "keras-gw-resnet"
+GOES_ON = "the same command, without --overwrite, goes on where it can"
 
 
 def _run_demo(args):
@@ -89,16 +90,10 @@ def main(argv=None):
     except SystemExit as stop:
         if stop.code != TERMINATED:
             raise
-        print(
-            f"{PROGRAM} {command}: terminated; the same command, without --overwrite, goes on where it can",
-            file=sys.stderr,
-        )
+        print(f"{PROGRAM} {command}: terminated; {GOES_ON}", file=sys.stderr)
         return TERMINATED
     except KeyboardInterrupt:
-        print(
-            f"{PROGRAM} {command}: interrupted; the same command, without --overwrite, goes on where it can",
-            file=sys.stderr,
-        )
+        print(f"{PROGRAM} {command}: interrupted; {GOES_ON}", file=sys.stderr)
         return 130
     return 0
 

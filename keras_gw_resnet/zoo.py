@@ -134,6 +134,22 @@ def load_card(name_or_path):
     return card
 
 
+def load_cards(names, option):
+    """Read the cards of several networks, whose results are told apart by name.
+
+    Args:
+        names: As for `load_card`, the first one given by itself, the others with a command-line option.
+        option: That option.
+
+    Raises:
+        InputError: As of `load_card`, or two networks have one name.
+    """
+    cards = [load_card(name) for name in names]
+    if len({card["name"] for card in cards}) < len(cards):
+        raise InputError(f"{option} {' '.join(names[1:])}: two networks of one name; give each once")
+    return cards
+
+
 def _faults(card):
     """Yield what is wrong with a card, the first fault first; those behind it may not make sense."""
     if not isinstance(card, dict):

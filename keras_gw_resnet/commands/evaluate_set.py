@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.printing import shown, table
+from keras_gw_resnet.commands.search import journal_of, load_networks
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, written_aside
 
@@ -29,12 +29,10 @@ def evaluate_set(args):
     from keras_gw_resnet.simulation.sets import read_injections
     from keras_gw_resnet.strain.files import find_segments
     from keras_gw_resnet.strain.stretches import intervals_of
-    from keras_gw_resnet.zoo import load_card
+    from keras_gw_resnet.zoo import load_cards
 
-    cards = [load_card(name) for name in (args.model, *args.compare)]
+    cards = load_cards((args.model, *args.compare), "--compare")
     names = [card["name"] for card in cards]
-    if len(set(names)) < len(names):
-        raise InputError(f"--compare {' '.join(args.compare)}: two networks of one name; give each once")
     output = args.output or Path("runs") / f"sensitivity-{names[0]}"
     check_output(output, args.overwrite, folder_of=_written(names))
     paths = _simulated(args, cards[0]) if args.set else {name: getattr(args, name) for name in PARTS}
@@ -136,19 +134,19 @@ def _content(source):
 
 def _inside(injections, intervals, paths):
     """Return the injections that lie in the foreground."""
-    inside = np.zeros(len(injections["tc"]), bool)
-    for start, stop, _ in intervals:
-        inside |= (injections["tc"] >= start) & (injections["tc"] < stop)
-    if not np.any(inside):
+    from keras_gw_resnet.strain.quality import inside
+
+    kept = inside(injections["tc"], [interval[:2] for interval in intervals])
+    if not np.any(kept):
         low, high = injections["tc"].min(), injections["tc"].max()
         raise InputError(
             f"{paths['injections']}: none of its injections, GPS {low:.0f} to {high:.0f}, lies in {paths['foreground']}, "
             f"GPS {intervals[0][0]:.0f} to {intervals[-1][1]:.0f}; give the injections of this foreground"
         )
-    if not np.all(inside):
-        outside = np.count_nonzero(~inside)
-        print(f"NOTE: {outside} of {len(inside)} injections lie outside the foreground and are left out", flush=True)
-    return {name: values[inside] for name, values in injections.items()}
+    if not np.all(kept):
+        outside = np.count_nonzero(~kept)
+        print(f"NOTE: {outside} of {len(kept)} injections lie outside the foreground and are left out", flush=True)
+    return {name: values[kept] for name, values in injections.items()}
 
 
 def _population(path):
@@ -162,13 +160,10 @@ def _population(path):
 
 def _search(args, paths, output):
     """Search; returns (networks, what they found by part, seconds that one network took or None, journals)."""
-    load_keras()
-    from keras_gw_resnet.search.detector import Detector
+    networks = load_networks((args.model, *args.compare), args.precision, args.exact)
     from keras_gw_resnet.search.search import search
 
-    names = (args.model, *args.compare)
-    networks = [Detector.load(name, args.precision, exact=args.exact) for name in names]
-    journals = {name: output.with_name(f".{output.name}.{name}-unfinished") for name in PARTS[:2]}
+    journals = {name: journal_of(output, f"{name}-") for name in PARTS[:2]}
     # What was searched before an interruption, or together with others, does not count as this network's speed.
     alone = len(networks) == 1 and not any(journal.exists() for journal in journals.values())
     found, started = {}, time.monotonic()
@@ -193,6 +188,7 @@ def _measure(network, foreground, background, injections):
         loudest_missed,
         match,
         sensitivity,
+        threshold_at_rate,
         what_is_found,
     )
 
@@ -203,8 +199,7 @@ def _measure(network, foreground, background, injections):
     rows = sensitivity(matched, *heard, sorted({*FALSE_ALARMS_A_MONTH, least}, reverse=True))
     fine = sensitivity(matched, *heard, np.geomspace(least, max(3000.0, 10 * least), 60).tolist())
     told = max(TOLD_RATE, least)
-    threshold = sensitivity(matched, *heard, [told])[0]["threshold"]
-    threshold = LOWEST_STATISTIC if threshold is None else threshold
+    threshold = max(threshold_at_rate(*heard, told / MONTH_SECONDS), LOWEST_STATISTIC)
     lag = matched.lag[matched.stat > threshold]
     result = {
         "model": network.name,

@@ -19,12 +19,10 @@ WRITTEN = ("evaluation.json", "roc.csv", "efficiency.png", "scores.png", "report
 
 def evaluate_windows(args):
     """Score windows with saved networks: simulated signals in noise from files, or windows that came with labels."""
-    from keras_gw_resnet.zoo import load_card, note_measurement
+    from keras_gw_resnet.zoo import load_cards, note_measurement
 
     given = (args.model, *args.compare)
-    names = [load_card(name)["name"] for name in given]
-    if len(set(names)) < len(names):
-        raise InputError(f"--compare {' '.join(args.compare)}: two networks of one name; give each once")
+    names = [card["name"] for card in load_cards(given, "--compare")]
     output = args.output or Path("runs") / f"evaluation-{names[0]}"
     check_output(output, args.overwrite, folder_of=(*names, *COMPARED) if args.compare else WRITTEN)
     results = []
@@ -93,7 +91,7 @@ def _compare(results, folder):
 
 def _write(result, args, folder):
     from keras_gw_resnet.evaluation.plots import save
-    from keras_gw_resnet.evaluation.report import figure_html, table_html, write_page
+    from keras_gw_resnet.evaluation.report import facts_html, figure_html, table_html, write_page
     from keras_gw_resnet.evaluation.window_plots import draw_efficiency, draw_scores
     from keras_gw_resnet.training.event_file import write_pictures
 
@@ -113,8 +111,7 @@ def _write(result, args, folder):
     rows, header = _efficiency_table(result)
     sections = [("Detected fraction", table_html(header, rows))] if rows else []
     sections += [(name.capitalize(), figure_html(figure, f"{name}: {title}")) for name, figure in figures.items()]
-    known = [(name.replace("_", " "), value) for name, value in result["data"].items()]
-    write_page(folder / "report.html", title, [*sections, ("Data", table_html(("what", ""), known))])
+    write_page(folder / "report.html", title, [*sections, ("Data", facts_html(result["data"]))])
     write_pictures(folder / "tensorboard", figures)
 
 

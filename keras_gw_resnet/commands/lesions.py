@@ -7,7 +7,6 @@ import numpy as np
 
 from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.printing import shown, table
-from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, written_aside
 
 # Windows are scored once for every lesion; so many show an efficiency at this false-alarm probability.
@@ -23,12 +22,10 @@ def evaluate_lesions(args, windows_of):
         args: Parsed arguments of 'evaluate'.
         windows_of: Function of (args, card) that gives (batches, number, data), as for an evaluation on windows.
     """
-    from keras_gw_resnet.zoo import load_card
+    from keras_gw_resnet.zoo import load_cards
 
     names = [args.model, *args.compare]
-    cards = [load_card(name) for name in names]
-    if len({card["name"] for card in cards}) < len(cards):
-        raise InputError(f"--compare {' '.join(args.compare)}: two networks of one name; give each once")
+    cards = load_cards(names, "--compare")
     output = args.output or Path("runs") / f"lesions-{cards[0]['name']}"
     check_output(output, args.overwrite, folder_of=("lesions.json", "lesions.png"))
     args.windows = min(args.windows, MOST_WINDOWS)

@@ -2,8 +2,8 @@
 
 from keras_gw_resnet.commands.arguments import add_command, add_overwrite, path_of
 from keras_gw_resnet.commands.printing import shown
-from keras_gw_resnet.commands.search import search_files
-from keras_gw_resnet.files import check_output, new_hdf5, refuse_input, written_aside
+from keras_gw_resnet.commands.search import journal_of, load_networks
+from keras_gw_resnet.files import check_output, refuse_input
 
 # Lowest statistic that is kept: odds of noise to signal of 20,000.
 CHALLENGE_THRESHOLD = -10.0
@@ -33,12 +33,11 @@ def run_mlgwsc(args):
     check_output(args.output, args.overwrite)
     card = load_card(args.model)
     refuse_input([args.output], {h.path for h in find_segments([args.input])})
-    args.also, args.strain, args.quality, args.slides = [], [args.input], (), None
-    args.threshold, args.precision, args.exact = CHALLENGE_THRESHOLD, "float32", False
-    (found,), _, journal = search_files(args, args.output)
-    with written_aside(args.output) as aside, new_hdf5(aside) as file:
-        file.attrs["model"] = card["name"]
-        for name in ("time", "stat", "var"):
-            file[name] = getattr(found.events, name)
+    networks, journal = load_networks([args.model]), journal_of(args.output)
+    from keras_gw_resnet.search.events import write_events_hdf5
+    from keras_gw_resnet.search.search import search
+
+    (found,) = search(networks, [args.input], threshold=CHALLENGE_THRESHOLD, snapshots=0, journal=journal)
+    write_events_hdf5(found.events, args.output, {"model": card["name"]})
     forget(journal)
     print(f"{len(found.events)} events in {found.searched_seconds:.0f} s: {shown(args.output)}")

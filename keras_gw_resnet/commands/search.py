@@ -119,17 +119,15 @@ def run_search(args):
     from keras_gw_resnet.strain.files import find_segments
     from keras_gw_resnet.strain.quality import read_vetoes
     from keras_gw_resnet.strain.stretches import intervals_of
-    from keras_gw_resnet.zoo import load_card
+    from keras_gw_resnet.zoo import load_cards
 
     if args.slides and args.background:
         raise InputError("--slides makes a background and --background reads one; give one of them")
     if args.also and args.background:
         raise InputError("--background is that of one network; leave out --also")
-    cards = [load_card(name) for name in (args.model, *args.also)]
-    names = [card["name"] for card in cards]
-    suffixes = ["", *(f"-{name}" for name in names[1:])]
-    if len(set(names)) < len(names):
-        raise InputError(f"--also {' '.join(args.also)}: two networks of one name; give each once")
+    names = (args.model, *args.also)
+    cards = load_cards(names, "--also")
+    suffixes = ["", *(f"-{card['name']}" for card in cards[1:])]
     outputs = [_Output(args.output.with_name(f"{args.output.stem}{s}{args.output.suffix}")) for s in suffixes]
     pictures = [path for path in (args.plot, args.report) if path]
     written = [path for output in outputs for path in output.files(args.slides)] + pictures
@@ -147,20 +145,9 @@ def run_search(args):
         from keras_gw_resnet.search.background import read_background
 
         background = read_background(args.background, cards[0], args.threshold, args.precision)
-    results, networks, journal = search_files(args, args.output, vetoes)
-    for network, found, output, own in zip(networks, results, outputs, seen, strict=True):
-        _report_network(args, network, found, output, own, background)
-    forget(journal)
-
-
-def search_files(args, output, vetoes=()):
-    """Load the networks and search; returns (list of Found, list of Detector, journal to forget when all is written)."""
-    load_keras()
-    from keras_gw_resnet.search.detector import Detector
+    networks, journal = load_networks(names, args.precision, args.exact), journal_of(args.output)
     from keras_gw_resnet.search.search import search
 
-    journal = output.with_name(f".{output.name}.unfinished")
-    networks = [Detector.load(name, args.precision, exact=args.exact) for name in (args.model, *args.also)]
     results = search(
         networks,
         args.strain,
@@ -171,7 +158,22 @@ def search_files(args, output, vetoes=()):
         snapshots=REPORTED,
         journal=journal,
     )
-    return results, networks, journal
+    for network, found, output, own in zip(networks, results, outputs, seen, strict=True):
+        _report_network(args, network, found, output, own, background)
+    forget(journal)
+
+
+def load_networks(names, precision="float32", exact=False):
+    """Start Keras and load networks for a search, as Detectors."""
+    load_keras()
+    from keras_gw_resnet.search.detector import Detector
+
+    return [Detector.load(name, precision, exact=exact) for name in names]
+
+
+def journal_of(output, part=""):
+    """Return the folder that remembers an unfinished search, beside its output; to be forgotten when all is written."""
+    return output.with_name(f".{output.name}.{part}unfinished")
 
 
 def _report_network(args, network, found, output, seen, background):

@@ -65,18 +65,16 @@ def run_train(argv):
 
 
 def _prepare(config, run):
-    """Start backend and devices, and see that the network can be built and searched with, before any data are read."""
+    """Start backend and devices, and see that the network can be built, before any data are read."""
     from keras_gw_resnet.training.distribution import prepare
 
     if run.backend:
         os.environ["KERAS_BACKEND"] = run.backend
     place = load_keras(lambda: prepare(config, run.coordinator, run.processes, run.process_id), training=True)
-    from keras_gw_resnet.search.scan import Scanner
     from keras_gw_resnet.training.growth import check_growth
     from keras_gw_resnet.training.optimization import new_network
 
     network = new_network(config)
-    Scanner(network)
     if config.growth == "blockwise":
         check_growth(network, config)
     return place
@@ -84,6 +82,7 @@ def _prepare(config, run):
 
 def _train(config, batches, run, place, out, log_dir):
     from keras_gw_resnet.search.calibration import UNKNOWN_TIMING, calibrate_statistic, calibrate_timing
+    from keras_gw_resnet.search.scan import Scanner
     from keras_gw_resnet.training.fit import fit
     from keras_gw_resnet.training.folder import remove_checkpoints
     from keras_gw_resnet.zoo import save_model
@@ -107,7 +106,8 @@ def _train(config, batches, run, place, out, log_dir):
     if batches.held_out_bank is None:
         timing, signals, precision = dict(UNKNOWN_TIMING), {}, "event times are not calibrated"
     else:
-        given = (model, batches.held_out_bank, batches.training.noise.taps, config.detectors, config.whitening)
+        taps = batches.training.noise.taps
+        given = (Scanner(model), batches.held_out_bank, taps, config.detectors, config.whitening)
         timing, signals = calibrate_timing(*given), calibrate_statistic(*given)
         precision = f"event times good to {timing['spread_seconds']:.3f} s (68 %)"
     seconds = sum(row["seconds"] for row in history)

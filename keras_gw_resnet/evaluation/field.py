@@ -2,11 +2,7 @@
 
 # Mpc at 1000, 100, 10 and 1 false alarms a month; None where a search cannot say.
 RATES = (1000.0, 100.0, 10.0, 1.0)
-SOURCES = {
-    "PyCBC (matched filter)": "arXiv 2209.11146",
-    "Virgo-AUTh (54-layer ResNet)": "arXiv 2209.11146",
-    "TPI FSU Jena": "arXiv 2209.11146",
-}
+SOURCE = "arXiv 2209.11146"
 PUBLISHED = {
     "set1": {
         "PyCBC (matched filter)": (2852, 2687, 2551, 2492),

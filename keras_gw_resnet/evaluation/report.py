@@ -31,6 +31,11 @@ def table_html(header, rows):
     return f'<div class="wide"><table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
+def facts_html(facts):
+    """Return what is known by name, a dictionary, as an HTML table."""
+    return table_html(("what", ""), [(name.replace("_", " "), value) for name, value in facts.items()])
+
+
 def figure_html(figure, text):
     """Return a matplotlib figure as an HTML picture; `text` says what it shows to those who cannot see it."""
     drawn = io.BytesIO()
@@ -84,8 +89,7 @@ def write_search_report(path, network, events, snapshots, attributes):
             f"whitened strain, time-frequency maps and statistic around GPS {snapshot.time:.3f}",
         )
         sections.append((f"{rank}. GPS {snapshot.time:.3f}, statistic {snapshot.stat:.2f}", picture))
-    known = [(name.replace("_", " "), value) for name, value in attributes.items()]
-    sections.append(("The search", table_html(("what", ""), known)))
+    sections.append(("The search", facts_html(attributes)))
     write_page(path, f"Events in {where}", sections)
 
 
@@ -105,5 +109,5 @@ def write_set_report(path, title, tables, figures, data):
         sections.append((name, content))
     names = {name: name.replace("-", " ").capitalize() for name in figures}
     sections += [(names[name], figure_html(figure, f"{names[name]}: {title}")) for name, figure in figures.items()]
-    sections.append(("Data", table_html(("what", ""), data.items())))
+    sections.append(("Data", facts_html(data)))
     write_page(path, title, sections)

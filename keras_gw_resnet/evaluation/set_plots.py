@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_gw_resnet.evaluation.field import PUBLISHED, RATES, SOURCES
+from keras_gw_resnet.evaluation.field import PUBLISHED, RATES, SOURCE
 from keras_gw_resnet.evaluation.plots import new_figure
 
 
@@ -25,7 +25,7 @@ def draw_sensitivity(curves, title, population=None):
         axis.fill_between(rate, distance - error, distance + error, color=f"C{number}", alpha=0.2, linewidth=0)
     for marker, (name, values) in zip("os^", PUBLISHED.get(population, {}).items(), strict=False):
         distance = [np.nan if v is None else v for v in values]
-        label = f"{name}, on the challenge's own {population} ({SOURCES[name]})"
+        label = f"{name}, on the challenge's own {population} ({SOURCE})"
         axis.plot(RATES, distance, marker, color="0.45", linestyle=":", linewidth=0.8, markersize=4, label=label)
     axis.set(xscale="log", xlabel="false alarms a month", ylabel="sensitive distance (Mpc)")
     axis.invert_xaxis()
@@ -114,7 +114,7 @@ def draw_comparison(points):
                 color="0.5",
                 linestyle=":",
                 linewidth=0.8,
-                label=f"PyCBC ({SOURCES['PyCBC (matched filter)']})",
+                label=f"PyCBC ({SOURCE})",
             )
             axis.legend(fontsize=7, loc="lower right")
         axis.set(xscale="log", xlabel="million multiply-adds per second of strain", title=name)

@@ -6,7 +6,6 @@ from tqdm import tqdm
 from keras_gw_resnet.datasets.batches import InjectionSettings, SignalSource
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.search.events import find_events
-from keras_gw_resnet.search.scan import Scanner
 
 # The challenge counts an event as found within 0.3 s (arXiv 2209.11146).
 LONGEST_TOLERANCE = 0.3
@@ -23,13 +22,13 @@ SIGNAL_SEED = 1_000_033
 MIDDLE = (0.55, 0.65)
 
 
-def _statistic_and_lag(model, bank, taps, detectors, whitening, settings, signals, seconds, description):
+def _statistic_and_lag(scanner, bank, taps, detectors, whitening, settings, signals, seconds, description):
     """Scan simulated signals in Gaussian noise; return the loudest statistic of each, and its event's lag.
 
     The lag is the coalescence time less that of the evidence, in seconds.
     """
     sample_rate = whitening.sample_rate
-    scanner, window = Scanner(model), seconds * sample_rate
+    window = seconds * sample_rate
     noise = GaussianNoise(taps, detectors, window, whitening)
     source = SignalSource(bank, noise.taps, noise.detectors, window, settings)
     rng = np.random.default_rng(SIGNAL_SEED)
@@ -51,11 +50,11 @@ def _statistic_and_lag(model, bank, taps, detectors, whitening, settings, signal
     return np.array(found[:signals]).T
 
 
-def calibrate_timing(model, bank, taps, detectors, whitening, *, signals=256, snr_range=(8.0, 20.0), seconds=4):
+def calibrate_timing(scanner, bank, taps, detectors, whitening, *, signals=256, snr_range=(8.0, 20.0), seconds=4):
     """Scan simulated signals in Gaussian noise and compare the times of the events with those of the coalescences.
 
     Args:
-        model: `keras.Model`, a window classifier.
+        scanner: `scan.Scanner` of the network.
         bank: WaveformBank that it was not trained on.
         taps: For each detector the list of whitening filters of the noise that the network is for.
         detectors: Names, in column order.
@@ -70,7 +69,7 @@ def calibrate_timing(model, bank, taps, detectors, whitening, *, signals=256, sn
         snr_range.
     """
     settings = InjectionSettings(snr_range=snr_range, merger_range=MIDDLE)
-    given = (model, bank, taps, detectors, whitening, settings, signals, seconds)
+    given = (scanner, bank, taps, detectors, whitening, settings, signals, seconds)
     _, lag = _statistic_and_lag(*given, "event times")
     centre = float(np.median(lag))
     low, high = np.quantile(lag, [0.16, 0.84])
@@ -84,11 +83,11 @@ def calibrate_timing(model, bank, taps, detectors, whitening, *, signals=256, sn
     }
 
 
-def calibrate_statistic(model, bank, taps, detectors, whitening, *, signals=512, lowest_snr=5.0, seconds=4):
+def calibrate_statistic(scanner, bank, taps, detectors, whitening, *, signals=512, lowest_snr=5.0, seconds=4):
     """Measure the statistics of simulated signals of sources uniform in volume, of which loud ones are rare.
 
     Args:
-        model, bank, taps, detectors, whitening, seconds: See `calibrate_timing`.
+        scanner, bank, taps, detectors, whitening, seconds: See `calibrate_timing`.
         signals: How many.
         lowest_snr: Network SNR of the faintest.
 
@@ -96,6 +95,6 @@ def calibrate_statistic(model, bank, taps, detectors, whitening, *, signals=512,
         Dictionary for the card: stat (in rising order), lowest_snr and snr_power, the fall of the SNR's density.
     """
     settings = InjectionSettings(snr_range=(lowest_snr, 100.0), snr_power=4.0, merger_range=MIDDLE)
-    given = (model, bank, taps, detectors, whitening, settings, signals, seconds)
+    given = (scanner, bank, taps, detectors, whitening, settings, signals, seconds)
     stat, _ = _statistic_and_lag(*given, "statistics of signals")
     return {"stat": np.round(np.sort(stat), 3).tolist(), "lowest_snr": lowest_snr, "snr_power": 4.0}

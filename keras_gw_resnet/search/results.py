@@ -75,13 +75,11 @@ class Found:
             return kind(**{field: value if value.ndim else value.item() for field, value in values.items()})
 
         return cls(
-            read(Events, ""),
-            read(Background, "background_"),
-            read(Coverage, "coverage_"),
-            float(arrays[f"{prefix}searched_seconds"]),
-            float(arrays[f"{prefix}vetoed_seconds"]),
-            [read(Snapshot, f"snapshot{number}_") for number in range(int(arrays[f"{prefix}snapshots"]))],
-            float(arrays[f"{prefix}difference"]),
+            events=read(Events, ""),
+            background=read(Background, "background_"),
+            coverage=read(Coverage, "coverage_"),
+            snapshots=[read(Snapshot, f"snapshot{number}_") for number in range(int(arrays[f"{prefix}snapshots"]))],
+            **{name: float(arrays[f"{prefix}{name}"]) for name in NUMBERS},
         )
 
 

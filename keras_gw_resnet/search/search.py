@@ -80,10 +80,9 @@ class _Options:
 
 def _search_slabs(networks, headers, window, options, kept, description):
     """Return for every slab the list of what each network found."""
-    first, finished = networks[0], kept.finished()
-    parts = dict(finished)
+    first, parts = networks[0], kept.finished()
     spans = coincident_spans(headers, first.detectors)
-    slabs = whitened_slabs(headers, first.detectors, first.whitening, window_samples=window, done=frozenset(finished))
+    slabs = whitened_slabs(headers, first.detectors, first.whitening, window_samples=window, done=frozenset(parts))
     total = round(sum(span.stop - span.start for span in spans))
     with tqdm(total=total, desc=description, unit="s", disable=None, dynamic_ncols=True) as bar:
         bar.update(round(sum(each[0].coverage.given for each in parts.values())))

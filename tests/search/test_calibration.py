@@ -4,6 +4,7 @@ import pytest
 from keras import layers
 
 from keras_gw_resnet.search.calibration import calibrate_timing
+from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.strain.conditioning import Whitening, whitening_filter
 
@@ -29,7 +30,7 @@ def test_a_known_lag_is_measured(small_bank):
     measured = {}
     for lag in (0, 200):
         measured[lag] = calibrate_timing(
-            power_network(lag), small_bank, taps, ("H1", "L1"), whitening, signals=64, snr_range=(20.0, 30.0)
+            Scanner(power_network(lag)), small_bank, taps, ("H1", "L1"), whitening, signals=64, snr_range=(20.0, 30.0)
         )
     # A network that looks ahead sees the coalescence early: the time to add grows by just that.
     assert measured[200]["merger_seconds"] - measured[0]["merger_seconds"] == pytest.approx(200 / 2048, abs=0.004)
