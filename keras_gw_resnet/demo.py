@@ -40,14 +40,19 @@ def _short(path):
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else os.path.relpath(path, ROOT)
 
 
-def run_step(step, made, *command):
-    """Run one command in the project's folder, unless what it makes (None: run always) is there already."""
+def run_step(step, made, *command, env=None):
+    """Run one command in the project's folder, unless what it makes (None: run always) is there already.
+
+    `env` holds more environment variables for it.
+    """
     if made is not None and made.exists():
         print(f"\n[{step}] {_short(made)} is there already: reused", flush=True)
         return
     shown = ["python", *(_short(a) if isinstance(a, Path) else str(a) for a in command)]
     print(f"\n[{step}] {shlex.join(shown)}", flush=True)
-    result = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, check=False)
+    result = subprocess.run(
+        [sys.executable, *map(str, command)], cwd=ROOT, env={**os.environ, **(env or {})}, check=False
+    )
     if result.returncode:
         raise InputError(
             f"stopped at step '{step}' (exit code {result.returncode}); what it made so far is reused next time"

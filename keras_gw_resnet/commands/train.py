@@ -75,9 +75,25 @@ def _prepare(config, run):
     from keras_gw_resnet.training.optimization import new_network
 
     network = new_network(config)
+    if not network.trainable_weights:
+        raise InputError(f"{config.model}: has no weights to train; an ensemble trains with --options.combine head")
+    _check_members(config)
     if config.growth == "blockwise":
         check_growth(network, config)
     return place
+
+
+def _check_members(config):
+    """Raise InputError where a network that joins saved ones would hand them strain they were not trained on."""
+    from keras_gw_resnet.zoo import load_card
+
+    own = {"detectors": list(config.detectors), "whitening": config.whitening.to_dict()}
+    for member in config.options.get("members", ()):
+        card = load_card(member)
+        differing = [name for name, value in own.items() if card[name] != value]
+        if differing:
+            name = differing[0]
+            raise InputError(f"{member}: was trained with {name} {card[name]}, not {own[name]}; leave it out")
 
 
 def _train(config, batches, run, place, out, log_dir):

@@ -8,7 +8,7 @@ from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
 
-RECIPE = "recipe.yaml"
+RECIPE, FILES = "recipe.yaml", ("model.keras", "card.json")
 # Seeds of training and of test data have nothing in common; the test sets are looked at once a network.
 NOISE_SEED, BANK_SEED, TEST_NOISE_SEED, TEST_BANK_SEED = 101, 102, 201, 202
 TEST_SETS = (("set1", 901), ("set3", 903))
@@ -44,7 +44,9 @@ def run_train_zoo(args):
     from keras_gw_resnet.models.weights import list_saved, saved_models_folder
 
     home = saved_models_folder()
-    known = sorted(path.parent.name for path in home.glob(f"*/{RECIPE}"))
+    members = {path.parent.name: _members(path) for path in home.glob(f"*/{RECIPE}")}
+    # Networks that join others come after those.
+    known = sorted(members, key=lambda name: (bool(members[name]), name))
     unknown = [name for name in args.names if name not in known]
     if unknown:
         raise InputError(f"{unknown[0]}: no recipe of that name in {home}; there are: {', '.join(known) or 'none'}")
@@ -65,7 +67,9 @@ def run_train_zoo(args):
     for name in args.names or known:
         folder = args.folder / name
         train = ("train", "--config", home / name / RECIPE, "--data", data, "--out", folder, "--name", name)
-        run_step(f"train {name}", folder / "card.json", "-m", "keras_gw_resnet", *train)
+        joined = _gathered(members[name], args.folder, home)
+        env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
+        run_step(f"train {name}", folder / "card.json", "-m", "keras_gw_resnet", *train, env=env)
         evaluate = ("-m", "keras_gw_resnet", "evaluate", folder, "--card", "--output")
         run_step("windows", folder / "windows", *evaluate, folder / "windows", "--data", test)
         for population, seed in TEST_SETS:
@@ -74,8 +78,26 @@ def run_train_zoo(args):
             psd = ("--psd", *args.psd) if args.psd and population != "set1" else ()
             run_step(population, out, *evaluate, out, *options, *psd)
         if args.install:
-            for file in ("model.keras", "card.json"):
+            for file in FILES:
                 shutil.copy(folder / file, home / name / file)
             print(f"installed: {shown(home / name)}", flush=True)
     if args.install and list_saved():
         print("next: keras-gw-resnet models --report README.md --plot docs/comparison.png")
+
+
+def _members(recipe):
+    """Return the names of the saved networks that a recipe joins."""
+    import yaml
+
+    return yaml.safe_load(recipe.read_text()).get("options", {}).get("members", [])
+
+
+def _gathered(members, folder, home):
+    """Copy the networks that another one joins, as trained here or else as saved, into one folder; return it."""
+    gathered = folder / "members"
+    for name in members:
+        source = folder / name if (folder / name / "card.json").exists() else home / name
+        (gathered / name).mkdir(parents=True, exist_ok=True)
+        for file in FILES:
+            shutil.copy(source / file, gathered / name / file)
+    return gathered if members else None

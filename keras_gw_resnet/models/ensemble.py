@@ -5,6 +5,7 @@ from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.frame import builder
+from keras_gw_resnet.models.weights import find_model_file, load_keras_file
 
 COMBINATIONS = ("mean", "head")
 
@@ -58,3 +59,28 @@ def Ensemble(members, combine="mean", *, name="ensemble"):
     joined = layers.Concatenate(name="logits")(logits)
     equal = initializers.Constant(1 / len(members))
     return keras.Model(inputs, layers.Dense(1, kernel_initializer=equal, name="score")(joined), name=name)
+
+
+@builder
+def SavedEnsemble(*, members=(), combine="head", input_shape=None, name="ensemble"):
+    """Join saved networks; see `Ensemble`.
+
+    Args:
+        members: Names in saved_models, folders, or .keras files, at least two, each once.
+        combine: "head", or "mean", which has nothing to train.
+        input_shape: (samples, detectors) that the members have to take; None: whatever they all take.
+        name: Name of the network.
+
+    Returns:
+        A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, 1).
+
+    Raises:
+        InputError: As `Ensemble`, no such network, or one that is there twice.
+    """
+    if isinstance(members, str) or not 2 <= len(set(members)) == len(members):
+        raise InputError(f"{name}: members={members!r}; expected at least two saved networks, each once")
+    networks = [load_keras_file(find_model_file(member)) for member in members]
+    joined = Ensemble(networks, combine, name=name)
+    if input_shape is not None and joined.input_shape[1:] != tuple(input_shape):
+        raise InputError(f"the members take strain of {joined.input_shape[1:]}; expected {tuple(input_shape)}")
+    return joined

@@ -18,8 +18,10 @@ POOLINGS = {"avg": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling
 
 
 def options_of(*functions):
-    """Return the names of the keyword-only options of a builder, those of `assemble` included."""
-    parameters = [p for f in (*functions, assemble) for p in inspect.signature(f).parameters.values()]
+    """Return the names of the keyword-only options of a builder, those of `assemble` included where it hands them on."""
+    parameters = [p for f in functions for p in inspect.signature(f).parameters.values()]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        parameters += inspect.signature(assemble).parameters.values()
     return list(dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY))
 
 

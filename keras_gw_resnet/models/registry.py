@@ -5,7 +5,7 @@ import fnmatch
 import re
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models import cnn, composite, densenet, highway, literature, resnet
+from keras_gw_resnet.models import cnn, composite, densenet, ensemble, highway, literature, resnet
 from keras_gw_resnet.models.frame import options_of, refuse_unknown
 from keras_gw_resnet.models.info import info_of
 
@@ -32,6 +32,8 @@ MODELS = {
     "george-huerta2018": (literature.GeorgeHuerta2018, literature.GeorgeHuerta2018),
     "aframe": (literature.Aframe, resnet.ResNet),
 }
+# Networks made of saved ones, which cannot be built without naming those, and are not listed.
+JOINED = {"ensemble": (ensemble.SavedEnsemble, ensemble.SavedEnsemble)}
 
 
 def list_models(pattern="*"):
@@ -46,18 +48,23 @@ def model_options(name):
     Raises:
         InputError: Unknown name; the message gives the nearest.
     """
-    if not isinstance(name, str) or name not in MODELS:
-        near = difflib.get_close_matches(str(name), MODELS, n=3, cutoff=0.5)
+    return options_of(_entry(name)[1])
+
+
+def _entry(name):
+    known = {**MODELS, **JOINED}
+    if not isinstance(name, str) or name not in known:
+        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else f"expected one of {', '.join(list_models())}"
         raise InputError(f"unknown model {name!r}; {hint}")
-    return options_of(MODELS[name][1])
+    return known[name]
 
 
 def build_model(name, /, **options):
     """Build a network.
 
     Args:
-        name: One of `list_models()`.
+        name: One of `list_models()`, or "ensemble" with `members`, the names of saved networks.
         **options: Keyword options of its constructor.
 
     Returns:
@@ -67,7 +74,7 @@ def build_model(name, /, **options):
         InputError: Unknown name or option, or options that do not fit together.
     """
     refuse_unknown(name, options, model_options(name))
-    return MODELS[name][0](**options)
+    return _entry(name)[0](**options)
 
 
 def model_info(name, /, **options):

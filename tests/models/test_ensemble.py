@@ -63,3 +63,23 @@ def test_what_is_no_network_is_refused(members):
         Ensemble([build_model("resnet16", width=4), members])
     with pytest.raises(InputError):
         Ensemble(members)
+
+
+def test_saved_networks_are_joined_by_name(members, tmp_path, monkeypatch):
+    for name, member in zip(("first", "second"), members, strict=False):
+        (tmp_path / name).mkdir()
+        member.save(tmp_path / name / "model.keras")
+    monkeypatch.setenv("KERAS_GW_RESNET_SAVED_MODELS", str(tmp_path))
+    ensemble = build_model("ensemble", members=["first", str(tmp_path / "second")], input_shape=(2048, 2))
+    mean = np.mean([scores_of(m, STRAIN) for m in members[:2]], axis=0)
+    np.testing.assert_allclose(scores_of(ensemble, STRAIN), mean, atol=1e-5)
+    assert [w.path for w in ensemble.trainable_weights] == ["score/kernel", "score/bias"]
+    for wrong in ("first", ["first"], ["first", "first"], []):
+        with pytest.raises(InputError, match="at least two saved networks"):
+            build_model("ensemble", members=wrong)
+    with pytest.raises(InputError, match="third: no saved network"):
+        build_model("ensemble", members=["first", "third"])
+    with pytest.raises(InputError, match=r"expected \(4096, 2\)"):
+        build_model("ensemble", members=["first", "second"], input_shape=(4096, 2))
+    with pytest.raises(InputError, match="its options are members, combine, input_shape, name"):
+        build_model("ensemble", members=["first", "second"], width=4)

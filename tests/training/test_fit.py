@@ -10,8 +10,10 @@ import keras
 import numpy as np
 import pytest
 
+from keras_gw_resnet import build_model
 from keras_gw_resnet.training.checkpoint import last_checkpoint
-from tests.conftest import ROOT, assert_refused, run_command, tiny_training
+from keras_gw_resnet.zoo import save_model
+from tests.conftest import ROOT, assert_refused, run_command, run_commands, tiny_training
 
 
 def weights(path):
@@ -189,3 +191,25 @@ def test_last_whole_checkpoint_counts(tmp_path):
         (tmp_path / f"epoch-{epoch:04d}.json").write_text("{}")
     (tmp_path / "epoch-0001.keras").touch()
     assert last_checkpoint(tmp_path) == (1, tmp_path / "epoch-0001.keras")
+
+
+def test_an_ensemble_of_saved_networks_trains_its_head_alone(small_data, small_run, tmp_path):
+    card = json.loads((small_run / "card.json").read_text())
+    save_model(build_model("resnet18", width=4), {**card, "name": "other", "model": "resnet18"}, tmp_path / "other")
+    arguments = tiny_training(small_data, tmp_path / "joined", **{"--model": "ensemble", "--epochs": 1})
+    del arguments[2:6]  # width and dropout, which are the members'
+    members = ("--options.members", f"[{small_run},{tmp_path / 'other'}]")
+    result = run_command("train.py", *arguments, *members)
+    assert result.returncode == 0, result.stderr
+    joined = keras.saving.load_model(tmp_path / "joined" / "model.keras", safe_mode=True)
+    for member, layer in zip((small_run, tmp_path / "other"), joined.layers[1:3], strict=True):
+        for a, b in zip(keras.saving.load_model(member / "model.keras").weights, layer.weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(joined.get_layer("score").get_weights()[0], np.full((2, 1), 0.5))
+    whitened = {**card, "whitening": {**card["whitening"], "low_frequency": 30.0}}
+    save_model(build_model("resnet18", width=4), {**whitened, "name": "strange"}, tmp_path / "strange")
+    strange = ("--options.members", f"[{small_run},{tmp_path / 'strange'}]")
+    alone = ("--options.members", f"[{small_run},{tmp_path / 'other'}]", "--options.combine", "mean")
+    unlike, nothing = run_commands([("train", *arguments, "--overwrite", *more) for more in (strange, alone)])
+    assert_refused(unlike, "strange", "whitening", "leave it out")
+    assert_refused(nothing, "no weights to train", "--options.combine head")
