@@ -2,6 +2,7 @@ import json
 import shutil
 
 from keras_gw_resnet.commands.comparison import BEGIN, END
+from keras_gw_resnet.commands.train_zoo import _gathered, _recipes
 from keras_gw_resnet.zoo import load_card, note_measurement
 from tests.conftest import assert_refused, run_command
 
@@ -49,3 +50,20 @@ def test_the_zoo_is_trained_from_recipes_alone(tmp_path):
     refused = run_command(*PACKAGE, "train-zoo", "resnet99", "--folder", tmp_path / "zoo")
     assert_refused(refused, "resnet99", "no recipe of that name", "resnet18-w16")
     assert not (tmp_path / "zoo").exists()
+
+
+def test_networks_that_join_others_come_after_them(tmp_path):
+    """Of a network trained again the new weights are joined, of any other the saved ones."""
+    home, folder = tmp_path / "saved", tmp_path / "zoo"
+    for name, recipe in (("a-joined", "options: {members: [b, c]}"), ("b", "model: resnet16"), ("c", "options: {}")):
+        (home / name).mkdir(parents=True)
+        (home / name / "recipe.yaml").write_text(recipe)
+    assert _recipes(home) == {"b": [], "c": [], "a-joined": ["b", "c"]}
+    assert list(_recipes(home)) == ["b", "c", "a-joined"]
+    for place, name in ((home, "b"), (home, "c"), (folder, "b")):
+        (place / name).mkdir(parents=True, exist_ok=True)
+        for file in ("model.keras", "card.json"):
+            (place / name / file).write_text(f"{place.name} {name}")
+    joined = _gathered(["b", "c"], folder, home)
+    assert [(joined / name / "model.keras").read_text() for name in "bc"] == ["zoo b", "saved c"]
+    assert _gathered([], folder, home) is None

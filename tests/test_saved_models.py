@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import Detector
-from keras_gw_resnet.models.weights import list_saved, saved_models_folder
+from keras_gw_resnet.models.weights import ALIASES, list_saved, saved_models_folder
 from keras_gw_resnet.search.search import search
 from keras_gw_resnet.zoo import load_card
 
@@ -44,3 +44,9 @@ def test_cards_and_sizes():
         assert card["training"]["examples"] > 0
         assert {"set1", "set3"} <= set(card["metrics"]["sets"])
         assert (saved_models_folder() / name / "recipe.yaml").exists()
+
+
+def test_aliases_name_saved_networks():
+    assert "flagship" in ALIASES
+    for alias, name in ALIASES.items():
+        assert load_card(alias)["name"] == name in list_saved()

@@ -45,7 +45,7 @@ def run_models(args):
     from tqdm import tqdm
 
     from keras_gw_resnet.models.registry import build_model, list_models, model_info
-    from keras_gw_resnet.models.weights import list_saved
+    from keras_gw_resnet.models.weights import ALIASES, list_saved
     from keras_gw_resnet.zoo import load_card
 
     options = {} if args.width is None else {"width": args.width}
@@ -71,14 +71,21 @@ def run_models(args):
         rows.append([*row, f"{info.multiply_adds / 1e6:.0f}", weights])
     header = ["network", "depth", "parameters", "reach (samples)", "reach (ms)", "stride", "Mmul-add/s", "saved"]
     print(table(rows, header))
+    other = {name: alias for alias, name in ALIASES.items()}
     rows = [
-        [c["name"], c["parameters"], f"{c['window_samples'] / c['sample_rate']:g}", "+".join(c["detectors"])]
+        [
+            c["name"],
+            other.get(c["name"], ""),
+            c["parameters"],
+            f"{c['window_samples'] / c['sample_rate']:g}",
+            "+".join(c["detectors"]),
+        ]
         for c in saved
         if fnmatch.fnmatch(c["model"], args.pattern)
     ]
     if rows:
         print()
-        print(table(rows, ["saved network", "parameters", "window (s)", "detectors"]))
+        print(table(rows, ["saved network", "also", "parameters", "window (s)", "detectors"]))
 
 
 def add_export(subparsers):

@@ -44,9 +44,7 @@ def run_train_zoo(args):
     from keras_gw_resnet.models.weights import list_saved, saved_models_folder
 
     home = saved_models_folder()
-    members = {path.parent.name: _members(path) for path in home.glob(f"*/{RECIPE}")}
-    # Networks that join others come after those.
-    known = sorted(members, key=lambda name: (bool(members[name]), name))
+    known = _recipes(home)
     unknown = [name for name in args.names if name not in known]
     if unknown:
         raise InputError(f"{unknown[0]}: no recipe of that name in {home}; there are: {', '.join(known) or 'none'}")
@@ -64,10 +62,10 @@ def run_train_zoo(args):
         made = folder / "bank.hdf"
         options = ("--population", "set3", "--number", waveforms, "--seed", bank)
         run_step("waveforms", made, *SIMULATE, "bank", *options, "--output", made)
-    for name in args.names or known:
+    for name in [name for name in known if name in args.names or not args.names]:
         folder = args.folder / name
         train = ("train", "--config", home / name / RECIPE, "--data", data, "--out", folder, "--name", name)
-        joined = _gathered(members[name], args.folder, home)
+        joined = _gathered(known[name], args.folder, home)
         env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
         run_step(f"train {name}", folder / "card.json", "-m", "keras_gw_resnet", *train, env=env)
         evaluate = ("-m", "keras_gw_resnet", "evaluate", folder, "--card", "--output")
@@ -85,11 +83,13 @@ def run_train_zoo(args):
         print("next: keras-gw-resnet models --report README.md --plot docs/comparison.png")
 
 
-def _members(recipe):
-    """Return the names of the saved networks that a recipe joins."""
+def _recipes(home):
+    """Return the networks with a recipe as {name: names of the saved ones that it joins}, those that join any last."""
     import yaml
 
-    return yaml.safe_load(recipe.read_text()).get("options", {}).get("members", [])
+    recipes = {path.parent.name: yaml.safe_load(path.read_text()) for path in home.glob(f"*/{RECIPE}")}
+    members = {name: recipe.get("options", {}).get("members", []) for name, recipe in recipes.items()}
+    return dict(sorted(members.items(), key=lambda item: (bool(item[1]), item[0])))
 
 
 def _gathered(members, folder, home):

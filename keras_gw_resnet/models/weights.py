@@ -7,6 +7,9 @@ from pathlib import Path
 
 from keras_gw_resnet.errors import InputError, first_line
 
+# Names for whichever saved network is the best of its kind.
+ALIASES = {"flagship": "resnet18-w16"}
+
 
 def saved_models_folder():
     """Return the folder of the networks that ship with the project."""
@@ -24,8 +27,8 @@ def find_model_file(name_or_path):
     Raises:
         InputError: There is none.
     """
-    path = Path(str(name_or_path))
-    for candidate in (path, path / "model.keras", saved_models_folder() / str(name_or_path) / "model.keras"):
+    path, name = Path(str(name_or_path)), ALIASES.get(str(name_or_path), str(name_or_path))
+    for candidate in (path, path / "model.keras", saved_models_folder() / name / "model.keras"):
         if candidate.is_file() and candidate.suffix == ".keras":
             return candidate
     known = ", ".join(list_saved()) or "none"
