@@ -5,6 +5,8 @@ from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.frame import builder
+from keras_gw_resnet.models.places import places_of
+from keras_gw_resnet.models.receptive import before_cropping
 from keras_gw_resnet.models.weights import find_model_file, load_keras_file
 
 COMBINATIONS = ("mean", "head")
@@ -47,6 +49,10 @@ def Ensemble(members, combine="mean", *, name="ensemble"):
             raise InputError(
                 f"member {member.name} maps {member.input_shape[1:]} to {member.output_shape[1:]}; expected {shape} to (1,)"
             )
+    places = [places_of(member) for member in members]
+    if all(places):
+        # Joined at every place, before the places are: a signal is at the same one for all.
+        members = [keras.Model(m.input, p.output, name=m.name) for m, p in zip(members, places, strict=True)]
     inputs, logits = keras.Input(shape, name="strain"), []
     for index, member in enumerate(members):
         # A copy: the member itself stays trainable, and two of one name may join.
@@ -54,11 +60,28 @@ def Ensemble(members, combine="mean", *, name="ensemble"):
         copy.set_weights(member.get_weights())
         copy.name, copy.trainable = f"member{index}_{member.name}", False
         logits.append(copy(inputs))
+    if all(places):
+        logits = _aligned(logits, places)
     if combine == "mean":
-        return keras.Model(inputs, layers.Average(name="score")(logits), name=name)
-    joined = layers.Concatenate(name="logits")(logits)
-    equal = initializers.Constant(1 / len(members))
-    return keras.Model(inputs, layers.Dense(1, kernel_initializer=equal, name="score")(joined), name=name)
+        joined = layers.Average(name="score")(logits)
+    else:
+        joined = layers.Concatenate(name="logits")(logits)
+        equal = initializers.Constant(1 / len(members))
+        head = layers.Conv1D(1, 1, kernel_initializer=equal, name="score") if all(places) else None
+        joined = (head or layers.Dense(1, kernel_initializer=equal, name="score"))(joined)
+    return keras.Model(inputs, keras.ops.logsumexp(joined, axis=1) if all(places) else joined, name=name)
+
+
+def _aligned(logits, places):
+    """Crop the logits of members whose features were cropped by different numbers to the places that all have."""
+    before = [before_cropping(place.input)[1][0] for place in places]
+    skipped = [max(before) - own for own in before]
+    common = min(logit.shape[1] - skip for logit, skip in zip(logits, skipped, strict=True))
+    cropped = []
+    for index, (logit, skip) in enumerate(zip(logits, skipped, strict=True)):
+        cropping = (skip, logit.shape[1] - skip - common)
+        cropped.append(layers.Cropping1D(cropping, name=f"places{index}")(logit) if any(cropping) else logit)
+    return cropped
 
 
 @builder

@@ -2,10 +2,11 @@
 
 import functools
 import inspect
+import math
 import operator
 
 import keras
-from keras import activations, layers
+from keras import activations, initializers, layers
 
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.models.blocks import require_counts, require_flags, require_known, require_share
@@ -65,6 +66,7 @@ def assemble(
     classifier_activation=None,
     dropout=0.0,
     crop_edges=None,
+    head_kernel_size=12,
 ):
     """Put a network together around its body.
 
@@ -76,12 +78,16 @@ def assemble(
         include_top: Whether to add dropout and the dense layer. Without, the network ends in the features, or, with
             `pooling`, in their average or maximum over time.
         weights: None, the path of a .keras file, or the name of a saved network of the same architecture.
-        pooling: "avg" (also the default of the head) or "max".
+        pooling: "avg" (also the default of the head), "max", or "logsumexp", of the head alone: each stretch of
+            `head_kernel_size` features gives a logit of its own, that of a signal just there, and their log-sum-exp is
+            that of a signal anywhere in the window. What a search ranks are the logits of the stretches: an average over
+            the window would dilute the signal with all the noise around it.
         classes: Number of outputs.
         classifier_activation: Of the last layer; None gives the logit, which is the better ranking statistic.
         dropout: Share of the pooled features dropped in training.
         crop_edges: Drop the features that saw the zero padding at the window's edges before pooling: what remains
             depends on the strain alone, so that long strain can be scanned exactly. None: where some remain.
+        head_kernel_size: Features that a head with pooling "logsumexp" looks at together.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -89,13 +95,17 @@ def assemble(
     Raises:
         InputError: Options out of range, an input too short for the network, weights of another architecture.
     """
-    require_counts(classes=classes)
+    require_counts(classes=classes, head_kernel_size=head_kernel_size)
     require_share(dropout=dropout)
     require_flags(include_top=include_top, crop_edges=crop_edges)
     require_known(activations, classifier_activation=classifier_activation)
     require_shape(input_shape)
-    if pooling not in (None, *POOLINGS):
-        raise InputError(f"pooling={pooling!r}; expected None, 'avg' or 'max'")
+    if pooling not in (None, "logsumexp", *POOLINGS):
+        raise InputError(f"pooling={pooling!r}; expected None, 'avg', 'max' or 'logsumexp'")
+    if pooling == "logsumexp" and not include_top:
+        raise InputError(
+            "pooling='logsumexp' pools the logits of the head; without the head expected None, 'avg' or 'max'"
+        )
     if weights is not None:
         weights = find_model_file(weights)
     inputs = keras.Input(tuple(input_shape), name="strain")
@@ -103,15 +113,33 @@ def assemble(
     _require_length(inputs, x)
     if include_top or pooling:
         x = _crop(inputs, x, crop_edges)
-        x = POOLINGS[pooling or "avg"](name="pool")(x)
+        if pooling != "logsumexp":
+            x = POOLINGS[pooling or "avg"](name="pool")(x)
     if include_top:
         if dropout:
             x = layers.Dropout(dropout, name="dropout")(x)
-        x = layers.Dense(classes, activation=classifier_activation, dtype="float32", name="score")(x)
+        if pooling == "logsumexp":
+            x = _anywhere(x, classes, classifier_activation, head_kernel_size)
+        else:
+            x = layers.Dense(classes, activation=classifier_activation, dtype="float32", name="score")(x)
     model = keras.Model(inputs, x, name=name)
     if weights is not None:
         take_weights(model, weights)
     return model
+
+
+def _anywhere(features, classes, activation, kernel_size):
+    """Return the logit of a signal anywhere: the log-sum-exp of those of a signal at each place."""
+    length = features.shape[1]
+    if length is not None and length < kernel_size:
+        raise InputError(
+            f"head_kernel_size={kernel_size}: there are {length} features; expected at most as many, or a longer input"
+        )
+    # So that the sum begins near zero.
+    places = initializers.Constant(-math.log(length - kernel_size + 1) if length else 0.0)
+    logit = layers.Conv1D(classes, kernel_size, bias_initializer=places, dtype="float32", name="score")(features)
+    anywhere = keras.ops.logsumexp(logit, axis=1)
+    return layers.Activation(activation, name="activation")(anywhere) if activation else anywhere
 
 
 def require_shape(input_shape):

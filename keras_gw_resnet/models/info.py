@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from keras_gw_resnet.models.frame import USUAL_SAMPLES
+from keras_gw_resnet.models.places import places_of
 from keras_gw_resnet.models.receptive import before_cropping, nodes_in_order, receptive_field
 
 WEIGHTED = (layers.Conv1D, layers.Dense)
@@ -59,11 +60,11 @@ def multiply_adds_of(model):
 
 
 def _field(model):
-    pools = [layer for layer in model.layers if layer.name == "pool"]
-    if not pools:
+    heads = [layer for layer in model.layers if layer.name == "pool" or layer is places_of(model)]
+    if not heads:
         return None
     try:
-        return receptive_field(model.input, before_cropping(pools[0].input)[0])
+        return receptive_field(model.input, before_cropping(heads[0].input)[0])
     except ValueError:
         return None
 

@@ -108,8 +108,13 @@ def receptive_field(inputs, outputs):
 
 
 def before_cropping(features):
-    """Return (features, cropping): those before their edges were dropped, and how many were, (0, 0) for none."""
+    """Return (features, cropping): those before their edges were dropped, and how many were, (0, 0) for none.
+
+    Dropout, which is nothing in use, is passed over.
+    """
     operation = features._keras_history.operation
+    if isinstance(operation, layers.Dropout):
+        features, operation = operation.input, operation.input._keras_history.operation
     if isinstance(operation, layers.Cropping1D):
         return operation.input, operation.cropping
     return features, (0, 0)

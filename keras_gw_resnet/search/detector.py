@@ -116,15 +116,15 @@ class Detector:
             segments: See `stretches`.
 
         Yields:
-            Tuple (WhitenedStretch, Scan): score i of the scan belongs to the window that begins i * `stride_seconds`
-            after the stretch.
+            Tuple (WhitenedStretch, Scan): score i of the scan belongs to the window, of `scanner.window_samples`, that
+            begins i * `stride_seconds` after the stretch.
         """
         for stretch in self.stretches(segments):
             yield stretch, self.scanner.scan(stretch.strain)
 
     def middle_of(self, scan):
         """Return the middle of the window of each score of a Scan, seconds after its first sample."""
-        return np.arange(len(scan.scores)) * self.stride_seconds + self.window_samples / 2 / self.sample_rate
+        return np.arange(len(scan.scores)) * self.stride_seconds + self.scanner.window_samples / 2 / self.sample_rate
 
     def cluster(self, scan, gps_start, threshold=THRESHOLD):
         """Cluster the scores of one Scan, of strain that begins at a GPS time, into Events."""

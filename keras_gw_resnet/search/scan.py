@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import scipy.special
 from keras import layers
 
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.receptive import before_cropping, receptive_field
+from keras_gw_resnet.models.places import places_of
+from keras_gw_resnet.models.receptive import ReceptiveField, before_cropping, receptive_field
 from keras_gw_resnet.search.folding import for_inference
 
 # Long rows waste little at their ends; several at once keep all cores busy.
@@ -28,7 +30,8 @@ class Scan:
 
     A network that ends in an average over time and one dense layer is a sum over time: its score of a window is the
     mean of the evidence that lies in it, and the evidence says where in the window the signal is. Of any other network
-    the score of a window is all the evidence there is (reach 1).
+    the score of a window is all the evidence there is (reach 1). A network that ends in a log-sum-exp over places has a
+    score for each of them: its window here is the shorter one that holds just one place.
 
     Attributes:
         scores: float32 array (windows,): score i belongs to the window that starts at sample i * stride.
@@ -41,29 +44,47 @@ class Scan:
     reach: int
 
 
-def _sum_over_time(model):
-    """Return the parts of a network that ends in an average over time and a dense layer, None for any other.
+@dataclass(frozen=True)
+class _Sliding:
+    """How a network can be slid.
 
-    They are the averaged features, their receptive field, and how many were cropped.
+    Attributes:
+        features: What goes into its head, the edges cropped.
+        field: Receptive field of the features.
+        cropping: How many were cropped, left and right.
+        places: The convolution that gives a logit at each place; None: the features are averaged over time.
     """
-    pools = [layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling1D)]
-    if len(pools) != 1:
+
+    features: keras.KerasTensor
+    field: ReceptiveField
+    cropping: tuple
+    places: layers.Conv1D | None = None
+
+    @property
+    def exact(self):
+        """Whether features are those of the window alone: local, and without those that saw beyond its edges."""
+        seen = self.field.padded_features
+        return self.field.local and all(c >= s for c, s in zip(self.cropping, seen, strict=True))
+
+
+def _sliding(model):
+    """Return how a network can be slid, None for one that cannot: its head has to keep no place but by its features."""
+    places = places_of(model)
+    if places is not None:
+        arriving = places.input if places.filters == 1 else None
+    else:
+        pools = [layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling1D)]
+        after = model.layers[model.layers.index(pools[0]) + 1 :] if pools else []
+        after = [type(layer) for layer in after if not isinstance(layer, layers.Dropout)]
+        arriving = pools[0].input if len(pools) == 1 and after == [layers.Dense] else None
+    if arriving is None:
         return None
-    after = model.layers[model.layers.index(pools[0]) + 1 :]
-    after = [layer for layer in after if not isinstance(layer, layers.Dropout)]
-    features, cropping = before_cropping(pools[0].input)
-    if len(after) != 1 or not isinstance(after[0], layers.Dense):
-        return None
+    features, cropping = before_cropping(arriving)
     try:
         field = receptive_field(model.input, features)
     except ValueError:
         return None
-    return (pools[0].input, field, cropping) if model.input_shape[1] % field.stride == 0 else None
-
-
-def _is_exact(field, cropping):
-    """Say whether features are those of the window alone: local, and without those that saw beyond its edges."""
-    return field.local and all(c >= seen for c, seen in zip(cropping, field.padded_features, strict=True))
+    return _Sliding(arriving, field, cropping, places) if model.input_shape[1] % field.stride == 0 else None
 
 
 def _last_step(model):
@@ -80,7 +101,8 @@ def _last_step(model):
         arriving, kernel = last.input, np.eye(model.output_shape[-1], dtype=np.float32)
         bias = np.zeros(len(kernel), np.float32)
     else:
-        return model.outputs[0], np.eye(1, dtype=np.float32), np.zeros(1, np.float32)
+        arriving, kernel = model.outputs[0], np.eye(model.output_shape[-1], dtype=np.float32)
+        bias = np.zeros(len(kernel), np.float32)
     if kernel.shape[-1] == 2:
         return arriving, kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]
     return arriving, kernel, bias
@@ -96,8 +118,9 @@ def _linear(arriving, kernel, bias, name):
 class Scanner:
     """A window classifier turned into a scanner.
 
-    A network that ends in an average over time and a dense layer is slid over the strain, an ensemble of such member by
-    member; any other scores window by window, which is slow, and exact by definition.
+    A network that ends in an average over time and a dense layer, or in the log-sum-exp of logits at places, is slid over
+    the strain, an ensemble of such member by member; any other scores window by window, which is slow, and exact by
+    definition.
 
     Args:
         model: `keras.Model` (batch, window, detectors) -> (batch, 1).
@@ -105,7 +128,9 @@ class Scanner:
         exact: Whether a network that can be slid only approximately is to score window by window.
 
     Attributes:
-        window_samples: Length of the classifier's window; `window_shape` has the detectors too.
+        window_shape: (samples, detectors) of the classifier's window.
+        places: How many scores make up that of a classifier's window, by log-sum-exp; 1: each is one.
+        window_samples: Length of the window of one score: of the classifier's, or as long as one place takes.
         stride: Samples from one score to the next.
         reach: Values of evidence in a window.
         exact: Whether the scan equals `model.predict` on every window, by the construction of the network.
@@ -117,70 +142,59 @@ class Scanner:
 
     def __init__(self, model, precision="float32", *, exact=False):
         self._model, self._logits = model, None
-        self.window_shape = self.window_samples, self.detectors = model.input_shape[1:]
+        self.window_shape, self.places = model.input_shape[1:], 1
         if model.output_shape[-1] not in (1, 2):
             raise InputError(f"network {model.name} has {model.output_shape[-1]} outputs; a search needs one, or two")
-        self._members, self._weights, self._bias = self._of_ensemble(precision)
-        if self._members and not (exact and not all(member.exact for member in self._members)):
-            first = self._members[0]
-            self.stride, self.reach, self.slides = first.stride, first.reach, True
-            self.exact = all(member.exact for member in self._members)
-            return
-        self._members, parts = [], _sum_over_time(model)
-        if parts and exact and not _is_exact(*parts[1:]):
-            parts = None
-        self.slides, self.reach = bool(parts), parts[0].shape[1] if parts else 1
-        self._network = self._slide(model, precision, *parts) if parts else self._by_windows(model, precision)
-        self._network.compile(jit_compile=jit_compile())
-        self._score = self._slid if parts else self._each
-
-    def _of_ensemble(self, precision):
-        """Return scanners of the members of an ensemble that can all be slid alike, their weights and the bias."""
-        members = [layer for layer in self._model.layers if isinstance(layer, keras.Model)]
-        joining = [
-            layer
-            for layer in self._model.layers
-            if not isinstance(layer, keras.Model | layers.InputLayer | layers.Dropout)
-        ]
-        if [type(layer) for layer in joining] == [layers.Average]:
-            weights, bias = np.full(len(members), 1 / max(len(members), 1)), 0.0
-        elif [type(layer) for layer in joining] == [layers.Concatenate, layers.Dense]:
-            members = [tensor._keras_history.operation for tensor in joining[0].input]
-            weights, *bias = joining[1].get_weights()
-            weights, bias = weights[:, 0], float(bias[0][0]) if bias else 0.0
+        self._members = _members_of(model, precision)
+        if self._members and not (exact and not all(member.scanner.exact for member in self._members)):
+            self._slide_members()
         else:
-            return [], None, None
-        if not members or not all(_sum_over_time(member) for member in members):
-            return [], None, None
-        scanners = [Scanner(member, precision) for member in members]
-        alike = len({scanner.stride for scanner in scanners}) == 1
-        return (scanners if alike else []), weights, bias
+            self._members, how = [], _sliding(model)
+            if how and exact and not how.exact:
+                how = None
+            self._slide(how, precision) if how else self._by_windows(precision)
+            self._network.compile(jit_compile=jit_compile())
+        self.window_samples = self.window_shape[0] - (self.places - 1) * self.stride
 
-    def _slide(self, model, precision, features, field, cropping):
-        self.stride = field.stride
-        self.exact = _is_exact(field, cropping)
-        strain = keras.Input((None, self.detectors), name="strain")
-        sliding = for_inference(keras.Model(model.input, features), strain, precision)
-        # The mean and a linear layer may change places.
-        return keras.Model(sliding.inputs, _linear(sliding.outputs[0], *_last_step(model)[1:], "evidence"))
+    def _slide_members(self):
+        first = self._members[0].scanner
+        self.stride, self.reach, self.slides = first.stride, first.reach, True
+        self.exact = all(member.scanner.exact for member in self._members)
+        self.places = min(member.scanner.places - member.skipped for member in self._members)
 
-    def _by_windows(self, model, precision):
-        self.stride, self.exact = min(WINDOW_STRIDE, self.window_samples), True
-        arriving, kernel, bias = _last_step(model)
-        lean = for_inference(keras.Model(model.input, arriving), precision=precision)
-        return keras.Model(lean.inputs, _linear(lean.outputs[0], kernel, bias, "evidence"))
+    def _slide(self, how, precision):
+        model, self.slides = self._model, True
+        self.stride, self.exact, self.reach = how.field.stride, how.exact, how.features.shape[1]
+        strain = keras.Input((None, self.window_shape[1]), name="strain")
+        sliding = for_inference(keras.Model(model.input, how.features), strain, precision)
+        if how.places is None:
+            # The mean and a linear layer may change places.
+            evidence = _linear(sliding.outputs[0], *_last_step(model)[1:], "evidence")
+        else:
+            self.reach, self.places = 1, how.places.output.shape[1]
+            head = layers.Conv1D(1, how.places.kernel_size, name="evidence", dtype="float32")
+            evidence = head(sliding.outputs[0])
+            head.set_weights(how.places.get_weights())
+        self._network, self._score = keras.Model(sliding.inputs, evidence), self._slid
+
+    def _by_windows(self, precision):
+        self.stride, self.exact, self.slides, self.reach = min(WINDOW_STRIDE, self.window_shape[0]), True, False, 1
+        arriving, kernel, bias = _last_step(self._model)
+        lean = for_inference(keras.Model(self._model.input, arriving), precision=precision)
+        self._network = keras.Model(lean.inputs, _linear(lean.outputs[0], kernel, bias, "evidence"))
+        self._score = self._each
 
     def _slid(self, strain, first, last, each):
         """Compute evidence [first, last), in rows of `each`."""
         step, length = each * self.stride, each * self.stride + self.window_samples - self.reach * self.stride
-        rows = np.zeros((-(-(last - first) // each), length, self.detectors), np.float32)
+        rows = np.zeros((-(-(last - first) // each), length, self.window_shape[1]), np.float32)
         for number, row in enumerate(rows):
             piece = strain[first * self.stride + number * step :][:length]
             row[: len(piece)] = piece
         return self._network.predict_on_batch(rows)[:, :each, 0].ravel()[: last - first]
 
     def _each(self, strain, first, last, each):
-        windows = np.zeros((each * ROWS, self.window_samples, self.detectors), np.float32)
+        windows = np.zeros((each * ROWS, *self.window_shape), np.float32)
         for row, start in enumerate(range(first * self.stride, last * self.stride, self.stride)):
             windows[row] = strain[start : start + self.window_samples]
         return self._network.predict_on_batch(windows)[: last - first, 0]
@@ -190,15 +204,17 @@ class Scanner:
 
         Args:
             strain: What was scanned, (samples, detectors).
-            scores: `Scan.scores` of it.
+            scores: `Scan.scores` of it, of at least one of the classifier's windows.
             windows: How many to compare, the highest score and others evenly spread.
 
         Returns:
             Of a network that ends in a sigmoid, of what goes into it.
         """
-        chosen = np.unique(np.append(np.linspace(0, len(scores) - 1, windows - 1).astype(int), np.argmax(scores)))
-        cut = np.stack([strain[i * self.stride : i * self.stride + self.window_samples] for i in chosen])
-        return float(np.max(np.abs(self.score(cut) - scores[chosen])))
+        pooled = np.lib.stride_tricks.sliding_window_view(scores, self.places)
+        highest = min(max(0, int(np.argmax(scores)) - self.places // 2), len(pooled) - 1)
+        chosen = np.unique(np.append(np.linspace(0, len(pooled) - 1, windows - 1).astype(int), highest))
+        cut = np.stack([strain[i * self.stride : i * self.stride + self.window_shape[0]] for i in chosen])
+        return float(np.max(np.abs(self.score(cut) - scipy.special.logsumexp(pooled[chosen], axis=1))))
 
     def score(self, windows):
         """Score windows with the network as it was trained, in batches.
@@ -232,7 +248,7 @@ class Scanner:
             raise ValueError(f"strain of {len(strain)} samples is shorter than the window of {self.window_samples}")
         if self._members:
             return self._joined(
-                [member.scan(strain, progress if member is self._members[0] else None) for member in self._members]
+                [member.scanner.scan(strain, None if index else progress) for index, member in enumerate(self._members)]
             )
         count = windows + self.reach - 1
         # All rows have one length, so that one compiled graph serves them.
@@ -249,5 +265,55 @@ class Scanner:
 
     def _joined(self, scans):
         """Join the scans of members: their scores by weight; of the evidence that of the first, which says where."""
-        scores = sum(weight * scan.scores for weight, scan in zip(self._weights, scans, strict=True)) + self._bias
-        return Scan(scores.astype(np.float32), scans[0].evidence, scans[0].reach)
+        skipped = [member.skipped for member in self._members]
+        windows = min(len(scan.scores) - skip for scan, skip in zip(scans, skipped, strict=True))
+        scores = sum(
+            member.weight * scan.scores[member.skipped : member.skipped + windows]
+            for member, scan in zip(self._members, scans, strict=True)
+        )
+        scores = (scores + self._members[0].bias).astype(np.float32)
+        return Scan(scores, scores if self.places > 1 else scans[0].evidence, scans[0].reach)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A network of an ensemble.
+
+    Attributes:
+        scanner: Scanner of it.
+        weight: Of its scores in the sum.
+        bias: Of the sum.
+        skipped: How many of its scores in a window come before the first that all members have.
+    """
+
+    scanner: Scanner
+    weight: float
+    bias: float
+    skipped: int = 0
+
+
+def _members_of(model, precision):
+    """Return the members of an ensemble that can all be slid alike; no member: it is none, or they cannot."""
+    networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    own = (keras.Model, layers.InputLayer, layers.Dropout, layers.Cropping1D)
+    joining = [layer for layer in model.layers if not isinstance(layer, own)]
+    if [type(layer) for layer in joining] == [layers.Average]:
+        weights, bias = np.full(len(networks), 1 / max(len(networks), 1)), [0.0]
+    elif [type(layer) for layer in joining] in (
+        [layers.Concatenate, layers.Dense],
+        [layers.Concatenate, layers.Conv1D],
+    ):
+        weights, *bias = joining[1].get_weights()
+        weights, bias = weights.reshape(-1), bias[0] if bias else [0.0]
+    else:
+        return []
+    arriving = [before_cropping(tensor) for tensor in joining[0].input]
+    networks = [tensor._keras_history.operation for tensor, _ in arriving]
+    if not all(isinstance(network, keras.Model) and _sliding(network) for network in networks):
+        return []
+    members = [
+        _Member(Scanner(network, precision), float(weight), float(bias[0]), cropping[0])
+        for network, weight, (_, cropping) in zip(networks, weights, arriving, strict=True)
+    ]
+    alike = {(member.scanner.stride, member.scanner.places > 1) for member in members}
+    return members if len(alike) == 1 else []

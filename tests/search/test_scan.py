@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from keras_gw_resnet import Ensemble, InputError, build_model
 from keras_gw_resnet.search.scan import ROW_SAMPLES, ROWS, Scanner
@@ -39,6 +40,67 @@ def test_scan_equals_prediction_of_every_window(name, options):
     predicted = model.predict(windows, verbose=0)[:, 0]
     assert predicted.std() > 1e-2
     np.testing.assert_allclose(scan.scores[chosen], predicted, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet18", {}),
+        ("resnet34", {"head_kernel_size": 5, "classifier_activation": "sigmoid"}),
+        ("densenet121", {"input_shape": (4096, 3)}),
+    ],
+)
+def test_scores_of_places_make_up_those_of_windows(name, options):
+    """A network that ends in a log-sum-exp over places gives each of them a score; of a window's it is the logit."""
+    model = model_of(name, pooling="logsumexp", **options)
+    _, window, detectors = model.input_shape
+    scanner = Scanner(model)
+    assert scanner.exact
+    assert scanner.slides
+    strain = np.random.default_rng(0).normal(size=(ROWS * ROW_SAMPLES + 3 * window + 77, detectors)).astype("float32")
+    scan = scanner.scan(strain)
+    assert len(scan.scores) == (len(strain) - window) // 32 + scanner.places
+    assert scanner.window_samples == window - 32 * (scanner.places - 1) < window
+    chosen = [0, 1, 17, *range(1000, 4000, 500), len(scan.scores) - scanner.places]
+    windows = np.stack([strain[i * 32 : i * 32 + window] for i in chosen])
+    predicted = model.predict(windows, verbose=0)[:, 0]
+    if "classifier_activation" in options:
+        predicted = np.log(predicted / (1 - predicted))
+    assert predicted.std() > 1e-2
+    pooled = [logsumexp(scan.scores[i : i + scanner.places]) for i in chosen]
+    np.testing.assert_allclose(pooled, predicted, atol=1e-3)
+    np.testing.assert_allclose(scanner.score(windows), predicted, atol=1e-3)
+    assert scanner.difference(strain, scan.scores) < 1e-3
+    # Each is the score of the shorter window that holds this place alone.
+    alone = build_model(
+        name, **{"width": 4, "pooling": "logsumexp", **options, "input_shape": (scanner.window_samples, detectors)}
+    )
+    alone.set_weights(model.get_weights())
+    cut = np.stack([strain[i * 32 : i * 32 + scanner.window_samples] for i in chosen])
+    np.testing.assert_allclose(Scanner(alone).score(cut), scan.scores[chosen], atol=1e-3)
+
+
+@pytest.mark.parametrize("combine", ["mean", "head"])
+def test_an_ensemble_joins_places(combine):
+    """Members whose edges are cropped by different numbers are aligned: their logits of one place are joined."""
+    given = ({}, {"head_kernel_size": 7}, {})
+    names = ("resnet16", "resnet34", "highway20")
+    members = [model_of(name, pooling="logsumexp", **options) for name, options in zip(names, given, strict=True)]
+    model = Ensemble(members, combine)
+    weights, bias = np.full(3, 1 / 3), 0.0
+    if combine == "head":
+        weights, bias = np.array([0.5, 0.3, -0.2]), 0.7
+        model.get_layer("score").set_weights([weights.reshape(1, 3, 1), np.array([bias])])
+    scanner = Scanner(model)
+    assert scanner.slides
+    assert scanner.exact
+    strain = np.random.default_rng(0).normal(size=(9000, 2)).astype("float32")
+    scan = scanner.scan(strain)
+    assert len(scan.scores) == (9000 - 2048) // 32 + scanner.places
+    assert scanner.difference(strain, scan.scores) < 1e-3
+    # Where a member says that a signal is, the ensemble says so too.
+    lone = Ensemble([members[1], members[1]], "mean")
+    np.testing.assert_allclose(Scanner(lone).scan(strain).scores, Scanner(members[1]).scan(strain).scores, atol=1e-4)
 
 
 def test_one_window_gives_one_score():
