@@ -52,14 +52,20 @@ def test_the_zoo_is_trained_from_recipes_alone(tmp_path):
     assert not (tmp_path / "zoo").exists()
 
 
-def test_networks_that_join_others_come_after_them(tmp_path):
+def test_networks_that_need_others_come_after_them(tmp_path):
     """Of a network trained again the new weights are joined, of any other the saved ones."""
     home, folder = tmp_path / "saved", tmp_path / "zoo"
-    for name, recipe in (("a-joined", "options: {members: [b, c]}"), ("b", "model: resnet16"), ("c", "options: {}")):
+    for name, recipe in (
+        ("a-joined", "options: {members: [b, c]}"),
+        ("b", "model: resnet16"),
+        ("c", "options: {weights: d}"),
+        ("d", "options: {}"),
+    ):
         (home / name).mkdir(parents=True)
         (home / name / "recipe.yaml").write_text(recipe)
-    assert _recipes(home) == {"b": [], "c": [], "a-joined": ["b", "c"]}
-    assert list(_recipes(home)) == ["b", "c", "a-joined"]
+    assert _recipes(home) == {"b": [], "c": ["d"], "d": [], "a-joined": ["b", "c"]}
+    order = list(_recipes(home))
+    assert order.index("d") < order.index("c") < order.index("a-joined") > order.index("b")
     for place, name in ((home, "b"), (home, "c"), (folder, "b")):
         (place / name).mkdir(parents=True, exist_ok=True)
         for file in ("model.keras", "card.json"):

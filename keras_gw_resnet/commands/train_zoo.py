@@ -1,6 +1,7 @@
 """The command 'train-zoo': every saved network again, from its recipe and seeds."""
 
 import shutil
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from keras_gw_resnet.commands.arguments import add_command, path_of
@@ -84,20 +85,24 @@ def run_train_zoo(args):
 
 
 def _recipes(home):
-    """Return the networks with a recipe as {name: names of the saved ones that it joins}, those that join any last."""
+    """Return the networks with a recipe as {name: names of the saved ones that it joins or begins with}, those first."""
     import yaml
 
     recipes = {path.parent.name: yaml.safe_load(path.read_text()) for path in home.glob(f"*/{RECIPE}")}
-    members = {name: recipe.get("options", {}).get("members", []) for name, recipe in recipes.items()}
-    return dict(sorted(members.items(), key=lambda item: (bool(item[1]), item[0])))
+    needed = {}
+    for name, recipe in recipes.items():
+        options = recipe.get("options", {})
+        needed[name] = [*options.get("members", []), *([options["weights"]] if "weights" in options else [])]
+    order = TopologicalSorter({name: sorted(needed[name]) for name in sorted(needed)}).static_order()
+    return {name: needed[name] for name in order if name in needed}
 
 
-def _gathered(members, folder, home):
-    """Copy the networks that another one joins, as trained here or else as saved, into one folder; return it."""
-    gathered = folder / "members"
-    for name in members:
+def _gathered(needed, folder, home):
+    """Copy the networks that another one needs, as trained here or else as saved, into one folder; return it."""
+    gathered = folder / "needed"
+    for name in needed:
         source = folder / name if (folder / name / "card.json").exists() else home / name
         (gathered / name).mkdir(parents=True, exist_ok=True)
         for file in FILES:
             shutil.copy(source / file, gathered / name / file)
-    return gathered if members else None
+    return gathered if needed else None

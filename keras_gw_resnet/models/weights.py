@@ -5,6 +5,8 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+
 from keras_gw_resnet.errors import InputError, first_line
 
 # Names for whichever saved network is the best of its kind.
@@ -100,7 +102,8 @@ def _signature(model, top):
 def take_weights(model, weights):
     """Copy the weights of a saved network into one of the same architecture, and its input normalisation.
 
-    A network without the last layer takes what is before it.
+    A network without the last layer takes what is before it. One that pools logits of places by log-sum-exp also takes
+    the weights of one that averages features: each place begins as the average over it.
 
     Args:
         model: `keras.Model`.
@@ -109,10 +112,13 @@ def take_weights(model, weights):
     Raises:
         InputError: No such file or network, a damaged one, or another architecture.
     """
+    from keras_gw_resnet.models.places import places_of  # with Keras, which finding a network does not need
+
     path = find_model_file(weights)
     saved = load_keras_file(path)
     top = any(layer.name == "score" for layer in model.layers)
-    own, other = _signature(model, top), _signature(saved, top)
+    places = places_of(model) if top and places_of(saved) is None else None
+    own, other = _signature(model, top and not places), _signature(saved, top and not places)
     if own != other:
         at = next((a for a, b in zip(own, other, strict=False) if a != b), None)
         layer = at[0] if at else "the end"
@@ -120,7 +126,12 @@ def take_weights(model, weights):
             f"{path}: weights of another architecture ({saved.name}, {saved.count_params()} parameters; expected "
             f"{model.name}, {model.count_params()}); they differ first at {layer}"
         )
-    model.set_weights(saved.get_weights()[: len(model.weights)])
+    weights = saved.get_weights()
+    if places:
+        kernel, bias = weights[-2:]
+        length = places.kernel_size[0]
+        weights[-2:] = [np.repeat(kernel[None] / length, length, axis=0), bias - np.log(places.output.shape[1])]
+    model.set_weights(weights[: len(model.weights)])
     for layer in model.layers:
         if type(layer).__name__ == "Normalization":  # its mean and variance are no weights
             for name in ("input_mean", "input_variance", "mean", "variance"):

@@ -6,7 +6,7 @@ import pytest
 
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.weights import list_saved
-from tests.conftest import scores_of
+from tests.conftest import scores_of, settle_batch_norm
 
 STRAIN = np.random.default_rng(0).normal(size=(2, 2048, 2)).astype("float32")
 
@@ -99,3 +99,19 @@ def test_weights_by_name(name):
     built = build_model(card["model"], input_shape=shape, weights=name, **card["options"])
     strain = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
     np.testing.assert_array_equal(scores_of(built, strain), scores_of(model, strain))
+
+
+def test_places_begin_as_the_average_over_them(tmp_path):
+    """A network that pools logits of places takes the weights of one that averages; its one place is the average."""
+    model = build_model("resnet18", width=4)
+    settle_batch_norm(model)
+    model.save(tmp_path / "net.keras")
+    length = model.get_layer("crop_edges").output.shape[1]
+    whole = {"pooling": "logsumexp", "head_kernel_size": length, "weights": tmp_path / "net.keras"}
+    strain = np.random.default_rng(0).normal(size=(4, 2048, 2)).astype("float32")
+    np.testing.assert_allclose(
+        scores_of(build_model("resnet18", width=4, **whole), strain), scores_of(model, strain), atol=1e-5
+    )
+    assert build_model("resnet18", width=4, **{**whole, "head_kernel_size": 12}).get_layer("score").output.shape[1] > 1
+    with pytest.raises(InputError, match="another architecture"):
+        build_model("resnet16", width=4, **whole)
