@@ -134,6 +134,28 @@ def load_card(name_or_path):
     return card
 
 
+def training_of(options):
+    """Return {name: what was its training} of the saved networks that a network's options begin with or join."""
+    found = {}
+    for name in (*options.get("members", ()), *([options["weights"]] if options.get("weights") else [])):
+        try:
+            card = load_card(name)
+        except InputError:  # a model file alone says nothing
+            continue
+        training = card.get("training", {})
+        found[card["name"]] = {key: training[key] for key in ("data", "examples", "begun_with") if key in training}
+    return found
+
+
+def trainings_of(card):
+    """List the trainings that a network's weights are of: its own, and those of the networks it began with or joins."""
+    found, waiting = [], [card.get("training", {})]
+    while waiting:
+        found.append(waiting.pop())
+        waiting += found[-1].get("begun_with", {}).values()
+    return found
+
+
 def load_cards(names, option):
     """Read the cards of several networks, whose results are told apart by name.
 

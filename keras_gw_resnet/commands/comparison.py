@@ -5,6 +5,7 @@ from pathlib import Path
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.zoo import load_card, trainings_of
 
 BEGIN = "<!-- comparison of the saved networks: written by 'keras-gw-resnet models --report' -->"
 END = "<!-- end of the comparison -->"
@@ -25,7 +26,6 @@ def write_comparison(page, plot):
     from keras_gw_resnet.evaluation.plots import save
     from keras_gw_resnet.evaluation.set_plots import draw_comparison
     from keras_gw_resnet.models.weights import list_saved
-    from keras_gw_resnet.zoo import load_card
 
     page = Path(page)
     try:
@@ -64,10 +64,9 @@ def _markdown(cards):
     titles += [f"{name} at {rate:.0f} a month (Mpc)" for name in SETS for rate in RATES]
     lines = [titles, ["---"] * len(titles)]
     for card in sorted(cards, key=lambda card: card.get("multiply_adds", 0)):
-        training = card.get("training", {})
         windows = card.get("metrics", {}).get("windows", {})
         auc = next((f"{one['auc']:.4f}" for one in windows.values()), "-")
-        examples = training.get("examples")
+        examples = sum(training.get("examples", 0) for training in trainings_of(card))
         lines.append(
             [
                 f"`{card['name']}`",

@@ -101,7 +101,7 @@ def _train(config, batches, run, place, out, log_dir):
     from keras_gw_resnet.search.scan import Scanner
     from keras_gw_resnet.training.fit import fit
     from keras_gw_resnet.training.folder import remove_checkpoints
-    from keras_gw_resnet.zoo import save_model
+    from keras_gw_resnet.zoo import save_model, training_of
 
     require_writable(out, "--out")
     require_writable(log_dir, "--log-dir")
@@ -143,6 +143,7 @@ def _train(config, batches, run, place, out, log_dir):
             "machine": place.description,
             "epochs": len(history),
             "epoch_kept": best["epoch"],
+            "begun_with": training_of(config.options),
         },
         "metrics": {"validation": {name[4:]: value for name, value in best.items() if name.startswith("val_")}},
         "timing": timing,

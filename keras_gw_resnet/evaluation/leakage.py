@@ -1,6 +1,7 @@
 """What a network has seen in training, against what it is to be measured on."""
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.zoo import trainings_of
 
 
 def seen_in_training(card, intervals, fingerprint=None):
@@ -15,12 +16,13 @@ def seen_in_training(card, intervals, fingerprint=None):
     Returns:
         List of sentences, empty where nothing was seen.
     """
-    data = card.get("training", {}).get("data", {})
+    every = [training.get("data", {}) for training in trainings_of(card)]
     seen = []
-    if fingerprint is not None and data.get("bank", {}).get("fingerprint") == fingerprint:
+    if fingerprint is not None and any(data.get("bank", {}).get("fingerprint") == fingerprint for data in every):
         seen.append(f"its waveform bank is this one ({fingerprint})")
     for field, what in (("gps_intervals", "was trained on"), ("held_out_gps_intervals", "was validated on")):
-        seconds = sum(_overlap(one, other) for one in data.get(field, []) for other in intervals)
+        known = {tuple(one) for data in every for one in data.get(field, [])}
+        seconds = sum(_overlap(one, other) for one in known for other in intervals)
         if seconds > 0:
             seen.append(f"it {what} {seconds:.0f} s of this noise")
     return seen
@@ -36,11 +38,11 @@ def seen_windows(card, hashes):
     Returns:
         List of sentences, empty where none of the sample is among them.
     """
-    known = card.get("training", {}).get("data", {}).get("windows", {})
+    every = [training.get("data", {}).get("windows", {}) for training in trainings_of(card)]
     seen = []
     for field, what in (("trained_on", "was trained on"), ("held_out", "was validated on")):
-        sample = known.get(field, []) if isinstance(known, dict) else []
-        common = len(set(sample) & set(hashes))
+        sample = {one for known in every if isinstance(known, dict) for one in known.get(field, [])}
+        common = len(sample & set(hashes))
         if common:
             seen.append(f"it {what} windows that are among these ({common} of a sample of {len(sample)})")
     return seen

@@ -1,7 +1,7 @@
 import pytest
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training
+from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training, seen_windows
 
 CARD = {
     "name": "net",
@@ -29,6 +29,18 @@ def test_seen_data_are_named(intervals, fingerprint, expected):
     seen = seen_in_training(CARD, intervals, fingerprint)
     assert len(seen) == len(expected)
     assert all(part in sentence for part, sentence in zip(expected, seen, strict=True))
+
+
+def test_what_a_network_began_with_counts_too():
+    own = {"data": {"gps_intervals": [[500, 600, "seed 3"]], "windows": {"trained_on": ["a", "b"]}}}
+    tuned = {"name": "tuned", "training": {**own, "begun_with": {"net": CARD["training"]}}}
+    joined = {"name": "joined", "training": {"begun_with": {"tuned": tuned["training"]}}}
+    for card in (tuned, joined):
+        seen = seen_in_training(card, [[90, 95, "seed 1"], [500, 520, "seed 3"]], "abc")
+        assert "waveform bank" in seen[0]
+        assert "trained on 25 s" in seen[1]
+        assert "(1 of a sample of 2)" in seen_windows(card, ["b", "c"])[0]
+    assert seen_windows(CARD, ["a"]) == []
 
 
 def test_old_and_empty_cards_claim_nothing():

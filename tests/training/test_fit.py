@@ -206,6 +206,10 @@ def test_an_ensemble_of_saved_networks_trains_its_head_alone(small_data, small_r
         for a, b in zip(keras.saving.load_model(member / "model.keras").weights, layer.weights, strict=True):
             np.testing.assert_array_equal(a, b)
     assert not np.array_equal(joined.get_layer("score").get_weights()[0], np.full((2, 1), 0.5))
+    begun_with = json.loads((tmp_path / "joined" / "card.json").read_text())["training"]["begun_with"]
+    assert {name: known["data"] for name, known in begun_with.items()} == dict.fromkeys(
+        (card["name"], "other"), card["training"]["data"]
+    )
     whitened = {**card, "whitening": {**card["whitening"], "low_frequency": 30.0}}
     save_model(build_model("resnet18", width=4), {**whitened, "name": "strange"}, tmp_path / "strange")
     strange = ("--options.members", f"[{small_run},{tmp_path / 'strange'}]")
