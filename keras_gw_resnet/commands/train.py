@@ -39,7 +39,7 @@ def run_train(argv):
     if log_dir.is_file():
         raise InputError(f"{log_dir}: is a file; --log-dir takes a folder")
     with stopping_on_sigterm(out, run.overwrite) as stopping:
-        place = _prepare(config, run)
+        place = _prepare(config, run, out)
         stopping.watch(place)
         from keras_gw_resnet.training.data import load_batches
 
@@ -64,16 +64,18 @@ def run_train(argv):
             ) from error
 
 
-def _prepare(config, run):
+def _prepare(config, run, out):
     """Start backend and devices, and see that the network can be built, before any data are read."""
     from keras_gw_resnet.training.distribution import prepare
 
     if run.backend:
         os.environ["KERAS_BACKEND"] = run.backend
     place = load_keras(lambda: prepare(config, run.coordinator, run.processes, run.process_id), training=True)
+    from keras_gw_resnet.training.folder import check_backend
     from keras_gw_resnet.training.growth import check_growth
     from keras_gw_resnet.training.optimization import new_network
 
+    check_backend(out, run.overwrite)
     network = new_network(config)
     if not network.trainable_weights:
         raise InputError(f"{config.model}: has no weights to train; an ensemble trains with --options.combine head")
@@ -97,6 +99,8 @@ def _check_members(config):
 
 
 def _train(config, batches, run, place, out, log_dir):
+    import keras
+
     from keras_gw_resnet.search.calibration import UNKNOWN_TIMING, calibrate_statistic, calibrate_timing
     from keras_gw_resnet.search.scan import Scanner
     from keras_gw_resnet.training.fit import fit
@@ -141,6 +145,7 @@ def _train(config, batches, run, place, out, log_dir):
             "seconds": round(seconds),
             "examples": len(history) * config.steps_per_epoch * config.batch_size,
             "machine": place.description,
+            "backend": keras.config.backend(),
             "epochs": len(history),
             "epoch_kept": best["epoch"],
             "begun_with": training_of(config.options),

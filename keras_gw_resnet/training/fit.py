@@ -118,7 +118,7 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         raise InputError(
             f"{out}: the loss is no longer finite in epoch {len(history) + 1}; "
             f"{'the checkpoint before it is kept' if history else 'no epoch was finished'}; "
-            f"start again with a --learning-rate below {config.learning_rate:g}"
+            f"start again in another --out with a --learning-rate below {config.learning_rate:g}"
         )
     if place.first and phase.final:
         events.write_summary(history)

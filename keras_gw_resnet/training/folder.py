@@ -43,6 +43,21 @@ def check_folder(config, out, overwrite=False):
         )
 
 
+def check_backend(out, overwrite=False):
+    """Raise InputError when the folder holds a run that another backend began: its rest would be another run's."""
+    from keras.config import backend
+
+    record = Path(out) / RECORD
+    if overwrite or not record.exists():
+        return
+    begun = json.loads(record.read_text()).get("backend", backend())
+    if begun != backend():
+        raise InputError(
+            f"{out}: holds an interrupted run of another configuration (backend: {begun} -> {backend()}); go on with "
+            f"--backend {begun}, choose another --out or add --overwrite"
+        )
+
+
 def _left_at_the_start(entry):
     """Say whether a run that was killed before it began may have left this."""
     return entry.name.startswith(".partial-") or (entry.is_dir() and not any(entry.iterdir()))
@@ -63,9 +78,11 @@ def remove_checkpoints(out):
 
 
 def claim_folder(config, out, overwrite):
-    """Record the configuration in the folder of a run; with `overwrite`, remove what an earlier run left."""
+    """Record configuration and backend in the folder of a run; with `overwrite`, remove what an earlier run left."""
     if overwrite:
         for old in [*out.glob(f"{CHECKPOINTS}/*"), *out.glob("logs/**/events.out.tfevents.*"), out / "model.keras"]:
             old.unlink(missing_ok=True)
+    from keras.config import backend
+
     with written_aside(out / RECORD) as aside:
-        aside.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+        aside.write_text(json.dumps({**config.to_dict(), "backend": backend()}, indent=2) + "\n")

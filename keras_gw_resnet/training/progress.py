@@ -36,7 +36,7 @@ class Progress(keras.callbacks.Callback):
     """One line with rate, time left and metric; where stdout is no terminal, one line an epoch.
 
     Adds to the logs: seconds, examples_per_second and input_wait_share, the share of the epoch that passed waiting for
-    batches.
+    batches. The first step, with its compilation, is left out of the waiting.
 
     Args:
         config: TrainingConfig.
@@ -53,7 +53,7 @@ class Progress(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Open the bar."""
         self._begun = time.perf_counter()
-        self._done_before = len(self.history)
+        self._done_before, self._compiled = len(self.history), False
         if self.shown and sys.stdout.isatty():
             total = self.config.epochs * self.config.steps_per_epoch
             done = len(self.history) * self.config.steps_per_epoch
@@ -69,9 +69,9 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Count the time between the end of the last step and when this step's batch was ready."""
         ready = self.feed.ready.pop(self._index, None)
-        if ready is not None:
+        if ready is not None and self._compiled:
             self._waited += max(0.0, ready - self._step_ended)
-        self._index += 1
+        self._index, self._compiled = self._index + 1, True
         self._step_ended = time.perf_counter()
         if self._bar is not None:
             self._bar.update()

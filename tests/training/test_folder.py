@@ -1,8 +1,11 @@
+import json
+
+import keras
 import pytest
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.training.config import TrainingConfig
-from keras_gw_resnet.training.folder import check_folder, claim_folder
+from keras_gw_resnet.training.folder import check_backend, check_folder, claim_folder
 
 CONFIG = TrainingConfig(model="resnet18", data="d")
 OTHER = TrainingConfig(model="resnet18", data="d", batch_size=64)
@@ -31,3 +34,15 @@ def test_what_is_not_this_run_is_refused(tmp_path):
         check_folder(CONFIG, tmp_path)
     with pytest.raises(InputError, match="is a file"):
         check_folder(CONFIG, tmp_path / "file")
+
+
+def test_a_run_goes_on_with_its_backend(tmp_path):
+    claim_folder(CONFIG, tmp_path, False)
+    check_backend(tmp_path)
+    record = json.loads((tmp_path / "config.json").read_text())
+    assert record["backend"] == keras.config.backend()
+    (tmp_path / "config.json").write_text(json.dumps({**record, "backend": "other"}))
+    with pytest.raises(InputError, match="--backend other"):
+        check_backend(tmp_path)
+    check_backend(tmp_path, overwrite=True)
+    check_backend(tmp_path / "new")
