@@ -159,7 +159,7 @@ def simulated_windows(args, card):
     seen = seen_in_training(card, noise.intervals, bank.fingerprint())
     report_leakage(card, seen, args.strict)
     data = {
-        "folder": str(args.data),
+        "folder": str(shown(args.data)),
         "bank": bank.fingerprint(),
         "noise_seconds": coverage.whitened,
         "seed": args.seed,

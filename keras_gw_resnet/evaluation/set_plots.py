@@ -117,7 +117,10 @@ def draw_comparison(points):
                 label=f"PyCBC ({SOURCE})",
             )
             axis.legend(fontsize=7, loc="lower right")
-        axis.set(xscale="log", xlabel="million multiply-adds per second of strain", title=name)
+        costs = [point[2] / 1e6 for point in points if point[0] == name]
+        # Room for the names, and a scale that reads well where all cost the same.
+        limits = min(costs) / 3, 6 * max(costs)
+        axis.set(xscale="log", xlim=limits, xlabel="million multiply-adds per second of strain", title=name)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("sensitive distance at 1000 false alarms a month (Mpc)")
     return figure

@@ -10,7 +10,7 @@ import numpy as np
 from keras_gw_resnet.errors import InputError, first_line
 
 # Names for whichever saved network is the best of its kind.
-ALIASES = {"flagship": "resnet18-w16"}
+ALIASES = {"flagship": "resnet18-w16-places"}
 
 
 def saved_models_folder():
