@@ -147,15 +147,6 @@ def training_of(options):
     return found
 
 
-def trainings_of(card):
-    """List the trainings that a network's weights are of: its own, and those of the networks it began with or joins."""
-    found, waiting = [], [card.get("training", {})]
-    while waiting:
-        found.append(waiting.pop())
-        waiting += found[-1].get("begun_with", {}).values()
-    return found
-
-
 def load_cards(names, option):
     """Read the cards of several networks, whose results are told apart by name.
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.evaluation.leakage import trainings_of
 from keras_gw_resnet.files import written_aside
-from keras_gw_resnet.zoo import load_card, trainings_of
+from keras_gw_resnet.zoo import load_card
 
 BEGIN = "<!-- comparison of the saved networks: written by 'keras-gw-resnet models --report' -->"
 END = "<!-- end of the comparison -->"

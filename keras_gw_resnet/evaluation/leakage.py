@@ -1,7 +1,15 @@
 """What a network has seen in training, against what it is to be measured on."""
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.zoo import trainings_of
+
+
+def trainings_of(card):
+    """List the trainings that a network's weights are of: its own, and those of the networks it began with or joins."""
+    found, waiting = [], [card.get("training", {})]
+    while waiting:
+        found.append(waiting.pop())
+        waiting += found[-1].get("begun_with", {}).values()
+    return found
 
 
 def seen_in_training(card, intervals, fingerprint=None):

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
-
-import numpy as np
 
 from keras_gw_resnet.errors import InputError, first_line
 
@@ -130,7 +129,7 @@ def take_weights(model, weights):
     if places:
         kernel, bias = weights[-2:]
         length = places.kernel_size[0]
-        weights[-2:] = [np.repeat(kernel[None] / length, length, axis=0), bias - np.log(places.output.shape[1])]
+        weights[-2:] = [(kernel[None] / length).repeat(length, axis=0), bias - math.log(places.output.shape[1])]
     model.set_weights(weights[: len(model.weights)])
     for layer in model.layers:
         if type(layer).__name__ == "Normalization":  # its mean and variance are no weights

@@ -154,7 +154,7 @@ def test_shared_options(name):
         ({"input_shape": (2048,)}, "expected .samples, detectors."),
         ({"pooling": "median"}, "pooling='median'"),
         ({"pooling": "logsumexp", "include_top": False}, "pools the logits of the head"),
-        ({"pooling": "logsumexp", "head_kernel_size": 65}, "head_kernel_size=65: there are"),
+        ({"pooling": "logsumexp", "head_kernel_size": 4096}, "head_kernel_size=4096: there are"),
         ({"pooling": "logsumexp", "head_kernel_size": 0}, "head_kernel_size"),
         ({"input_shape": 3}, "input_shape=3; expected"),
         ({"input_shape": None}, "input_shape=None; expected"),

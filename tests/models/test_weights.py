@@ -96,7 +96,7 @@ def test_weights_by_name(name):
     if card["model"] == "ensemble":
         pytest.skip("an ensemble is not built from a name")
     shape = (card["window_samples"], len(card["detectors"]))
-    built = build_model(card["model"], input_shape=shape, weights=name, **card["options"])
+    built = build_model(card["model"], input_shape=shape, **{**card["options"], "weights": name})
     strain = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
     np.testing.assert_array_equal(scores_of(built, strain), scores_of(model, strain))
 
