@@ -1,7 +1,8 @@
 """Slide a window classifier over strain of any length, every convolution computed once.
 
 The features of a long stretch are those of its windows wherever the window's edges were not seen; a network built
-with `crop_edges` averages only such features, so its scan equals window-by-window prediction to rounding.
+with `crop_edges` averages only such features, so its scan equals window-by-window prediction to rounding. One that ends
+in the log-sum-exp of logits at places is ranked by those: each is the score of the shorter window that this place takes.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from keras import layers
 
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.places import places_of
+from keras_gw_resnet.models.places import places_of, pools_places
 from keras_gw_resnet.models.receptive import ReceptiveField, before_cropping, receptive_field
 from keras_gw_resnet.search.folding import for_inference
 
@@ -68,7 +69,10 @@ class _Sliding:
 
 
 def _sliding(model):
-    """Return how a network can be slid, None for one that cannot: its head has to keep no place but by its features."""
+    """Return how a network can be slid, None for one that cannot.
+
+    Its features have to be the same wherever they are, and so has what its head makes of them.
+    """
     places = places_of(model)
     if places is not None:
         arriving = places.input if places.filters == 1 else None
@@ -316,4 +320,5 @@ def _members_of(model, precision):
         for network, weight, (_, cropping) in zip(networks, weights, arriving, strict=True)
     ]
     alike = {(member.scanner.stride, member.scanner.places > 1) for member in members}
-    return members if len(alike) == 1 else []
+    # Logits of places are joined place by place, or not at all.
+    return members if len(alike) == 1 and (members[0].scanner.places > 1) == pools_places(model) else []

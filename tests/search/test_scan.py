@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from scipy.special import logsumexp
@@ -98,6 +99,10 @@ def test_an_ensemble_joins_places(combine):
     scan = scanner.scan(strain)
     assert len(scan.scores) == (9000 - 2048) // 32 + scanner.places
     assert scanner.difference(strain, scan.scores) < 1e-3
+    # Joined in any other way, members that pool places are scored window by window.
+    strain_in = keras.Input((2048, 2), name="strain")
+    late = keras.Model(strain_in, keras.layers.Average()([member(strain_in) for member in members]))
+    assert not Scanner(late).slides
     # Where a member says that a signal is, the ensemble says so too.
     lone = Ensemble([members[1], members[1]], "mean")
     np.testing.assert_allclose(Scanner(lone).scan(strain).scores, Scanner(members[1]).scan(strain).scores, atol=1e-4)
