@@ -154,7 +154,6 @@ def test_shared_options(name):
         ({"input_shape": (2048,)}, "expected .samples, detectors."),
         ({"pooling": "median"}, "pooling='median'"),
         ({"pooling": "logsumexp", "include_top": False}, "pools the logits of the head"),
-        ({"pooling": "logsumexp", "head_kernel_size": 4096}, "head_kernel_size=4096: there are"),
         ({"pooling": "logsumexp", "head_kernel_size": 0}, "head_kernel_size"),
         ({"input_shape": 3}, "input_shape=3; expected"),
         ({"input_shape": None}, "input_shape=None; expected"),
@@ -195,3 +194,9 @@ def test_any_length_where_the_head_allows(name):
     model = small(name, input_shape=(None, 2))
     for samples in (2048, 3200):
         assert scores_of(model, strain_for((samples, 2))).shape == (4, 1)
+
+
+def test_a_head_of_places_needs_as_many_features():
+    with pytest.raises(InputError, match="head_kernel_size=50: there are 49 features"):
+        small("resnet18", pooling="logsumexp", head_kernel_size=50)
+    assert small("resnet18", pooling="logsumexp", head_kernel_size=49).get_layer("score").output.shape[1] == 1
