@@ -197,6 +197,6 @@ def test_any_length_where_the_head_allows(name):
 
 
 def test_a_head_of_places_needs_as_many_features():
-    with pytest.raises(InputError, match="head_kernel_size=50: there are 49 features"):
-        small("resnet18", pooling="logsumexp", head_kernel_size=50)
-    assert small("resnet18", pooling="logsumexp", head_kernel_size=49).get_layer("score").output.shape[1] == 1
+    with pytest.raises(InputError, match="head_kernel_size=52: there are 51 features"):
+        small("resnet18", pooling="logsumexp", head_kernel_size=52)
+    assert small("resnet18", pooling="logsumexp", head_kernel_size=51).get_layer("score").output.shape[1] == 1
