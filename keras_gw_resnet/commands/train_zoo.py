@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_gw_resnet.commands.arguments import add_command, path_of
 from keras_gw_resnet.commands.printing import shown
-from keras_gw_resnet.demo import run_step
+from keras_gw_resnet.demo import ROOT, run_step
 from keras_gw_resnet.errors import InputError
 
 RECIPE, FILES = "recipe.yaml", ("model.keras", "card.json")
@@ -65,7 +65,9 @@ def run_train_zoo(args):
         run_step("waveforms", made, *SIMULATE, "bank", *options, "--output", made)
     for name in [name for name in known if name in args.names or not args.names]:
         folder = args.folder / name
-        train = ("train", "--config", home / name / RECIPE, "--data", data, "--out", folder, "--name", name)
+        # As the steps see it, from the project's folder: it is written into the card.
+        seen = data.relative_to(ROOT) if data.is_relative_to(ROOT) else data
+        train = ("train", "--config", home / name / RECIPE, "--data", seen, "--out", folder, "--name", name)
         joined = _gathered(known[name], args.folder, home)
         env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
         run_step(f"train {name}", folder / "card.json", "-m", "keras_gw_resnet", *train, env=env)
