@@ -134,10 +134,15 @@ def load_card(name_or_path):
     return card
 
 
+def networks_in(options):
+    """List the saved networks that a network with these options joins or begins with."""
+    return [*options.get("members", ()), *([options["weights"]] if options.get("weights") else [])]
+
+
 def training_of(options):
     """Return {name: what was its training} of the saved networks that a network's options begin with or join."""
     found = {}
-    for name in (*options.get("members", ()), *([options["weights"]] if options.get("weights") else [])):
+    for name in networks_in(options):
         try:
             card = load_card(name)
         except InputError:  # a model file alone says nothing

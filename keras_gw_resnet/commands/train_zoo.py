@@ -63,10 +63,10 @@ def run_train_zoo(args):
         made = folder / "bank.hdf"
         options = ("--population", "set3", "--number", waveforms, "--seed", bank)
         run_step("waveforms", made, *SIMULATE, "bank", *options, "--output", made)
+    # As the steps see it, from the project's folder: it is written into the card.
+    seen = data.relative_to(ROOT) if data.is_relative_to(ROOT) else data
     for name in [name for name in known if name in args.names or not args.names]:
         folder = args.folder / name
-        # As the steps see it, from the project's folder: it is written into the card.
-        seen = data.relative_to(ROOT) if data.is_relative_to(ROOT) else data
         train = ("train", "--config", home / name / RECIPE, "--data", seen, "--out", folder, "--name", name)
         joined = _gathered(known[name], args.folder, home)
         env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
@@ -90,11 +90,10 @@ def _recipes(home):
     """Return the networks with a recipe as {name: names of the saved ones that it joins or begins with}, those first."""
     import yaml
 
+    from keras_gw_resnet.zoo import networks_in
+
     recipes = {path.parent.name: yaml.safe_load(path.read_text()) for path in home.glob(f"*/{RECIPE}")}
-    needed = {}
-    for name, recipe in recipes.items():
-        options = recipe.get("options", {})
-        needed[name] = [*options.get("members", []), *([options["weights"]] if "weights" in options else [])]
+    needed = {name: networks_in(recipe.get("options", {})) for name, recipe in recipes.items()}
     order = TopologicalSorter({name: sorted(needed[name]) for name in sorted(needed)}).static_order()
     return {name: needed[name] for name in order if name in needed}
 

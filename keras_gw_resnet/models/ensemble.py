@@ -66,9 +66,8 @@ def Ensemble(members, combine="mean", *, name="ensemble"):
         joined = layers.Average(name="score")(logits)
     else:
         joined = layers.Concatenate(name="logits")(logits)
-        equal = initializers.Constant(1 / len(members))
-        head = layers.Conv1D(1, 1, kernel_initializer=equal, name="score") if all(places) else None
-        joined = (head or layers.Dense(1, kernel_initializer=equal, name="score"))(joined)
+        given = {"kernel_initializer": initializers.Constant(1 / len(members)), "name": "score"}
+        joined = (layers.Conv1D(1, 1, **given) if all(places) else layers.Dense(1, **given))(joined)
     return keras.Model(inputs, keras.ops.logsumexp(joined, axis=1) if all(places) else joined, name=name)
 
 

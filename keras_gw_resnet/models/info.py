@@ -60,11 +60,11 @@ def multiply_adds_of(model):
 
 
 def _field(model):
-    heads = [layer for layer in model.layers if layer.name == "pool" or layer is places_of(model)]
-    if not heads:
+    head = places_of(model) or next((layer for layer in model.layers if layer.name == "pool"), None)
+    if head is None:
         return None
     try:
-        return receptive_field(model.input, before_cropping(heads[0].input)[0])
+        return receptive_field(model.input, before_cropping(head.input)[0])
     except ValueError:
         return None
 

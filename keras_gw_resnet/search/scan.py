@@ -101,11 +101,9 @@ def _last_step(model):
     if isinstance(last, layers.Dense):
         arriving, (kernel, *bias) = last.input, last.get_weights()
         bias = bias[0] if bias else np.zeros(kernel.shape[-1], np.float32)
-    elif isinstance(last, layers.Activation | layers.Softmax):
-        arriving, kernel = last.input, np.eye(model.output_shape[-1], dtype=np.float32)
-        bias = np.zeros(len(kernel), np.float32)
     else:
-        arriving, kernel = model.outputs[0], np.eye(model.output_shape[-1], dtype=np.float32)
+        arriving = last.input if isinstance(last, layers.Activation | layers.Softmax) else model.outputs[0]
+        kernel = np.eye(model.output_shape[-1], dtype=np.float32)
         bias = np.zeros(len(kernel), np.float32)
     if kernel.shape[-1] == 2:
         return arriving, kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]
@@ -149,7 +147,7 @@ class Scanner:
         self.window_shape, self.places = model.input_shape[1:], 1
         if model.output_shape[-1] not in (1, 2):
             raise InputError(f"network {model.name} has {model.output_shape[-1]} outputs; a search needs one, or two")
-        self._members = _members_of(model, precision)
+        self._members, self._bias = _members_of(model, precision)
         if self._members and not (exact and not all(member.scanner.exact for member in self._members)):
             self._slide_members()
         else:
@@ -251,9 +249,7 @@ class Scanner:
         if windows < 1:
             raise ValueError(f"strain of {len(strain)} samples is shorter than the window of {self.window_samples}")
         if self._members:
-            return self._joined(
-                [member.scanner.scan(strain, None if index else progress) for index, member in enumerate(self._members)]
-            )
+            return self._joined(strain, windows, progress)
         count = windows + self.reach - 1
         # All rows have one length, so that one compiled graph serves them.
         each = min(-(-count // ROWS), max(self.reach, ROW_SAMPLES // self.stride))
@@ -267,15 +263,14 @@ class Scanner:
         scores = (total[self.reach :] - total[: -self.reach]) / self.reach
         return Scan(scores.astype(np.float32), evidence, self.reach)
 
-    def _joined(self, scans):
+    def _joined(self, strain, windows, progress):
         """Join the scans of members: their scores by weight; of the evidence that of the first, which says where."""
-        skipped = [member.skipped for member in self._members]
-        windows = min(len(scan.scores) - skip for scan, skip in zip(scans, skipped, strict=True))
+        scans = [member.scanner.scan(strain, None if index else progress) for index, member in enumerate(self._members)]
         scores = sum(
-            member.weight * scan.scores[member.skipped : member.skipped + windows]
+            member.weight * scan.scores[member.skipped :][:windows]
             for member, scan in zip(self._members, scans, strict=True)
         )
-        scores = (scores + self._members[0].bias).astype(np.float32)
+        scores = (scores + self._bias).astype(np.float32)
         return Scan(scores, scores if self.places > 1 else scans[0].evidence, scans[0].reach)
 
 
@@ -286,18 +281,16 @@ class _Member:
     Attributes:
         scanner: Scanner of it.
         weight: Of its scores in the sum.
-        bias: Of the sum.
         skipped: How many of its scores in a window come before the first that all members have.
     """
 
     scanner: Scanner
     weight: float
-    bias: float
-    skipped: int = 0
+    skipped: int
 
 
 def _members_of(model, precision):
-    """Return the members of an ensemble that can all be slid alike; no member: it is none, or they cannot."""
+    """Return the members of an ensemble that can all be slid alike, and the bias of their sum; ([], 0.0): there are none."""
     networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     own = (keras.Model, layers.InputLayer, layers.Dropout, layers.Cropping1D)
     joining = [layer for layer in model.layers if not isinstance(layer, own)]
@@ -310,15 +303,16 @@ def _members_of(model, precision):
         weights, *bias = joining[1].get_weights()
         weights, bias = weights.reshape(-1), bias[0] if bias else [0.0]
     else:
-        return []
+        return [], 0.0
     arriving = [before_cropping(tensor) for tensor in joining[0].input]
     networks = [tensor._keras_history.operation for tensor, _ in arriving]
     if not all(isinstance(network, keras.Model) and _sliding(network) for network in networks):
-        return []
+        return [], 0.0
     members = [
-        _Member(Scanner(network, precision), float(weight), float(bias[0]), cropping[0])
+        _Member(Scanner(network, precision), float(weight), cropping[0])
         for network, weight, (_, cropping) in zip(networks, weights, arriving, strict=True)
     ]
     alike = {(member.scanner.stride, member.scanner.places > 1) for member in members}
     # Logits of places are joined place by place, or not at all.
-    return members if len(alike) == 1 and (members[0].scanner.places > 1) == pools_places(model) else []
+    slides = len(alike) == 1 and (members[0].scanner.places > 1) == pools_places(model)
+    return (members, float(bias[0])) if slides else ([], 0.0)

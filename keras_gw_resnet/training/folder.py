@@ -79,10 +79,10 @@ def remove_checkpoints(out):
 
 def claim_folder(config, out, overwrite):
     """Record configuration and backend in the folder of a run; with `overwrite`, remove what an earlier run left."""
+    from keras.config import backend
+
     if overwrite:
         for old in [*out.glob(f"{CHECKPOINTS}/*"), *out.glob("logs/**/events.out.tfevents.*"), out / "model.keras"]:
             old.unlink(missing_ok=True)
-    from keras.config import backend
-
     with written_aside(out / RECORD) as aside:
         aside.write_text(json.dumps({**config.to_dict(), "backend": backend()}, indent=2) + "\n")

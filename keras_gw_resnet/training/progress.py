@@ -53,7 +53,7 @@ class Progress(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Open the bar."""
         self._begun = time.perf_counter()
-        self._done_before, self._compiled = len(self.history), False
+        self._done_before = len(self.history)
         if self.shown and sys.stdout.isatty():
             total = self.config.epochs * self.config.steps_per_epoch
             done = len(self.history) * self.config.steps_per_epoch
@@ -69,9 +69,9 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Count the time between the end of the last step and when this step's batch was ready."""
         ready = self.feed.ready.pop(self._index, None)
-        if ready is not None and self._compiled:
+        if ready is not None and self._index > self._done_before * self.config.steps_per_epoch:
             self._waited += max(0.0, ready - self._step_ended)
-        self._index, self._compiled = self._index + 1, True
+        self._index += 1
         self._step_ended = time.perf_counter()
         if self._bar is not None:
             self._bar.update()
