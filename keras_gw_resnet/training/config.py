@@ -55,6 +55,8 @@ class TrainingConfig:
         snr_start: Range at the start of a curriculum.
         curriculum_epochs: Epochs over which the SNR moves from `snr_start` to `snr_range`.
         merger_range: Coalescence as a share of the window.
+        merger_tolerance: Where the head gives a logit at each place (--options.pooling logsumexp): labels say where the
+            coalescence is, within this standard deviation (s); 0: they say whether there is one.
         lone_signal_share: Negatives that hold a signal in one detector alone.
         glitch_share: Negatives that hold a simulated glitch in one detector.
         inconsistent_share: Negatives that hold a signal whose arrival times exceed the light travel time.
@@ -100,6 +102,7 @@ class TrainingConfig:
     snr_start: Pair | None = None
     curriculum_epochs: int = 0
     merger_range: Pair = (0.65, 0.85)
+    merger_tolerance: float = 0.0
     lone_signal_share: float = 0.2
     glitch_share: float = 0.0
     inconsistent_share: float = 0.0
@@ -157,6 +160,8 @@ class TrainingConfig:
                 f"--validation-noise {self.validation_noise} windows cannot show a false-alarm probability of "
                 f"{self.false_alarm_probability:g}; expected at least {LEAST_FALSE_ALARMS / self.false_alarm_probability:.0f}"
             )
+        if self.merger_tolerance and self.label_smoothing:
+            raise InputError("--merger-tolerance and --label-smoothing exclude each other")
         if self.weight_decay and self.optimizer == "adam":
             raise InputError("--weight-decay needs --optimizer adamw or sgd")
         if self.warmup_epochs >= self.epochs:
@@ -212,6 +217,7 @@ NOT_NEGATIVE = (
     "early_stopping",
     "finetune_epochs",
     "curriculum_epochs",
+    "merger_tolerance",
 )
 
 

@@ -203,6 +203,8 @@ def _labelled(config):
     header.require(config.window_samples, config.detectors, config.whitening.sample_rate, "the run asks for")
     if config.noise != "files" or config.glitch_share or config.inconsistent_share or config.loud_share:
         raise InputError(f"{config.data}: labelled windows are shown as they are; leave out --noise and the shares")
+    if config.merger_tolerance:
+        raise InputError(f"{config.data}: labelled windows do not say where a signal is; leave out --merger-tolerance")
     rows, held_out = split_windows(header, config.validation_share, VALIDATION_SEED)
     for own in (rows, held_out):
         check_windows(header, own)

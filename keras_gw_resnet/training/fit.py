@@ -13,6 +13,7 @@ from keras_gw_resnet.training.distribution import leave, undistributed
 from keras_gw_resnet.training.events import EventLog
 from keras_gw_resnet.training.folder import CHECKPOINTS, claim_folder
 from keras_gw_resnet.training.growth import network_of, phases_of
+from keras_gw_resnet.training.location import LocatedBatches, is_located, mergers_of_places, without_places
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
 from keras_gw_resnet.training.progress import Progress, Timed
 from keras_gw_resnet.training.validation import Validation, averaged_weights, best_row
@@ -79,7 +80,12 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
 
 def _fit_phase(model, config, batches, history, phase, patience, place, out, log_dir, more):
     done, steps = len(history), config.steps_per_epoch
-    timed = Timed(batches.training if place.processes == 1 else Shard(batches.training, place.process, place.processes))
+    training = batches.training
+    if is_located(model):
+        mergers = mergers_of_places(without_places(model), config.merger_range)
+        seconds = config.window_samples / config.whitening.sample_rate
+        training = LocatedBatches(training, mergers, config.merger_tolerance / seconds)
+    timed = Timed(training if place.processes == 1 else Shard(training, place.process, place.processes))
     checkpoints = out / CHECKPOINTS
     keeping = place.first and phase.final and config.keep == "best"
     save_best = functools.partial(_save, checkpoints / BEST) if keeping else None

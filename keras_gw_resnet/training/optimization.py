@@ -4,7 +4,16 @@ import keras
 from keras import layers, optimizers
 
 from keras_gw_resnet.backend import jit_compile
+from keras_gw_resnet.models.places import places_of
 from keras_gw_resnet.models.registry import build_model
+from keras_gw_resnet.training.location import (
+    LocatedCrossentropy,
+    ScoreAccuracy,
+    ScoreAUC,
+    is_located,
+    located,
+    without_places,
+)
 
 LOWEST_SHARE = 1e-2
 MOMENTUM = 0.9
@@ -50,28 +59,33 @@ def optimizer(config, steps):
 
 def compile_for_training(network, config, steps):
     """Compile a network with loss, metrics and the optimizer of a TrainingConfig."""
+    if is_located(network):
+        loss, area, accuracy = LocatedCrossentropy(), ScoreAUC, ScoreAccuracy
+    else:
+        loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.label_smoothing)
+        area, accuracy = keras.metrics.AUC, keras.metrics.BinaryAccuracy
     network.compile(
         optimizer=optimizer(config, steps),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
-        metrics=[
-            keras.metrics.AUC(from_logits=True, name="auc"),
-            keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy"),
-        ],
+        loss=loss,
+        metrics=[area(from_logits=True, name="auc"), accuracy(threshold=0.0, name="accuracy")],
         jit_compile=jit_compile(),
     )
 
 
 def for_training(network, config, replicas):
-    """Return the network as it trains: in the precision asked for, with batch norm over all replicas.
+    """Return the network as it trains: in the precision asked for, with batch norm over all replicas, located if asked for.
 
     The last layer stays in float32: ranking needs its resolution.
     """
     mixed = config.precision != "float32"
-    return _copy(network, f"mixed_{config.precision}" if mixed else keras.config.floatx(), replicas > 1)
+    copy = _copy(network, f"mixed_{config.precision}" if mixed else keras.config.floatx(), replicas > 1)
+    # While a training grows, the networks before the last have no places.
+    return located(copy) if config.merger_tolerance and places_of(copy) else copy
 
 
 def for_saving(network):
     """Return a trained network as it is saved: float32, for one device."""
+    network = without_places(network) if is_located(network) else network
     return _copy(network, keras.config.floatx(), False)
 
 

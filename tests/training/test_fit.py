@@ -31,7 +31,14 @@ def test_run_leaves_what_it_says(small_run):
     assert len((small_run / "history.csv").read_text().splitlines()) == 3
 
 
-LONGER = {"--epochs": 6, "--early-stopping": 4, "--weight-averaging": 0.9}
+LONGER = {
+    "--epochs": 6,
+    "--early-stopping": 4,
+    "--weight-averaging": 0.9,
+    "--options.pooling": "logsumexp",
+    "--options.head-kernel-size": 8,
+    "--merger-tolerance": 0.02,
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,131 @@
+"""Labels that say where in a window the coalescence is, for networks whose head gives a logit at each place.
+
+Such a network tells apart P + 1 cases: noise alone, with logit zero, or a signal at one of P places. A label that says only
+whether there is a signal allows all the places of a window alike, and the loss is that of its log-sum-exp. Here a label
+allows the places near the coalescence alone, and the loss is the same cross-entropy, -log of the probability of what is
+allowed: more is learned from each example, and the network that is saved is the same.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.places import places_of
+from keras_gw_resnet.models.receptive import before_cropping, receptive_field
+
+# Name of the last layer of a network in training that gives [score, logits of the places].
+LOCATED = "score_and_places"
+# Where in the strain of its place a coalescence should lie, as a share: most of a signal comes before it.
+COALESCENCE = 0.7
+PACKAGE = "keras_gw_resnet"
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LocatedCrossentropy(keras.losses.Loss):
+    """-log of the probability of the cases that a label allows.
+
+    y_true: weights from 0 to 1 (batch, 1 + places) of noise alone and of a signal at each place; y_pred: score and logits.
+    """
+
+    def call(self, y_true, y_pred):
+        """Return the loss of each example, (batch,)."""
+        logits = ops.concatenate([ops.zeros_like(y_pred[:, :1]), y_pred[:, 1:]], axis=-1)
+        allowed = logits + ops.log(ops.maximum(y_true, 1e-30))
+        return ops.logsumexp(logits, axis=-1) - ops.logsumexp(allowed, axis=-1)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ScoreAUC(keras.metrics.AUC):
+    """AUC of the score, from the labels of `LocatedCrossentropy`."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Count a batch."""
+        return super().update_state(1.0 - y_true[:, :1], y_pred[:, :1], sample_weight)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ScoreAccuracy(keras.metrics.BinaryAccuracy):
+    """Accuracy of the score, from the labels of `LocatedCrossentropy`."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Count a batch."""
+        return super().update_state(1.0 - y_true[:, :1], y_pred[:, :1], sample_weight)
+
+
+def located(network):
+    """Return the network with the logits of its places beside its score: output (batch, 1 + places)."""
+    logits = layers.Flatten(name="places")(places_of(network).output)
+    both = layers.Concatenate(name=LOCATED, dtype="float32")([network.output, logits])
+    return keras.Model(network.input, both, name=network.name)
+
+
+def is_located(network):
+    """Say whether a network gives its places beside its score."""
+    return network.outputs[0]._keras_history.operation.name == LOCATED
+
+
+def without_places(network):
+    """Return a network made by `located` with its score alone."""
+    score = network.outputs[0]._keras_history.operation.input[0]
+    return keras.Model(network.input, score, name=network.name)
+
+
+def mergers_of_places(network, merger_range):
+    """Say which coalescence time each place of a network is to tell, as a share of the window.
+
+    A share of `COALESCENCE` of the strain that a place takes lies before it; more where the last place would otherwise
+    end before the latest coalescence.
+
+    Args:
+        network: `keras.Model` with a head of places.
+        merger_range: Earliest and latest coalescence, as shares of the window.
+
+    Returns:
+        Array (places,).
+
+    Raises:
+        InputError: The network has no places, or none whose strain is known.
+    """
+    head = places_of(network)
+    try:
+        features, cropping = before_cropping(head.input) if head else (None, None)
+        field = receptive_field(network.inputs[0], features) if head else None
+    except ValueError:
+        field = None
+    if field is None:
+        raise InputError(
+            f"--merger-tolerance: {network.name} has no places of its own; take a network with "
+            "--options.pooling logsumexp, or leave it out"
+        )
+    samples = network.input_shape[1]
+    first = (cropping[0] + np.arange(head.output.shape[1])) * field.stride - field.left
+    length = field.samples + (head.kernel_size[0] - 1) * field.stride
+    share = min(1.0, max(COALESCENCE, (merger_range[1] * samples - first[-1]) / length))
+    return (first + share * length) / samples
+
+
+class LocatedBatches:
+    """Training batches with the labels of `LocatedCrossentropy`.
+
+    Args:
+        batches: InjectionBatches.
+        mergers: For each place the coalescence time that it is to tell, as a share of the window.
+        tolerance: Standard deviation about it within which a place is allowed, as a share of the window.
+    """
+
+    def __init__(self, batches, mergers, tolerance):
+        self.batches, self.batch_size = batches, batches.batch_size
+        self._mergers, self._tolerance = mergers, tolerance
+
+    def rows(self, index, first, last):
+        """Return examples [first, last) of batch `index` as (strain, label (n, 1 + places))."""
+        examples = self.batches.examples(index, first, last)
+        distance = (examples.merger[:, None] - self._mergers) / self._tolerance
+        weight = np.exp(-0.5 * (distance**2 - np.min(distance**2, axis=1, keepdims=True)))
+        noise = examples.label == 0
+        return examples.strain, np.concatenate([noise, np.where(noise, 0.0, weight)], axis=1, dtype=np.float32)
+
+    def __getitem__(self, index):
+        """Return batch `index` as (strain, label)."""
+        return self.rows(index, 0, self.batch_size)

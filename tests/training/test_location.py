@@ -1,0 +1,124 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gw_resnet import build_model
+from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
+from keras_gw_resnet.datasets.noise import GaussianNoise
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.training.location import (
+    LocatedBatches,
+    LocatedCrossentropy,
+    ScoreAccuracy,
+    ScoreAUC,
+    is_located,
+    located,
+    mergers_of_places,
+    without_places,
+)
+from tests.conftest import assert_refused, run_command, tiny_training
+
+OPTIONS = {"width": 4, "pooling": "logsumexp", "head_kernel_size": 8}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build_model("resnet16", **OPTIONS)
+
+
+def test_a_located_network_gives_score_and_logits_of_its_places(network):
+    strain = np.random.default_rng(1).standard_normal((3, 2048, 2)).astype("float32")
+    both = located(network)
+    assert is_located(both) and not is_located(network)
+    found = both.predict(strain, verbose=0)
+    np.testing.assert_allclose(found[:, 0], np.log(np.exp(found[:, 1:].astype(float)).sum(axis=1)), rtol=1e-5)
+    back = without_places(both)
+    assert back.name == network.name
+    np.testing.assert_array_equal(back.predict(strain, verbose=0), network.predict(strain, verbose=0))
+
+
+def test_loss_is_that_of_the_score_where_every_place_is_allowed():
+    rng = np.random.default_rng(2)
+    logits = rng.normal(size=(6, 5)).astype("float32")
+    score = np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    label = np.array([0, 1, 1, 0, 1, 0], "float32")[:, None]
+    allowed = np.concatenate([1 - label, np.repeat(label, 5, axis=1)], axis=1)
+    expected = keras.losses.BinaryCrossentropy(from_logits=True)(label, score)
+    found = LocatedCrossentropy()(allowed, np.concatenate([score, logits], axis=1))
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_loss_is_the_probability_of_the_place_that_is_allowed():
+    logits = np.array([[2.0, -1.0, 0.5]], "float32")
+    chances = np.exp(np.concatenate([[0.0], logits[0]]))
+    chances /= chances.sum()
+    for case in range(4):
+        allowed = np.eye(4, dtype="float32")[None, case]
+        found = LocatedCrossentropy()(allowed, np.concatenate([np.zeros((1, 1), "float32"), logits], axis=1))
+        assert float(found) == pytest.approx(-np.log(chances[case]), rel=1e-5)
+
+
+def test_metrics_are_those_of_the_score():
+    rng = np.random.default_rng(3)
+    label, score = rng.integers(2, size=(200, 1)).astype("float32"), rng.normal(size=(200, 1)).astype("float32")
+    allowed = np.concatenate([1 - label, rng.random((200, 4)).astype("float32")], axis=1)
+    given = np.concatenate([score, rng.normal(size=(200, 4)).astype("float32")], axis=1)
+    for own, plain in (
+        (ScoreAUC(from_logits=True), keras.metrics.AUC(from_logits=True)),
+        (ScoreAccuracy(threshold=0.0), keras.metrics.BinaryAccuracy(threshold=0.0)),
+    ):
+        own.update_state(allowed, given)
+        plain.update_state(label, score)
+        assert float(own.result()) == pytest.approx(float(plain.result()))
+
+
+def test_places_tell_coalescences_that_lie_in_their_strain():
+    for name in ("resnet16", "resnet34", "resnet152"):
+        network = build_model(name, **OPTIONS)
+        mergers = mergers_of_places(network, (0.65, 0.85))
+        assert np.all(np.diff(mergers) > 0)
+        assert mergers[-1] >= 0.85 - 1e-9, name
+        assert mergers[-1] <= 1.0, name
+    with pytest.raises(InputError, match="pooling logsumexp"):
+        mergers_of_places(build_model("resnet16", width=4), (0.65, 0.85))
+
+
+def test_labels_allow_the_places_near_the_coalescence(small_bank):
+    whitening = Whitening()
+    taps = np.zeros(whitening.filter_samples, np.float32)
+    taps[len(taps) // 2] = 1e21
+    noise = GaussianNoise([[taps], [taps]], ("H1", "L1"), 2048, whitening)
+    batches = InjectionBatches(small_bank, noise, batch_size=32, seed=4, settings=InjectionSettings())
+    places = np.linspace(0.6, 0.9, 31)
+    own = LocatedBatches(batches, places, 0.02)
+    strain, allowed = own[7]
+    examples = batches.examples(7)
+    np.testing.assert_array_equal(strain, examples.strain)
+    np.testing.assert_array_equal(1 - allowed[:, :1], examples.label)
+    assert allowed.dtype == np.float32
+    signal = examples.label[:, 0] == 1
+    assert not allowed[~signal, 1:].any()
+    nearest = np.argmin(np.abs(examples.merger[signal, None] - places), axis=1)
+    np.testing.assert_array_equal(np.argmax(allowed[signal, 1:], axis=1), nearest)
+    assert allowed[signal, 1:].max(axis=1) == pytest.approx(1.0)
+    far = np.abs(examples.merger[signal, None] - places) > 0.12
+    assert far.any() and allowed[signal, 1:][far].max() < 1e-6
+    np.testing.assert_array_equal(own.rows(7, 8, 16)[1], allowed[8:16])
+
+
+def test_trained_through_the_command_line(small_data, tmp_path):
+    out = tmp_path / "run"
+    changes = {"--options.pooling": "logsumexp", "--options.head-kernel-size": 8, "--merger-tolerance": 0.02}
+    result = run_command("train.py", *tiny_training(small_data, out, **changes))
+    assert result.returncode == 0, result.stderr
+    model = keras.saving.load_model(out / "model.keras", compile=False, safe_mode=True)
+    assert model.output_shape == (None, 1)
+    card = json.loads((out / "card.json").read_text())
+    assert card["training"]["config"]["merger_tolerance"] == 0.02
+    # A network without places, and windows that came with labels, have nothing to learn it with.
+    del changes["--options.pooling"], changes["--options.head-kernel-size"]
+    result = run_command("train.py", *tiny_training(small_data, tmp_path / "other", **changes))
+    assert_refused(result, "--merger-tolerance", "logsumexp")
