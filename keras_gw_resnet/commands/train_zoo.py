@@ -36,7 +36,7 @@ def add_train_zoo(subparsers):
         metavar="NAME|FILE|DIR",
         help="noise spectra of the training and of set3, as the challenge's; default: two analytic ones",
     )
-    add("--test-duration", default="6h", metavar="TIME", help="of each test set (default: 6h)")
+    add("--test-duration", default="8h", metavar="TIME", help="of each test set (default: 8h)")
     add("--install", action="store_true", help="replace the networks in saved_models by the new ones")
 
 

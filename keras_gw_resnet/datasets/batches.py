@@ -32,6 +32,8 @@ class InjectionSettings:
         signal_share: Share of the examples that hold a signal, spread evenly over a batch.
         snr_range: Network optimal SNR.
         snr_power: Its density falls with this power: 0 is uniform, 4 that of sources uniform in volume.
+        mass_power: Waveforms are drawn with a chance that grows with this power of their chirp mass: 0, all alike; 2.5 as a
+            sensitive volume counts them.
         snr_start: Range at the first batch; from there it moves linearly to `snr_range`. None: no curriculum.
         snr_start_batches: Over how many batches it moves.
         merger_range: Coalescence time at the Earth's centre as a share of the window, uniform.
@@ -45,6 +47,7 @@ class InjectionSettings:
     signal_share: float = 0.5
     snr_range: tuple[float, float] = (5.0, 20.0)
     snr_power: float = 0.0
+    mass_power: float = 0.0
     snr_start: tuple[float, float] | None = None
     snr_start_batches: int = 0
     merger_range: tuple[float, float] = (0.65, 0.85)
@@ -146,6 +149,10 @@ class SignalSource:
         self.bank, self.detectors, self.settings = bank, detectors, settings
         self.window_samples = window_samples
         samples, self._reach = bank.hplus.shape[1], len(taps[0][0]) // 2
+        self._chances = None  # all alike
+        if settings.mass_power:
+            weight = (bank.parameters["mchirp"] / np.max(bank.parameters["mchirp"])) ** settings.mass_power
+            self._chances = weight / weight.sum()
         # Room for the waveform, the window around it and the filter's reach, without wrapping into one another.
         self._size = scipy.fft.next_fast_len(max(samples, 2 * window_samples) + self._reach, real=True)
         self._responses = [np.stack([self._response(t) for t in own]) for own in taps]
@@ -171,7 +178,7 @@ class SignalSource:
             SNR, float64 (n,), float64 (n,) share of the window, integer (n,).
         """
         n, bank, rate = len(filters), self.bank, self.bank.sample_rate
-        waveform = rng.integers(len(bank), size=n)
+        waveform = rng.choice(len(bank), n, p=self._chances)
         longitude, polarization = rng.uniform(0, 2 * np.pi, (2, n))
         declination = np.arcsin(rng.uniform(-1, 1, n))
         snr = self.settings.draw_snr(rng, n, index)

@@ -7,8 +7,10 @@ from keras_gw_resnet.datasets.batches import InjectionSettings, SignalSource
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.search.events import find_events
 
-# The challenge counts an event as found within 0.3 s (arXiv 2209.11146).
-LONGEST_TOLERANCE = 0.3
+# What an event is said to tolerate: of a few hundred signals in simulated noise the calibration does not see the worst, and
+# an injection just outside counts as missed however loud its event is; the challenge's own searches give 0.2 to 0.3 s
+# (arXiv 2209.11146).
+LEAST_TOLERANCE, LONGEST_TOLERANCE = 0.2, 0.3
 # Of a network that was trained on labelled windows, which do not say where their signals are.
 UNKNOWN_TIMING = {
     "merger_seconds": 0.0,
@@ -65,15 +67,15 @@ def calibrate_timing(scanner, bank, taps, detectors, whitening, *, signals=256, 
 
     Returns:
         Dictionary for the card: merger_seconds (after the sample to which the evidence is counted), spread_seconds
-        (half the width of the central 68 %), tolerance_seconds (holds 95 % of the signals, at most 0.3 s), signals,
-        snr_range.
+        (half the width of the central 68 %), tolerance_seconds (holds 99 % of the signals; from 0.2 to 0.3 s),
+        signals, snr_range.
     """
     settings = InjectionSettings(snr_range=snr_range, merger_range=MIDDLE)
     given = (scanner, bank, taps, detectors, whitening, settings, signals, seconds)
     _, lag = _statistic_and_lag(*given, "event times")
     centre = float(np.median(lag))
     low, high = np.quantile(lag, [0.16, 0.84])
-    tolerance = float(min(np.quantile(np.abs(lag - centre), 0.95), LONGEST_TOLERANCE))
+    tolerance = float(np.clip(np.quantile(np.abs(lag - centre), 0.99), LEAST_TOLERANCE, LONGEST_TOLERANCE))
     return {
         "merger_seconds": centre,
         "spread_seconds": float(high - low) / 2,

@@ -52,6 +52,8 @@ class TrainingConfig:
         signal_share: Share of the examples that hold a signal.
         snr_range: Network SNR of the signals.
         snr_power: Its density falls with this power: 0 is uniform, 4 that of sources uniform in volume.
+        mass_power: Signals are drawn with a chance that grows with this power of their chirp mass: 0, all waveforms of the
+            bank alike; 2.5 as a sensitive volume counts them.
         snr_start: Range at the start of a curriculum.
         curriculum_epochs: Epochs over which the SNR moves from `snr_start` to `snr_range`.
         merger_range: Coalescence as a share of the window.
@@ -99,6 +101,7 @@ class TrainingConfig:
     signal_share: float = 0.5
     snr_range: Pair = (5.0, 20.0)
     snr_power: float = 0.0
+    mass_power: float = 0.0
     snr_start: Pair | None = None
     curriculum_epochs: int = 0
     merger_range: Pair = (0.65, 0.85)
@@ -175,6 +178,7 @@ class TrainingConfig:
             signal_share=self.signal_share,
             snr_range=self.snr_range,
             snr_power=self.snr_power,
+            mass_power=self.mass_power,
             snr_start=self.snr_start,
             snr_start_batches=self.curriculum_epochs * self.steps_per_epoch,
             merger_range=self.merger_range,
@@ -218,6 +222,7 @@ NOT_NEGATIVE = (
     "finetune_epochs",
     "curriculum_epochs",
     "merger_tolerance",
+    "mass_power",
 )
 
 

@@ -230,3 +230,15 @@ def test_parts_of_a_batch_are_those_of_the_whole(small_bank, taps, batch_size):
         np.testing.assert_array_equal(np.concatenate([part[1] for part in own]), label)
     # Blocks do not repeat one another.
     assert len(np.unique(strain[:, 0, 0])) == batch_size
+
+
+def test_heavy_systems_are_drawn_more_often(small_bank):
+    mass = small_bank.parameters["mchirp"]
+    taps = np.zeros(513, np.float32)
+    taps[256] = 1.0
+    for power in (0.0, 2.5):
+        source = SignalSource(small_bank, [[taps]], ("H1",), 2048, InjectionSettings(mass_power=power))
+        *_, waveform = source.draw(np.random.default_rng(5), np.zeros((4000, 1), int))
+        expected = np.average(mass, weights=mass**power)
+        assert np.mean(mass[waveform]) == pytest.approx(expected, rel=0.03)
+    assert np.average(mass, weights=mass**2.5) > 1.1 * np.mean(mass)

@@ -156,6 +156,7 @@ def test_two_devices_equal_one(small_data):
     assert float(difference) < 1e-10
 
 
+@pytest.mark.slow
 def test_two_devices_through_the_command_line(small_data, tmp_path):
     """What two devices trained and saved, a killed run included, is for one device."""
     out = tmp_path / "two"
