@@ -204,7 +204,7 @@ def _labelled(config):
     if config.noise != "files" or config.glitch_share or config.inconsistent_share or config.loud_share:
         raise InputError(f"{config.data}: labelled windows are shown as they are; leave out --noise and the shares")
     if config.merger_tolerance:
-        raise InputError(f"{config.data}: labelled windows do not say where a signal is; leave out --merger-tolerance")
+        raise InputError(f"{config.data}: labelled windows do not say where a signal is; expected --merger-tolerance 0")
     rows, held_out = split_windows(header, config.validation_share, VALIDATION_SEED)
     for own in (rows, held_out):
         check_windows(header, own)

@@ -96,7 +96,7 @@ def mergers_of_places(network, merger_range):
     if field is None:
         raise InputError(
             f"--merger-tolerance: {network.name} has no places of its own; take a network with "
-            "--options.pooling logsumexp, or leave it out"
+            "--options.pooling logsumexp, or --merger-tolerance 0"
         )
     samples = network.input_shape[1]
     first = (cropping[0] + np.arange(head.output.shape[1])) * field.stride - field.left

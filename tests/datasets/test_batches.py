@@ -234,7 +234,7 @@ def test_parts_of_a_batch_are_those_of_the_whole(small_bank, taps, batch_size):
 
 def test_heavy_systems_are_drawn_more_often(small_bank):
     mass = small_bank.parameters["mchirp"]
-    taps = np.zeros(513, np.float32)
+    taps = np.zeros(512, np.float32)
     taps[256] = 1.0
     for power in (0.0, 2.5):
         source = SignalSource(small_bank, [[taps]], ("H1",), 2048, InjectionSettings(mass_power=power))

@@ -118,6 +118,9 @@ def test_a_network_trains_on_labelled_windows(windows_file, tmp_path):
     refused = run_command("train.py", "--model", "resnet16", "--data", windows_file, *wrong)
     assert_refused(refused, "windows.hdf5", "4096 samples of H1 L1 V1")
     assert not (tmp_path / "wrong").exists()
+    located = ("--options.pooling", "logsumexp", "--merger-tolerance", 0.02, "--out", tmp_path / "wrong", "--width", 4)
+    refused = run_command("train.py", "--model", "resnet16", "--data", windows_file, *located)
+    assert_refused(refused, "windows.hdf5", "do not say where a signal is", "--merger-tolerance 0")
 
 
 @pytest.mark.parametrize(
