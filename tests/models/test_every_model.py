@@ -33,24 +33,16 @@ GOLDEN = {
     "stacked-residual-highway": (106033, 18),
 }
 SHAPES = [(2048, 2), (4096, 3)]
-# The deepest of each family are built by the code of their smaller sisters; the slow run repeats every check on them.
+# The deepest of each family are built by the code of their smaller sisters, and the second shape by that of the first; the slow
+# run has them all.
 DEEPEST = {"densenet169", "densenet201", "resnet101", "resnet152", "highway36", "aresgw54-wide"}
 LIGHTER_FIRST = [pytest.param(n, marks=pytest.mark.slow) if n in DEEPEST else n for n in list_models()]
 
-
-def cases(slow):
-    """Every network with every shape, some of them for the slow run."""
-    return [
-        pytest.param(name, shape, marks=[pytest.mark.slow] if slow(name, shape) else [])
-        for name in list_models()
-        for shape in SHAPES
-    ]
-
-
-# What is saved is made of the same layers at any depth and shape.
-SAVED_CASES = cases(lambda name, shape: name in DEEPEST or shape != SHAPES[0])
-# Where Keras runs on JAX, compiling the gradients of the deepest takes a minute each.
-GRADIENT_CASES = cases(lambda name, shape: name in DEEPEST and (on_jax() or shape != SHAPES[0]))
+CASES = [
+    pytest.param(n, shape, marks=pytest.mark.slow if n in DEEPEST or (shape != SHAPES[0] and n != "resnet16") else ())
+    for n in list_models()
+    for shape in SHAPES
+]
 
 
 def small(model, /, **options):
@@ -75,7 +67,7 @@ def test_parameters_and_depth(name):
         assert int(number) == GOLDEN[name][1]
 
 
-@pytest.mark.parametrize(("name", "shape"), GRADIENT_CASES)
+@pytest.mark.parametrize(("name", "shape"), CASES)
 def test_output_is_finite_and_every_weight_learns(name, shape):
     model = small(name, input_shape=shape)
     assert model.input_shape == (None, *shape)
@@ -121,7 +113,7 @@ def saved_zoo(request, tmp_path_factory):
     return folder, expected
 
 
-@pytest.mark.parametrize(("name", "shape"), SAVED_CASES)
+@pytest.mark.parametrize(("name", "shape"), CASES)
 def test_bare_keras_gives_the_same_scores_to_the_bit(saved_zoo, name, shape):
     folder, expected = saved_zoo
     key = f"{name}-{shape[0]}x{shape[1]}"
