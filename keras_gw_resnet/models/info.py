@@ -59,7 +59,8 @@ def multiply_adds_of(model):
     return total
 
 
-def _field(model):
+def field_of_head(model):
+    """Return the ReceptiveField of the features that go into a network's head; None where it is not known."""
     head = places_of(model) or next((layer for layer in model.layers if layer.name == "pool"), None)
     if head is None:
         return None
@@ -79,7 +80,7 @@ def info_of(model, sample_rate=2048):
     Returns:
         ModelInfo.
     """
-    field, samples = _field(model), model.input_shape[1]
+    field, samples = field_of_head(model), model.input_shape[1]
     if samples is None:  # the same layers for a window of the usual length
         fixed = keras.models.clone_model(model, input_tensors=keras.Input((USUAL_SAMPLES, model.input_shape[2])))
         return info_of(fixed, sample_rate)

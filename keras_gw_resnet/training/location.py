@@ -11,8 +11,9 @@ import numpy as np
 from keras import layers, ops
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.info import field_of_head
 from keras_gw_resnet.models.places import places_of
-from keras_gw_resnet.models.receptive import before_cropping, receptive_field
+from keras_gw_resnet.models.receptive import before_cropping
 
 # Name of the last layer of a network in training that gives [score, logits of the places].
 LOCATED = "score_and_places"
@@ -35,9 +36,8 @@ class LocatedCrossentropy(keras.losses.Loss):
         return ops.logsumexp(logits, axis=-1) - ops.logsumexp(allowed, axis=-1)
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
-class ScoreAUC(keras.metrics.AUC):
-    """AUC of the score, from the labels of `LocatedCrossentropy`."""
+class _OfScore:
+    """A metric of the score, from the labels of `LocatedCrossentropy`."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Count a batch."""
@@ -45,12 +45,13 @@ class ScoreAUC(keras.metrics.AUC):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class ScoreAccuracy(keras.metrics.BinaryAccuracy):
-    """Accuracy of the score, from the labels of `LocatedCrossentropy`."""
+class ScoreAUC(_OfScore, keras.metrics.AUC):
+    """AUC of the score."""
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Count a batch."""
-        return super().update_state(1.0 - y_true[:, :1], y_pred[:, :1], sample_weight)
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ScoreAccuracy(_OfScore, keras.metrics.BinaryAccuracy):
+    """Accuracy of the score."""
 
 
 def located(network):
@@ -87,19 +88,14 @@ def mergers_of_places(network, merger_range):
     Raises:
         InputError: The network has no places, or none whose strain is known.
     """
-    head = places_of(network)
-    try:
-        features, cropping = before_cropping(head.input) if head else (None, None)
-        field = receptive_field(network.inputs[0], features) if head else None
-    except ValueError:
-        field = None
-    if field is None:
+    head, field = places_of(network), field_of_head(network)
+    if head is None or field is None:
         raise InputError(
             f"--merger-tolerance: {network.name} has no places of its own; take a network with "
             "--options.pooling logsumexp, or --merger-tolerance 0"
         )
-    samples = network.input_shape[1]
-    first = (cropping[0] + np.arange(head.output.shape[1])) * field.stride - field.left
+    samples, cropped = network.input_shape[1], before_cropping(head.input)[1][0]
+    first = (cropped + np.arange(head.output.shape[1])) * field.stride - field.left
     length = field.samples + (head.kernel_size[0] - 1) * field.stride
     share = min(1.0, max(COALESCENCE, (merger_range[1] * samples - first[-1]) / length))
     return (first + share * length) / samples
