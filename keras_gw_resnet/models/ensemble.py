@@ -5,9 +5,10 @@ from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.frame import builder
+from keras_gw_resnet.models.info import field_of_head
 from keras_gw_resnet.models.places import places_of
 from keras_gw_resnet.models.receptive import before_cropping
-from keras_gw_resnet.models.weights import find_model_file, load_keras_file
+from keras_gw_resnet.models.weights import card_beside, find_model_file, load_keras_file
 
 COMBINATIONS = ("mean", "head")
 
@@ -19,7 +20,7 @@ def _without_dropout(layer):
 
 
 @builder
-def Ensemble(members, combine="mean", *, name="ensemble"):
+def Ensemble(members, combine="mean", *, mergers=None, name="ensemble"):
     """Join networks that take the same strain and give one logit each.
 
     The members are frozen, and their dropout is off: with a head, training changes the head alone.
@@ -27,13 +28,16 @@ def Ensemble(members, combine="mean", *, name="ensemble"):
     Args:
         members: At least two `keras.Model`, each (batch, samples, detectors) -> (batch, 1).
         combine: "mean" of the logits, or "head": a dense layer over them, to be trained, that begins as the mean.
+        mergers: Of members with a head of places: samples from the start of a place to the coalescence that it tells,
+            which another reach puts elsewhere, so that the logits joined are those of one coalescence; None: those of
+            the same features are.
         name: Name of the network.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, 1).
 
     Raises:
-        InputError: Fewer than two members, members that do not fit, or an unknown combination.
+        InputError: Fewer than two members, members that do not fit, no place that all have, or an unknown combination.
     """
     if combine not in COMBINATIONS:
         raise InputError(f"combine={combine!r}; expected one of {', '.join(COMBINATIONS)}")
@@ -61,7 +65,7 @@ def Ensemble(members, combine="mean", *, name="ensemble"):
         copy.name, copy.trainable = f"member{index}_{member.name}", False
         logits.append(copy(inputs))
     if all(places):
-        logits = _aligned(logits, places)
+        logits = _aligned(logits, _places_skipped(members, places, mergers))
     if combine == "mean":
         joined = layers.Average(name="score")(logits)
     else:
@@ -71,11 +75,27 @@ def Ensemble(members, combine="mean", *, name="ensemble"):
     return keras.Model(inputs, keras.ops.logsumexp(joined, axis=1) if all(places) else joined, name=name)
 
 
-def _aligned(logits, places):
-    """Crop the logits of members whose features were cropped by different numbers to the places that all have."""
-    before = [before_cropping(place.input)[1][0] for place in places]
-    skipped = [max(before) - own for own in before]
+def _places_skipped(members, places, mergers):
+    """Say how many places of each member come before the first that all have."""
+    ensembles = [member.name for member in members if any(isinstance(layer, keras.Model) for layer in member.layers)]
+    if ensembles:
+        raise InputError(f"member {ensembles[0]} is an ensemble; give its own members instead")
+    if mergers is None:
+        before = [before_cropping(place.input)[1][0] for place in places]
+        return [max(before) - own for own in before]
+    fields = [field_of_head(member) for member in members]
+    stride = fields[0].stride if fields[0] else None
+    for member, field in zip(members, fields, strict=True):
+        if field is None or field.stride != stride:
+            raise InputError(f"member {member.name}: its places do not lie as far apart as those of {members[0].name}")
+    return [round((max(mergers) - own) / stride) for own in mergers]
+
+
+def _aligned(logits, skipped):
+    """Crop the logits of members to the places that all have."""
     common = min(logit.shape[1] - skip for logit, skip in zip(logits, skipped, strict=True))
+    if common < 1:
+        raise InputError("members: their places tell of different coalescences; expected some in common")
     cropped = []
     for index, (logit, skip) in enumerate(zip(logits, skipped, strict=True)):
         cropping = (skip, logit.shape[1] - skip - common)
@@ -83,9 +103,15 @@ def _aligned(logits, places):
     return cropped
 
 
+def _merger_of(card):
+    """Return the samples from the start of a place to its coalescence that a card tells, None where it was not measured."""
+    timing = card.get("timing", {})
+    return timing["merger_seconds"] * card["sample_rate"] if timing.get("signals") else None
+
+
 @builder
 def SavedEnsemble(*, members=(), combine="head", input_shape=None, name="ensemble"):
-    """Join saved networks; see `Ensemble`.
+    """Join saved networks; see `Ensemble`. Their cards say where in a place the coalescence is.
 
     Args:
         members: Names in saved_models, folders, or .keras files, at least two, each once.
@@ -101,8 +127,10 @@ def SavedEnsemble(*, members=(), combine="head", input_shape=None, name="ensembl
     """
     if isinstance(members, str) or not 2 <= len(set(members)) == len(members):
         raise InputError(f"{name}: members={members!r}; expected at least two saved networks, each once")
-    networks = [load_keras_file(find_model_file(member)) for member in members]
-    joined = Ensemble(networks, combine, name=name)
+    paths = [find_model_file(member) for member in members]
+    mergers = [_merger_of(card_beside(path)) for path in paths]
+    given = {"mergers": None if None in mergers else mergers, "name": name}
+    joined = Ensemble([load_keras_file(path) for path in paths], combine, **given)
     if input_shape is not None and joined.input_shape[1:] != tuple(input_shape):
         raise InputError(f"the members take strain of {joined.input_shape[1:]}; expected {tuple(input_shape)}")
     return joined

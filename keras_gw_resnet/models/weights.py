@@ -38,6 +38,12 @@ def find_model_file(name_or_path):
     )
 
 
+def card_beside(path):
+    """Return what the card beside a model file says, {} where there is none."""
+    card = path.parent / "card.json"
+    return json.loads(card.read_text()) if card.exists() else {}
+
+
 def load_keras_file(path, expected_sha256=None):
     """Load a .keras file with safe_mode on, after checking its sha256.
 
@@ -53,9 +59,8 @@ def load_keras_file(path, expected_sha256=None):
     """
     import keras  # finding a network needs no Keras; loading does
 
-    card = path.parent / "card.json"
-    if expected_sha256 is None and card.exists():
-        expected_sha256 = json.loads(card.read_text()).get("sha256")
+    if expected_sha256 is None:
+        expected_sha256 = card_beside(path).get("sha256")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if expected_sha256 is not None and found != expected_sha256:
         raise InputError(

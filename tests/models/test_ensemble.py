@@ -1,9 +1,13 @@
+import json
+
 import keras
 import numpy as np
 import pytest
+import scipy.special
 
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.ensemble import Ensemble
+from keras_gw_resnet.models.places import places_of
 from tests.conftest import scores_of, settle_batch_norm
 
 
@@ -83,3 +87,51 @@ def test_saved_networks_are_joined_by_name(members, tmp_path, monkeypatch):
         build_model("ensemble", members=["first", "second"], input_shape=(4096, 2))
     with pytest.raises(InputError, match="its options are members, combine, input_shape, name"):
         build_model("ensemble", members=["first", "second"], width=4)
+
+
+@pytest.fixture(scope="module")
+def with_places():
+    options = {"width": 4, "pooling": "logsumexp", "kernel_size": [7, 3, 3, 3]}
+    built = [
+        build_model("resnet16", head_kernel_size=12, **options),
+        build_model("highway20", head_kernel_size=8, **options),
+    ]
+    for seed, model in enumerate(built):
+        settle_batch_norm(model, seed)
+    return built
+
+
+def logits_at_places(member):
+    return keras.Model(member.input, places_of(member).output).predict(STRAIN, verbose=0)[..., 0]
+
+
+@pytest.mark.parametrize("earlier", [0, 4])
+def test_places_of_one_coalescence_are_joined(with_places, earlier):
+    # A place of the first tells the coalescence so many strides earlier in its strain than one of the second.
+    ensemble = Ensemble(with_places, mergers=[500.0, 500.0 + 32 * earlier + 10])
+    one, other = map(logits_at_places, with_places)
+    count = min(one.shape[1] - earlier, other.shape[1])
+    mean = (one[:, earlier : earlier + count] + other[:, :count]) / 2
+    np.testing.assert_allclose(scores_of(ensemble, STRAIN)[:, 0], scipy.special.logsumexp(mean, axis=1), atol=1e-4)
+
+
+def test_places_that_no_coalescence_has_in_common(with_places):
+    with pytest.raises(InputError, match="expected some in common"):
+        Ensemble(with_places, mergers=[0.0, 2048.0])
+
+
+def test_an_ensemble_of_places_is_no_member(with_places):
+    with pytest.raises(InputError, match="is an ensemble; give its own members"):
+        Ensemble([Ensemble(with_places, "head"), with_places[0]])
+
+
+def test_cards_say_where_in_a_place_the_coalescence_is(with_places, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_GW_RESNET_SAVED_MODELS", str(tmp_path))
+    for name, member, seconds in zip(("first", "second"), with_places, (0.25, 0.25 + 9 * 32 / 2048), strict=True):
+        (tmp_path / name).mkdir()
+        member.save(tmp_path / name / "model.keras")
+        card = {"sample_rate": 2048, "timing": {"merger_seconds": seconds, "signals": 256}}
+        (tmp_path / name / "card.json").write_text(json.dumps(card))
+    expected = scores_of(Ensemble(with_places, "head", mergers=[512.0, 800.0]), STRAIN)
+    assert np.array_equal(scores_of(build_model("ensemble", members=["first", "second"]), STRAIN), expected)
+    assert not np.allclose(expected, scores_of(Ensemble(with_places, "head"), STRAIN))
