@@ -132,7 +132,8 @@ class SignalSource:
         settings: InjectionSettings.
 
     Raises:
-        InputError: The bank does not carry a detector, is empty, or the merger range does not fit.
+        InputError: The bank does not carry a detector or the chirp masses that are asked for, is empty, or the merger
+            range does not fit.
     """
 
     def __init__(self, bank, taps, detectors, window_samples, settings):
@@ -151,6 +152,8 @@ class SignalSource:
         samples, self._reach = bank.hplus.shape[1], len(taps[0][0]) // 2
         self._chances = None  # all alike
         if settings.mass_power:
+            if "mchirp" not in bank.parameters:
+                raise InputError("the waveform bank has no chirp masses (mchirp); make it again, or use --mass-power 0")
             weight = (bank.parameters["mchirp"] / np.max(bank.parameters["mchirp"])) ** settings.mass_power
             self._chances = weight / weight.sum()
         # Room for the waveform, the window around it and the filter's reach, without wrapping into one another.

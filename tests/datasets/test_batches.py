@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -242,3 +243,6 @@ def test_heavy_systems_are_drawn_more_often(small_bank):
         expected = np.average(mass, weights=mass**power)
         assert np.mean(mass[waveform]) == pytest.approx(expected, rel=0.03)
     assert np.average(mass, weights=mass**2.5) > 1.1 * np.mean(mass)
+    nameless = replace(small_bank, parameters={"mass1": small_bank.parameters["mass1"]})
+    with pytest.raises(InputError, match="no chirp masses"):
+        SignalSource(nameless, [[taps]], ("H1",), 2048, InjectionSettings(mass_power=2.0))
