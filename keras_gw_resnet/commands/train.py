@@ -133,7 +133,7 @@ def _train(config, batches, run, place, out, log_dir):
         given = (Scanner(model), batches.held_out_bank, taps, config.detectors, config.whitening)
         timing, signals = calibrate_timing(*given), calibrate_statistic(*given)
         precision = f"event times good to {timing['spread_seconds']:.3f} s (68 %)"
-    seconds = sum(row["seconds"] for row in history)
+    seconds = sum(row["seconds"] + row.get("search_seconds", 0.0) for row in history)
     card = {
         "name": run.name or out.name,
         "model": config.model,

@@ -16,8 +16,8 @@ BLOCK = 32
 
 
 # What an example may be; the first is the only one labelled 1.
-KINDS = ("signal", "noise", "lone signal", "glitch", "inconsistent signal", "loud noise")
-SHARES = ("lone_signal_share", "glitch_share", "inconsistent_share", "loud_share")
+KINDS = ("signal", "noise", "lone signal", "glitch", "inconsistent signal", "loud noise", "hard noise")
+SHARES = ("lone_signal_share", "glitch_share", "inconsistent_share", "loud_share", "hard_share")
 GLITCH_SNR = (5.0, 60.0)
 LARGEST_SNR = 1000.0
 # An inconsistent signal arrives later or earlier in one detector than its distance from the others can explain.
@@ -42,6 +42,8 @@ class InjectionSettings:
         inconsistent_share: Share of the negatives that hold a signal whose arrival times differ by more than the
             light travel time, where there are several detectors.
         loud_share: Share of the negatives that show the loudest places of the noise files.
+        hard_share: Share of the negatives that show noise which the network in training takes for signals the most, as
+            soon as there is some.
     """
 
     signal_share: float = 0.5
@@ -55,6 +57,7 @@ class InjectionSettings:
     glitch_share: float = 0.0
     inconsistent_share: float = 0.0
     loud_share: float = 0.0
+    hard_share: float = 0.0
 
     def __post_init__(self):
         shares = dict(zip(SHARES, self.shares(), strict=True))
@@ -237,17 +240,18 @@ class InjectionBatches:
         batch_size: Examples a batch.
         seed: Seed; together with the index it determines a batch.
         settings: InjectionSettings.
+        hard: HardNoise; None: there is none, and pure noise in its place.
 
     Attributes:
         settings: InjectionSettings without the shares that this noise cannot give.
     """
 
-    def __init__(self, bank, noise, *, batch_size, seed, settings=None):
+    def __init__(self, bank, noise, *, batch_size, seed, settings=None, hard=None):
         settings = settings or InjectionSettings()
         if settings.loud_share and not noise.has_loud_places:
             settings = replace(settings, loud_share=0.0)
         self.settings = settings if len(noise.detectors) > 1 else settings.for_one_detector()
-        self.noise, self.batch_size, self.seed = noise, batch_size, seed
+        self.noise, self.batch_size, self.seed, self.hard = noise, batch_size, seed, hard
         self.signals = SignalSource(bank, noise.taps, noise.detectors, noise.window_samples, settings)
         self._travel = self.signals.light_travel_seconds()
 
@@ -293,6 +297,7 @@ class InjectionBatches:
             "glitch": self._add_glitch,
             "inconsistent signal": self._add_inconsistent,
             "loud noise": self._show_loud,
+            "hard noise": self._show_hard,
         }
 
     def _add_lone_signal(self, rng, strain, filters, rows, index):
@@ -326,6 +331,12 @@ class InjectionBatches:
 
     def _show_loud(self, rng, strain, filters, rows, index):
         strain[rows] = self.noise.draw_loud(rng, len(rows))[0]
+        return 0.0, -1
+
+    def _show_hard(self, rng, strain, filters, rows, index):
+        hard = self.hard and self.hard.draw(rng, len(rows), index)
+        if hard is not None:
+            strain[rows] = hard
         return 0.0, -1
 
     def rows(self, index, first, last):

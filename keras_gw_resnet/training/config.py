@@ -63,6 +63,9 @@ class TrainingConfig:
         glitch_share: Negatives that hold a simulated glitch in one detector.
         inconsistent_share: Negatives that hold a signal whose arrival times exceed the light travel time.
         loud_share: Negatives from the loudest places of the noise files.
+        hard_share: Negatives that the network in training takes for signals the most: the hardest 1 % of the noise that
+            is searched before each epoch, from the third epoch on.
+        hard_windows: Windows of noise searched for them.
         devices: Local devices; None: all GPUs, or the CPU.
         whitening: Conditioning of strain.
     """
@@ -110,6 +113,8 @@ class TrainingConfig:
     glitch_share: float = 0.0
     inconsistent_share: float = 0.0
     loud_share: float = 0.0
+    hard_share: float = 0.0
+    hard_windows: int = 20000
     devices: int | None = None
     whitening: Whitening = field(default_factory=Whitening)
 
@@ -186,6 +191,7 @@ class TrainingConfig:
             glitch_share=self.glitch_share,
             inconsistent_share=self.inconsistent_share,
             loud_share=self.loud_share,
+            hard_share=self.hard_share,
         )
 
     def to_dict(self):
@@ -212,6 +218,7 @@ COUNTS = (
     "window_samples",
     "validation_batches",
     "validation_signals",
+    "hard_windows",
     "devices",
 )
 NOT_NEGATIVE = (

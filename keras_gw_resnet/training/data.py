@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import InjectionBatches
+from keras_gw_resnet.datasets.hard import HardNoise
 from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, split_stretches
 from keras_gw_resnet.datasets.windows import LabelledWindows, check_windows, open_windows, sample_of, split_windows
 from keras_gw_resnet.errors import InputError
@@ -185,9 +186,13 @@ def load_batches(config):
         )
     if config.noise == "both":
         noise, held_out = MixedNoise(noise, gaussian), MixedNoise(held_out, gaussian)
-    settings, size = config.injections(), config.batch_size
+    settings, size, hard = config.injections(), config.batch_size, None
+    if config.hard_share:
+        hard = HardNoise(noise, seed=config.seed, windows=config.hard_windows, steps_per_epoch=config.steps_per_epoch)
     return Batches(
-        training=InjectionBatches(training_bank, noise, batch_size=size, seed=config.seed, settings=settings),
+        training=InjectionBatches(
+            training_bank, noise, batch_size=size, seed=config.seed, settings=settings, hard=hard
+        ),
         validation=InjectionBatches(
             held_out_bank, held_out, batch_size=size, seed=VALIDATION_SEED, settings=replace(settings, snr_start=None)
         ),
@@ -201,7 +206,9 @@ def load_batches(config):
 def _labelled(config):
     header = open_windows(config.data)
     header.require(config.window_samples, config.detectors, config.whitening.sample_rate, "the run asks for")
-    if config.noise != "files" or config.glitch_share or config.inconsistent_share or config.loud_share:
+    if config.noise != "files" or any(
+        (config.glitch_share, config.inconsistent_share, config.loud_share, config.hard_share)
+    ):
         raise InputError(f"{config.data}: labelled windows are shown as they are; leave out --noise and the shares")
     if config.merger_tolerance:
         raise InputError(f"{config.data}: labelled windows do not say where a signal is; expected --merger-tolerance 0")

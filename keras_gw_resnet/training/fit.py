@@ -16,9 +16,9 @@ from keras_gw_resnet.training.growth import network_of, phases_of
 from keras_gw_resnet.training.location import LocatedBatches, is_located, mergers_of_places, without_places
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
 from keras_gw_resnet.training.progress import Progress, Timed
-from keras_gw_resnet.training.validation import Validation, averaged_weights, best_row
+from keras_gw_resnet.training.validation import HardSearch, Validation, averaged_weights, best_row
 
-BEST = "best.keras"
+BEST, HARD = "best.keras", "hard.json"
 
 
 def feed_of(batches, first, count):
@@ -85,13 +85,17 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         mergers = mergers_of_places(without_places(model), config.merger_range)
         seconds = config.window_samples / config.whitening.sample_rate
         training = LocatedBatches(training, mergers, config.merger_tolerance / seconds)
+    hard, searches = batches.training.hard if config.hard_share else None, []
+    if hard:
+        hard.restore(out / CHECKPOINTS / HARD, done)
+        searches = [HardSearch(hard, config.epochs, out / CHECKPOINTS / HARD if place.first else None)]
     timed = Timed(training if place.processes == 1 else Shard(training, place.process, place.processes))
     checkpoints = out / CHECKPOINTS
     keeping = place.first and phase.final and config.keep == "best"
     save_best = functools.partial(_save, checkpoints / BEST) if keeping else None
     validation = Validation(batches, config, history, phase=phase.number, save_best=save_best)
     progress = Progress(config, timed, history, place.first)
-    callbacks = [progress, validation]
+    callbacks = [*searches, progress, validation]
     if place.first:
         events = EventLog(log_dir, config, batches, validation)
         callbacks.append(events)

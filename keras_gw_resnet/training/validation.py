@@ -2,9 +2,11 @@
 
 import contextlib
 import math
+import time
 
 import keras
 import numpy as np
+from tqdm import tqdm
 
 from keras_gw_resnet.evaluation.windows import auc
 from keras_gw_resnet.training.metric import CHUNK
@@ -108,6 +110,44 @@ class Validation(keras.callbacks.Callback):
             same = [row for row in self.history if row.get("phase") == self.phase]
             if self.save_best and all(merit(logs) > merit(row) for row in same):
                 self.save_best(self.model)
+
+
+class HardSearch(keras.callbacks.Callback):
+    """Search noise for hard windows before every epoch but the first and the last, which has none after it.
+
+    Adds search_seconds to the logs.
+
+    Args:
+        hard: `datasets.hard.HardNoise`.
+        epochs: Of the whole training.
+        path: Where to write down what was found; None: nowhere.
+    """
+
+    def __init__(self, hard, epochs, path):
+        super().__init__()
+        self.hard, self.epochs, self.path, self._score = hard, epochs, path, None
+
+    def set_model(self, model):
+        """Take the model of the fit."""
+        super().set_model(model)
+        self._score = scorer(model)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Search."""
+        self._seconds = 0.0
+        if not 0 < epoch < self.epochs - 1:
+            return
+        begun = time.perf_counter()
+        options = {"desc": "hard noise", "unit": "window", "leave": False, "disable": None, "dynamic_ncols": True}
+        with tqdm(total=self.hard.windows, **options) as bar:
+            self.hard.search(epoch, self._score, bar.update)
+        if self.path is not None:
+            self.hard.save(self.path)
+        self._seconds = time.perf_counter() - begun
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add the time to the logs."""
+        logs["search_seconds"] = self._seconds
 
 
 def merit(row):
