@@ -284,6 +284,8 @@ class InjectionBatches:
         # Each share is an interval of [0, 1); what lies beyond all of them stays pure noise.
         kind = 2 + np.searchsorted(np.cumsum(self.settings.shares()), rng.random(number), side="right")
         kind[kind == len(KINDS)] = KINDS.index("noise")
+        if self.hard is None or not self.hard.ready(index):
+            kind[kind == KINDS.index("hard noise")] = KINDS.index("noise")
         kind[with_signal] = KINDS.index("signal")
         for name, add in self._negatives().items():
             rows = np.flatnonzero(kind == KINDS.index(name))
@@ -334,9 +336,7 @@ class InjectionBatches:
         return 0.0, -1
 
     def _show_hard(self, rng, strain, filters, rows, index):
-        hard = self.hard and self.hard.draw(rng, len(rows), index)
-        if hard is not None:
-            strain[rows] = hard
+        strain[rows] = self.hard.draw(rng, len(rows), index)
         return 0.0, -1
 
     def rows(self, index, first, last):

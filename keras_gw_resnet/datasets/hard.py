@@ -64,11 +64,8 @@ class HardNoise:
         for old in sorted(self._found)[: -SHOWN - 1]:
             del self._found[old], self._strain[old]
 
-    def draw(self, rng, number, index):
-        """Draw hard windows for batch `index`.
-
-        Returns:
-            float32 array (number, window_samples, detectors), or None in the first two epochs.
+    def ready(self, index):
+        """Say whether there are hard windows for batch `index`: not in the first two epochs.
 
         Raises:
             InputError: The search that the batch has to wait for is not done.
@@ -76,10 +73,13 @@ class HardNoise:
         epoch = index // self._steps
         if epoch > 1 and epoch - 1 not in self._strain:
             raise InputError("--hard-share: batches are made more than an epoch ahead; take more --steps-per-epoch")
-        ready = [self._strain[before] for before in range(epoch - SHOWN, epoch) if before in self._strain]
-        if not ready:
-            return None
-        chosen = [ready[search] for search in rng.integers(len(ready), size=number)]
+        return epoch > 1
+
+    def draw(self, rng, number, index):
+        """Draw hard windows for batch `index`, for which there are some: float32 array (number, window_samples, detectors)."""
+        epoch = index // self._steps
+        searches = [self._strain[before] for before in range(epoch - SHOWN, epoch) if before in self._strain]
+        chosen = [searches[which] for which in rng.integers(len(searches), size=number)]
         return np.stack([strain[rng.integers(len(strain))] for strain in chosen])
 
     def save(self, path):

@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
+from keras_gw_resnet.datasets.batches import KINDS, InjectionBatches, InjectionSettings
 from keras_gw_resnet.datasets.hard import PIECE, SHOWN, HardNoise
+from keras_gw_resnet.datasets.noise import GaussianNoise
+from keras_gw_resnet.strain.conditioning import Whitening
 
 
 class Numbered:
@@ -26,8 +29,9 @@ def score(strain):
 
 
 def shown(hard, index, number=4000):
-    drawn = hard.draw(np.random.default_rng(0), number, index)
-    return None if drawn is None else set(drawn[:, 0, 0].tolist())
+    if not hard.ready(index):
+        return None
+    return set(hard.draw(np.random.default_rng(0), number, index)[:, 0, 0].tolist())
 
 
 @settings(deadline=None, max_examples=25)
@@ -88,3 +92,26 @@ def test_a_damaged_record(tmp_path):
     (tmp_path / "hard.json").write_text("[1, 2")
     with pytest.raises(InputError, match=r"hard\.json: is damaged"):
         hard.restore(tmp_path / "hard.json", 3)
+
+
+def test_batches_show_them_among_the_negatives(small_bank):
+    taps = np.zeros(512, np.float32)
+    taps[256] = 1.0
+    noise = GaussianNoise([[taps], [taps]], ("H1", "L1"), 2048, Whitening())
+    hard = HardNoise(noise, seed=3, windows=300, steps_per_epoch=10)
+    given = {"batch_size": 64, "seed": 1, "settings": InjectionSettings(lone_signal_share=0.1, hard_share=0.5)}
+    batches = InjectionBatches(small_bank, noise, hard=hard, **given)
+    before = batches.examples(19)
+    for name in ("strain", "kind"):  # as if there were none
+        without = InjectionBatches(small_bank, noise, **given)
+        np.testing.assert_array_equal(getattr(before, name), getattr(without.examples(19), name))
+    assert KINDS.index("hard noise") not in before.kind
+    hard.search(1, lambda strain: strain.max(axis=(1, 2)))
+    own = [batches.examples(index) for index in range(20, 30)]
+    kind, strain = (np.concatenate([getattr(e, name) for e in own]) for name in ("kind", "strain"))
+    assert np.mean(kind[np.isin(kind, range(1, len(KINDS)))] == KINDS.index("hard noise")) == pytest.approx(
+        0.5, abs=0.1
+    )
+    loudest = strain[kind == KINDS.index("hard noise")].max(axis=(1, 2))
+    assert len(np.unique(loudest)) <= 3
+    assert loudest.min() > np.median(strain[kind == KINDS.index("noise")].max(axis=(1, 2)))
