@@ -48,7 +48,7 @@ def draw_event(snapshot, detectors, title):
         series.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     axes[-1].plot(snapshot.score_time - snapshot.time, snapshot.scores, color="k", linewidth=1)
     axes[-1].axvline(0, color="0.6", linewidth=0.8, zorder=0)
-    axes[-1].set_ylabel("statistic of the\nwindow around")
+    axes[-1].set_ylabel("statistic")
     axes[-1].set_xlabel(f"time in seconds from GPS {snapshot.time:.3f}")
     axes[-1].set_xlim(max(time[0], -SECONDS_SHOWN), min(time[-1], SECONDS_SHOWN))
     axes[0].set_title(title, fontsize=10)

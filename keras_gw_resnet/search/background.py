@@ -98,7 +98,7 @@ def slid_background(network, stretch, slides, threshold, vetoes=(), progress=Non
         kept = ~np.any(inside(time, vetoes), axis=1)
         seconds = len(scan.scores) * network.stride_seconds
         if len(vetoes):
-            seconds *= float(np.mean(~np.any(inside(own_times(network.middle_of(scan)), vetoes), axis=1)))
+            seconds *= float(np.mean(~np.any(inside(own_times(network.times_of(scan)), vetoes), axis=1)))
         parts.append(Background(events.stat[kept], time[kept], seconds, slide))
     return join_backgrounds(parts, number)
 

@@ -122,9 +122,14 @@ class Detector:
         for stretch in self.stretches(segments):
             yield stretch, self.scanner.scan(stretch.strain)
 
-    def middle_of(self, scan):
-        """Return the middle of the window of each score of a Scan, seconds after its first sample."""
-        return np.arange(len(scan.scores)) * self.stride_seconds + self.scanner.window_samples / 2 / self.sample_rate
+    def times_of(self, scan):
+        """Return what time each score of a Scan tells of, seconds after its first sample.
+
+        The coalescence that it is the evidence for, or, of windows of several values of evidence, their middle.
+        """
+        middle = self.scanner.window_samples / 2 / self.sample_rate
+        told = self.card["timing"]["merger_seconds"] if scan.reach == 1 and self.card["timing"].get("signals") else middle
+        return np.arange(len(scan.scores)) * self.stride_seconds + told
 
     def cluster(self, scan, gps_start, threshold=THRESHOLD):
         """Cluster the scores of one Scan, of strain that begins at a GPS time, into Events."""

@@ -18,7 +18,7 @@ class Snapshot:
         gps_start: GPS time of the first sample of the strain.
         sample_rate: Samples per second.
         strain: Whitened float32 array (samples, detectors).
-        score_time: GPS time of the middle of each score's window.
+        score_time: GPS time that each score tells of, see `Detector.times_of`.
         scores: The network's statistic.
     """
 

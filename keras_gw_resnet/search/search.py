@@ -132,7 +132,7 @@ def _search_stretch(network, stretch, options, progress, compared):
     scan = network.scanner.scan(stretch.strain, progress)
     events = network.cluster(scan, stretch.gps_start, options.threshold)
     events = events.select(~inside(events.time, options.vetoes))
-    live = ~inside(stretch.gps_start + network.middle_of(scan), options.vetoes)
+    live = ~inside(stretch.gps_start + network.times_of(scan), options.vetoes)
     background = join_backgrounds([], len(network.detectors))
     if options.slides:
         given = (options.slides, options.threshold, options.vetoes)
@@ -152,14 +152,14 @@ def _search_stretch(network, stretch, options, progress, compared):
 def _snapshot(network, stretch, scan, time, stat):
     rate, seconds = stretch.sample_rate, SNAPSHOT_SECONDS
     first = max(0, round((time - stretch.gps_start - seconds / 2) * rate))
-    middle = network.middle_of(scan)
-    near = np.abs(stretch.gps_start + middle - time) <= seconds / 2
+    times = network.times_of(scan)
+    near = np.abs(stretch.gps_start + times - time) <= seconds / 2
     return Snapshot(
         float(time),
         float(stat),
         stretch.gps_start + first / rate,
         rate,
         stretch.strain[first : first + round(seconds * rate)].copy(),
-        stretch.gps_start + middle[near],
+        stretch.gps_start + times[near],
         scan.scores[near],
     )

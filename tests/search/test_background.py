@@ -33,7 +33,7 @@ class Multiplier:
             scores = np.prod(strain, axis=1).astype(np.float32)
             return Scan(scores[: len(scores) - RATE + 1], scores, 1)
 
-    def middle_of(self, scan):
+    def times_of(self, scan):
         return np.arange(len(scan.scores)) / RATE + 0.5
 
     def cluster(self, scan, gps_start, threshold):
