@@ -128,7 +128,9 @@ class Detector:
         The coalescence that it is the evidence for, or, of windows of several values of evidence, their middle.
         """
         middle = self.scanner.window_samples / 2 / self.sample_rate
-        told = self.card["timing"]["merger_seconds"] if scan.reach == 1 and self.card["timing"].get("signals") else middle
+        told = (
+            self.card["timing"]["merger_seconds"] if scan.reach == 1 and self.card["timing"].get("signals") else middle
+        )
         return np.arange(len(scan.scores)) * self.stride_seconds + told
 
     def cluster(self, scan, gps_start, threshold=THRESHOLD):
