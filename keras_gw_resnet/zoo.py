@@ -106,6 +106,11 @@ def note_measurement(name_or_path, kind, key, figures):
     _write_card(card, find_model(name_or_path))
 
 
+def note_selection(name_or_path, text):
+    """Write into the card of a saved network on which data choices were made, and on which not."""
+    _write_card({**load_card(name_or_path), "selection": text}, find_model(name_or_path))
+
+
 def find_model(name_or_path):
     """Return the folder of a saved network given its name in saved_models, its folder, or its model.keras.
 

@@ -46,6 +46,7 @@ def test_cards_and_sizes():
         assert len(card["signals"]["stat"]) >= 500
         assert card["training"]["examples"] > 0
         assert {"set1", "set3"} <= set(card["metrics"]["sets"])
+        assert "of seed" in card["selection"]
         assert (saved_models_folder() / name / "recipe.yaml").exists()
 
 

@@ -12,7 +12,7 @@ from keras_gw_resnet.errors import InputError
 RECIPE, FILES = "recipe.yaml", ("model.keras", "card.json")
 # Seeds of training and of test data have nothing in common; the test sets are looked at once a network.
 NOISE_SEED, BANK_SEED, TEST_NOISE_SEED, TEST_BANK_SEED = 101, 102, 201, 202
-TEST_SETS = (("set1", 901), ("set3", 903))
+TEST_SETS, VALIDATION_SETS = (("set1", 901), ("set3", 903)), (("set1", 801), ("set3", 803))
 ANALYTIC = ("aLIGOZeroDetHighPower", "aLIGOMidHighSensitivityP1200087")
 SIMULATE = ("-m", "keras_gw_resnet", "simulate")
 
@@ -43,6 +43,7 @@ def add_train_zoo(subparsers):
 def run_train_zoo(args):
     """Train and measure networks of saved_models again, one after the other; what is done already is kept."""
     from keras_gw_resnet.models.weights import list_saved, saved_models_folder
+    from keras_gw_resnet.zoo import note_selection
 
     home = saved_models_folder()
     known = _recipes(home)
@@ -78,12 +79,22 @@ def run_train_zoo(args):
             options = ("--set", population, "--duration", args.test_duration, "--seed", seed)
             psd = ("--psd", *args.psd) if args.psd and population != "set1" else ()
             run_step(population, out, *evaluate, out, *options, *psd)
+        note_selection(folder, _selection())
         if args.install:
             for file in FILES:
                 shutil.copy(folder / file, home / name / file)
             print(f"installed: {shown(home / name)}", flush=True)
     if args.install and list_saved():
         print("next: keras-gw-resnet models --report README.md --plot docs/comparison.png")
+
+
+def _selection():
+    """Say on which data the networks were chosen, for their cards."""
+    chosen, measured = (
+        " and ".join(f"{population} of seed {seed}" for population, seed in sets)
+        for sets in (VALIDATION_SETS, TEST_SETS)
+    )
+    return f"recipe chosen on {chosen}; {measured} measured once for this network, after its training"
 
 
 def _recipes(home):
