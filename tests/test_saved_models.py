@@ -36,10 +36,10 @@ def test_the_challenges_ten_minutes(network, mlgwsc1_folder):
 
 
 def test_the_challenges_faint_injections(mlgwsc1_folder):
-    """They make no loud events."""
-    (foreground,) = search([Detector.load("flagship")], [mlgwsc1_folder / "set3-foreground.hdf"])
-    assert foreground.events.stat.max() < 3 * LOUD
-    assert np.all(np.diff(foreground.events.time) > 0)
+    """They make no loud events, of any network; all in one pass over the strain."""
+    for foreground in search([Detector.load(name) for name in list_saved()], [mlgwsc1_folder / "set3-foreground.hdf"]):
+        assert foreground.events.stat.max() < 3 * LOUD
+        assert np.all(np.diff(foreground.events.time) > 0)
 
 
 def test_cards_and_sizes():

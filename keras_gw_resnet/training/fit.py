@@ -57,6 +57,8 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
     if path:
         with place.scope():
             model, history = load_checkpoint(path)
+    if done and config.hard_share:
+        batches.training.hard.restore(checkpoints / HARD, done)
     if place.first:
         claim_folder(config, out, overwrite)
         if done:
@@ -85,12 +87,10 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         mergers = mergers_of_places(without_places(model), config.merger_range)
         seconds = config.window_samples / config.whitening.sample_rate
         training = LocatedBatches(training, mergers, config.merger_tolerance / seconds)
-    hard, searches = batches.training.hard if config.hard_share else None, []
-    if hard:
-        hard.restore(out / CHECKPOINTS / HARD, done)
-        searches = [HardSearch(hard, config.epochs, out / CHECKPOINTS / HARD if place.first else None)]
+    checkpoints, searches = out / CHECKPOINTS, []
+    if config.hard_share:
+        searches = [HardSearch(batches.training.hard, config.epochs, checkpoints / HARD if place.first else None)]
     timed = Timed(training if place.processes == 1 else Shard(training, place.process, place.processes))
-    checkpoints = out / CHECKPOINTS
     keeping = place.first and phase.final and config.keep == "best"
     save_best = functools.partial(_save, checkpoints / BEST) if keeping else None
     validation = Validation(batches, config, history, phase=phase.number, save_best=save_best)
