@@ -116,8 +116,8 @@ def demo(folder, *, seed=0):
     started, folder = time.monotonic(), Path(folder).resolve()
     model = folder / f"resnet18-w16-seed{seed}"
     _simulate(folder)
-    options = ("--model", "resnet18", "--width", 16, "--data", folder / "train", "--out", model, "--seed", seed)
-    run_step("train", model / "card.json", *_train_command(), *options, "--epochs", 6, "--steps-per-epoch", 150)
+    options = ("--recipe", "resnet", "--epochs", 5, "--data", folder / "train", "--out", model, "--seed", seed)
+    run_step("train", model / "card.json", *_train_command(), *options)
     evaluation = model / "evaluation"
     run_step("evaluate", evaluation, *_evaluate_command(), model, "--data", folder / "test", "--output", evaluation)
     files, what, truth = _event_files(folder)

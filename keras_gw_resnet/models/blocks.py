@@ -3,6 +3,7 @@
 import math
 import numbers
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from keras import initializers, layers
 
@@ -11,6 +12,13 @@ from keras_gw_resnet.errors import InputError
 # Keras' default of 0.99 leaves the moving statistics, and with them every validation, far behind in short runs.
 BATCH_NORM_MOMENTUM = 0.9
 NORMALIZATIONS = ("batch", "group")
+
+
+class Kernel(NamedTuple):
+    """Size and dilation of the convolutions of a stage."""
+
+    size: int
+    dilation: int = 1
 
 
 @dataclass(frozen=True)
@@ -24,12 +32,15 @@ class Style:
         kernel_initializer: Keras initializer of the convolutions, for example "he_normal" or "glorot_uniform".
         stochastic_depth: Share of the blocks' branches dropped in training, rising linearly from 0 at the first
             block to this at the last (arXiv 1603.09382).
+        dilation_rate: Step between the samples that the convolutions in the blocks see, those with a stride left out; one
+            number, or one for each stage (arXiv 1511.07122): a longer reach at the same cost.
     """
 
     kernel_size: int | tuple = 3
     normalization: str = "batch"
     kernel_initializer: str = "he_normal"
     stochastic_depth: float = 0.0
+    dilation_rate: int | tuple = 1
 
     def __post_init__(self):
         if self.normalization not in NORMALIZATIONS:
@@ -38,28 +49,28 @@ class Style:
         require_known(initializers, kernel_initializer=self.kernel_initializer)
 
     def kernels(self, stages):
-        """Return the kernel size of each stage.
+        """Return the Kernel of each stage.
 
         Raises:
-            InputError: Their number is not that of the stages.
+            InputError: Kernel sizes or dilation rates whose number is not that of the stages.
         """
-        sizes = list(self.kernel_size) if isinstance(self.kernel_size, list | tuple) else [self.kernel_size] * stages
-        if len(sizes) != stages or any(not is_count(size) for size in sizes):
-            raise InputError(
-                f"kernel_size={self.kernel_size}; expected one number or {stages}, one for each stage, at least 1"
-            )
-        return sizes
+        both = self._each("kernel_size", stages), self._each("dilation_rate", stages)
+        return [Kernel(*pair) for pair in zip(*both, strict=True)]
+
+    def _each(self, name, stages):
+        value = getattr(self, name)
+        values = list(value) if isinstance(value, list | tuple) else [value] * stages
+        if len(values) != stages or any(not is_count(own) for own in values):
+            raise InputError(f"{name}={value}; expected one number or {stages}, one for each stage, at least 1")
+        return values
 
     def conv(self, x, filters, kernel_size, *, strides=1, use_bias=False, name, **options):
-        """Apply a convolution to x of shape (batch, samples, channels)."""
-        return layers.Conv1D(
-            filters,
-            kernel_size,
-            strides=strides,
-            use_bias=use_bias,
-            **{"padding": "same", "kernel_initializer": self.kernel_initializer, **options},
-            name=name,
-        )(x)
+        """Apply a convolution to x of shape (batch, samples, channels); `kernel_size` is a number or a Kernel."""
+        size, dilation = kernel_size if isinstance(kernel_size, Kernel) else Kernel(kernel_size)
+        # Keras has no convolution with both a stride and a dilation.
+        dilated = {"dilation_rate": dilation} if strides == 1 else {}
+        usual = {"padding": "same", "kernel_initializer": self.kernel_initializer, **dilated}
+        return layers.Conv1D(filters, size, strides=strides, use_bias=use_bias, **{**usual, **options}, name=name)(x)
 
     def norm(self, x, *, name, gamma_initializer="ones"):
         """Normalise x."""

@@ -25,6 +25,7 @@ def ResidualCNN(
     kernel_size=3,
     normalization="batch",
     stochastic_depth=0.0,
+    dilation_rate=1,
     kernel_initializer="he_normal",
     name="residual-cnn",
     **frame,
@@ -43,7 +44,7 @@ def ResidualCNN(
         block_dropout: Share of the features dropped inside each block in training.
         dropout: The same before the last layer.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth: See `blocks.Style`.
+        kernel_size, normalization, stochastic_depth, dilation_rate: See `blocks.Style`.
         kernel_initializer: "he_normal" (arXiv 1502.01852) or "glorot_uniform" (Xavier).
         name: Name of the network.
         **frame: Options of `frame.assemble`.
@@ -60,7 +61,7 @@ def ResidualCNN(
         raise InputError(f"blocks={blocks}; expected {SCALES} to {MOST_BLOCKS}")
     if (mean is None) != (variance is None):
         raise InputError(f"mean={mean}, variance={variance}; expected both or neither")
-    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
+    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate)
     kernels = style.kernels(SCALES)
 
     def body(inputs):

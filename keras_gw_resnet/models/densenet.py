@@ -40,6 +40,7 @@ def DenseNet(
     kernel_size=3,
     normalization="batch",
     stochastic_depth=0.0,
+    dilation_rate=1,
     kernel_initializer="he_normal",
     name="densenet",
     **frame,
@@ -54,7 +55,7 @@ def DenseNet(
         growth_rate: Channels that each layer adds; None: half of `width`, as in the source.
         compression: Share of the channels that a transition keeps.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, kernel_initializer: See `blocks.Style`.
+        kernel_size, normalization, stochastic_depth, dilation_rate, kernel_initializer: See `blocks.Style`.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
 
@@ -68,7 +69,7 @@ def DenseNet(
     require_counts(width=width, block_counts=block_counts, growth_rate=growth_rate, stem_kernel_size=stem_kernel_size)
     if not isinstance(compression, int | float) or not 0 < compression <= 1:
         raise InputError(f"compression={compression}; expected a share above 0 and up to 1")
-    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
+    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate)
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):

@@ -64,6 +64,7 @@ def HighwayNet(
     kernel_size=3,
     normalization="batch",
     stochastic_depth=0.0,
+    dilation_rate=1,
     kernel_initializer="he_normal",
     name="highway",
     **frame,
@@ -78,7 +79,7 @@ def HighwayNet(
         width: Channels of the first stage; each further stage has twice as many and half the length.
         gate_bias: Bias of the transform gates at the start, negative (the source takes -1 to -4).
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, kernel_initializer: See `blocks.Style`.
+        kernel_size, normalization, stochastic_depth, dilation_rate, kernel_initializer: See `blocks.Style`.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
 
@@ -91,7 +92,7 @@ def HighwayNet(
     require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
     if not isinstance(gate_bias, int | float) or not gate_bias < 0:
         raise InputError(f"gate_bias={gate_bias!r}; expected a negative number, so that a new network mostly carries")
-    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
+    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate)
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):

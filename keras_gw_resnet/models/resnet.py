@@ -105,6 +105,7 @@ def ResNet(
     kernel_size=3,
     normalization="batch",
     stochastic_depth=0.0,
+    dilation_rate=1,
     kernel_initializer="he_normal",
     name="resnet",
     **frame,
@@ -124,7 +125,7 @@ def ResNet(
         zero_init: Blocks start as the identity and fill as training goes on: the last norm of each begins at zero
             (arXiv 1706.02677), with `preactivation` the last convolution.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, kernel_initializer: See `blocks.Style`.
+        kernel_size, normalization, stochastic_depth, dilation_rate, kernel_initializer: See `blocks.Style`.
         name: Name of the network.
         **frame: Options of `frame.assemble`: input_shape, include_top, weights, pooling, classes,
             classifier_activation, dropout, crop_edges.
@@ -141,7 +142,7 @@ def ResNet(
         raise InputError(f"convs_per_block={convs_per_block}; expected 2 or 3")
     require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
     require_flags(preactivation=preactivation, zero_init=zero_init)
-    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
+    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate)
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):

@@ -16,8 +16,10 @@ from keras_gw_resnet.errors import InputError
 
 # Fewer periodograms scatter so much that noise whitened with their median looks like signals.
 LEAST_PSD_SECONDS = 16.0
-# Up to here strain beyond a gap helps more by its number than it harms by being other noise.
+# Up to here strain beyond a gap helps more by its number than it harms by being other noise,
 POOLED_PSD_SECONDS = 64.0
+# unless its power is another by this factor in some octave.
+ALIKE = 1.5
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def resample(strain, sample_rate, target_rate):
 class NoiseSpectra:
     """Periodograms of the valid strain of one detector, from which the noise PSD at any time is estimated.
 
-    Where a piece between gaps is shorter than `POOLED_PSD_SECONDS`, the strain beyond the gaps counts too.
+    Where a piece between gaps is shorter than `POOLED_PSD_SECONDS`, the strain beyond the gaps counts too, unless the
+    piece is long enough alone (`LEAST_PSD_SECONDS`) and its noise is another.
 
     Args:
         strain: float64 array (samples,) at `settings.sample_rate`.
@@ -135,9 +138,26 @@ class NoiseSpectra:
         count = max(len(beyond) - np.count_nonzero(beyond), self._count(POOLED_PSD_SECONDS))
         order = np.lexsort((np.abs(self._centres - sample), beyond))
         order = order[: min(count, self._count(self.settings.psd_seconds))]
-        terms = np.arange(1, (len(order) - 1) // 2 + 1)
+        alone = order[~beyond[order]]
+        psd = self._median(order)
+        if self._count(LEAST_PSD_SECONDS) <= len(alone) < len(order):
+            own_psd = self._median(alone)
+            return psd if self._alike(psd, own_psd) else own_psd
+        return psd
+
+    def _median(self, chosen):
+        terms = np.arange(1, (len(chosen) - 1) // 2 + 1)
         bias = 1 + np.sum(1 / (2 * terms + 1) - 1 / (2 * terms))
-        return np.median(self._spectra[order], axis=0) / bias
+        return np.median(self._spectra[chosen], axis=0) / bias
+
+    def _alike(self, one, other):
+        """Whether two spectra have the same power, to a factor of `ALIKE`, in every octave; lines do not count."""
+        edges = self.settings.low_frequency * 2.0 ** np.arange(12)
+        edges = edges[edges < self.settings.sample_rate / 2] * self.settings.filter_seconds
+        octaves = zip(*(np.split(psd, edges.astype(int))[1:] for psd in (one, other)), strict=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.array([np.median(a / b) for a, b in octaves])
+        return bool(np.all((ratios < ALIKE) & (ratios > 1 / ALIKE)))
 
 
 def whitening_filter(psd, settings):

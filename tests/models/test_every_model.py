@@ -53,6 +53,14 @@ def strain_for(shape, batch=4, seed=0):
     return np.random.default_rng(seed).normal(size=(batch, *shape)).astype("float32")
 
 
+@pytest.mark.parametrize("name", ["resnet16", "highway20", "densenet121", "residual-cnn", "stacked-mixed"])
+def test_dilation_sees_farther_at_the_same_cost(name):
+    plain, dilated = (info_of(small(name, input_shape=(4096, 2), dilation_rate=rate)) for rate in (1, (1, 1, 2, 4)))
+    assert dilated.receptive_samples > 1.2 * plain.receptive_samples
+    same = ("parameters", "depth", "stride", "multiply_adds")
+    assert [getattr(dilated, key) for key in same] == [getattr(plain, key) for key in same]
+
+
 def test_golden_table_is_complete():
     assert list_models() == sorted(GOLDEN, key=list_models().index)
 

@@ -8,10 +8,12 @@ from keras_gw_resnet.models.receptive import receptive_field
 from tests.conftest import scores_of, settle_batch_norm
 
 
-@pytest.mark.parametrize("name", ["resnet16", "resnet34", "resnet50"])
-def test_field_is_what_the_features_answer_to(name):
+@pytest.mark.parametrize(
+    ("name", "dilation_rate"), [("resnet16", 1), ("resnet34", 1), ("resnet50", 1), ("resnet18", (1, 2, 1, 4))]
+)
+def test_field_is_what_the_features_answer_to(name, dilation_rate):
     keras.utils.set_random_seed(1)  # with some weights a ReLU hides the outermost samples
-    model = build_model(name, width=4, crop_edges=False, input_shape=(4096, 1))
+    model = build_model(name, width=4, crop_edges=False, input_shape=(4096, 1), dilation_rate=dilation_rate)
     features = keras.Model(model.input, model.get_layer("pool").input)
     settle_batch_norm(model)
     field = receptive_field(features.input, features.output)
@@ -32,9 +34,9 @@ def test_field_is_what_the_features_answer_to(name):
     assert any(answers(last - i) for i in range(8))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet101"])
-def test_features_away_from_the_padding_do_not_know_the_edge(name):
-    model = build_model(name, width=4, crop_edges=False, input_shape=(None, 2))
+@pytest.mark.parametrize(("name", "dilation_rate"), [("resnet18", 1), ("resnet101", 1), ("residual-cnn", (1, 1, 3, 2))])
+def test_features_away_from_the_padding_do_not_know_the_edge(name, dilation_rate):
+    model = build_model(name, width=4, crop_edges=False, input_shape=(None, 2), dilation_rate=dilation_rate)
     settle_batch_norm(model)
     features = keras.Model(model.input, model.get_layer("pool").input)
     field = receptive_field(features.input, features.output)

@@ -102,6 +102,7 @@ def test_stochastic_depth_rises_linearly_and_acts_in_training_alone():
         ({"block_counts": (1, 0)}, "block_counts="),
         ({"convs_per_block": 4}, "expected 2 or 3"),
         ({"kernel_size": (3, 3, 3)}, "expected one number or 2"),
+        ({"dilation_rate": (1, 0)}, "dilation_rate"),
         ({"normalization": "layer"}, "expected one of batch, group"),
         ({"stochastic_depth": 1.0}, "stochastic_depth=1.0"),
         ({"crop_edges": True, "input_shape": (16, 2)}, "or crop_edges=False"),

@@ -156,6 +156,26 @@ def test_the_spectrum_is_that_of_the_nearest_valid_strain(noise):
     assert NoiseSpectra(noise, SETTINGS, [(0, 16 * 2048)]).enough
 
 
+def test_a_short_piece_whose_noise_is_another_keeps_to_itself(noise):
+    start, stop, rate = 100, 120, SETTINGS.sample_rate
+    runs = [(0, (start - 1) * rate), (start * rate, stop * rate), ((stop + 1) * rate, len(noise))]
+    piece = slice(start * rate, stop * rate)
+    inside = (start + stop) / 2 * rate
+    # Alike: the strain beyond the gaps counts too, and the estimate scatters less than that of 20 s.
+    quiet, alone = NoiseSpectra(noise, SETTINGS, runs).near(inside), NoiseSpectra(noise[piece], SETTINGS).near(0)
+    whole, band = NoiseSpectra(noise, SETTINGS).near(inside), slice(80, 4000)
+    assert np.std(np.log(quiet[band] / whole[band])) < 0.7 * np.std(np.log(alone[band] / whole[band]))
+    # Ten times as loud between 20 and 80 Hz only.
+    low = scipy.signal.butter(4, (20, 80), "bandpass", fs=rate, output="sos")
+    changed = noise.copy()
+    changed[piece] += 9 * scipy.signal.sosfiltfilt(low, noise)[piece]
+    spectra = NoiseSpectra(changed, SETTINGS, runs)
+    np.testing.assert_allclose(spectra.near(inside), NoiseSpectra(changed[piece], SETTINGS).near(0), rtol=1e-12)
+    assert whiten(changed[piece], SETTINGS, spectra, piece.start)[0].std() < 1.3
+    pooled = whitening_filter(quiet, SETTINGS)
+    assert scipy.signal.oaconvolve(changed[piece], pooled, mode="valid").std() > 2
+
+
 def test_preprocess_input_is_the_conditioning_of_the_search(gw150914_files):
     from keras_gw_resnet.strain.files import find_segments, read_segment
     from keras_gw_resnet.strain.stretches import whitened_stretches
