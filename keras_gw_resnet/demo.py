@@ -53,10 +53,9 @@ def run_step(step, made, *command, env=None):
     result = subprocess.run(
         [sys.executable, *map(str, command)], cwd=ROOT, env={**os.environ, **(env or {})}, check=False
     )
-    if result.returncode:
-        raise InputError(
-            f"stopped at step '{step}' (exit code {result.returncode}); what it made so far is reused next time"
-        )
+    if result.returncode or not (made is None or made.exists()):
+        how = f"exit code {result.returncode}" if result.returncode else "ended from outside"
+        raise InputError(f"stopped at step '{step}' ({how}); what it made so far is reused next time")
 
 
 def _train_command():

@@ -1,8 +1,12 @@
 import json
 import shutil
 
+import pytest
+
 from keras_gw_resnet.commands.comparison import BEGIN, END
 from keras_gw_resnet.commands.train_zoo import _gathered, _recipes
+from keras_gw_resnet.demo import run_step
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.zoo import load_card, note_measurement
 from tests.conftest import assert_refused, run_command
 
@@ -50,6 +54,19 @@ def test_the_zoo_is_trained_from_recipes_alone(tmp_path):
     refused = run_command(*PACKAGE, "train-zoo", "resnet99", "--folder", tmp_path / "zoo")
     assert_refused(refused, "resnet99", "no recipe of that name", "resnet18-w16")
     assert not (tmp_path / "zoo").exists()
+
+
+def test_a_step_that_ends_without_what_it_makes_is_the_last(tmp_path, capfd):
+    made, ran = tmp_path / "made", ("-c", "print('ran')")
+    for command, how in ((ran, "ended from outside"), (("-c", "raise SystemExit(3)"), "exit code 3")):
+        with pytest.raises(InputError, match=f"stopped at step 'training' .{how}"):
+            run_step("training", made, *command)
+    run_step("training", made, "-c", f"open({str(made)!r}, 'w')")
+    capfd.readouterr()
+    run_step("training", made, *ran)
+    assert "is there already: reused" in capfd.readouterr().out
+    run_step("search", None, *ran)
+    assert "ran\n" in capfd.readouterr().out
 
 
 def test_networks_that_need_others_come_after_them(tmp_path):
