@@ -3,7 +3,6 @@
 import math
 import numbers
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from keras import initializers, layers
 
@@ -14,7 +13,8 @@ BATCH_NORM_MOMENTUM = 0.9
 NORMALIZATIONS = ("batch", "group")
 
 
-class Kernel(NamedTuple):
+@dataclass(frozen=True)
+class Kernel:
     """Size and dilation of the convolutions of a stage."""
 
     size: int
@@ -66,11 +66,13 @@ class Style:
 
     def conv(self, x, filters, kernel_size, *, strides=1, use_bias=False, name, **options):
         """Apply a convolution to x of shape (batch, samples, channels); `kernel_size` is a number or a Kernel."""
-        size, dilation = kernel_size if isinstance(kernel_size, Kernel) else Kernel(kernel_size)
+        kernel = kernel_size if isinstance(kernel_size, Kernel) else Kernel(kernel_size)
         # Keras has no convolution with both a stride and a dilation.
-        dilated = {"dilation_rate": dilation} if strides == 1 else {}
+        dilated = {"dilation_rate": kernel.dilation} if strides == 1 else {}
         usual = {"padding": "same", "kernel_initializer": self.kernel_initializer, **dilated}
-        return layers.Conv1D(filters, size, strides=strides, use_bias=use_bias, **{**usual, **options}, name=name)(x)
+        return layers.Conv1D(
+            filters, kernel.size, strides=strides, use_bias=use_bias, **{**usual, **options}, name=name
+        )(x)
 
     def norm(self, x, *, name, gamma_initializer="ones"):
         """Normalise x."""
