@@ -67,9 +67,12 @@ class Style:
     def conv(self, x, filters, kernel_size, *, strides=1, use_bias=False, name, **options):
         """Apply a convolution to x of shape (batch, samples, channels); `kernel_size` is a number or a Kernel."""
         kernel = kernel_size if isinstance(kernel_size, Kernel) else Kernel(kernel_size)
-        # Keras has no convolution with both a stride and a dilation.
-        dilated = {"dilation_rate": kernel.dilation} if strides == 1 else {}
-        usual = {"padding": "same", "kernel_initializer": self.kernel_initializer, **dilated}
+        usual = {
+            "padding": "same",
+            "kernel_initializer": self.kernel_initializer,
+            # Keras has no convolution with both a stride and a dilation.
+            "dilation_rate": kernel.dilation if strides == 1 else 1,
+        }
         return layers.Conv1D(
             filters, kernel.size, strides=strides, use_bias=use_bias, **{**usual, **options}, name=name
         )(x)

@@ -154,10 +154,9 @@ class NoiseSpectra:
         """Whether two spectra have the same power, to a factor of `ALIKE`, in every octave; lines do not count."""
         edges = self.settings.low_frequency * 2.0 ** np.arange(12)
         edges = edges[edges < self.settings.sample_rate / 2] * self.settings.filter_seconds
-        octaves = zip(*(np.split(psd, edges.astype(int))[1:] for psd in (one, other)), strict=True)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.array([np.median(a / b) for a, b in octaves])
-        return bool(np.all((ratios < ALIKE) & (ratios > 1 / ALIKE)))
+            octaves = np.split(one / other, edges.astype(int))[1:]
+        return all(1 / ALIKE < np.median(ratio) < ALIKE for ratio in octaves)
 
 
 def whitening_filter(psd, settings):
