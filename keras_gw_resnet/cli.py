@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_gw_resnet import __version__
 from keras_gw_resnet.commands.arguments import Parser, add_command, path_of, seed
 from keras_gw_resnet.commands.evaluate import add_evaluate
+from keras_gw_resnet.commands.hard_noise import add_hard_noise
 from keras_gw_resnet.commands.mlgwsc import add_mlgwsc
 from keras_gw_resnet.commands.models import add_export, add_models
 from keras_gw_resnet.commands.search import add_search
@@ -46,6 +47,7 @@ def build_parser():
     add_import_g2net(subparsers)
     add_inspect(subparsers)
     add_export(subparsers)
+    add_hard_noise(subparsers)
     add_train_zoo(subparsers)
     demo = add_command(
         subparsers,

@@ -1,6 +1,7 @@
 """The command 'train-zoo': every saved network again, from its recipe and seeds."""
 
 import shutil
+from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -13,6 +14,8 @@ RECIPE, FILES = "recipe.yaml", ("model.keras", "card.json")
 # Seeds of training and of test data have nothing in common; the test sets are looked at once a network.
 NOISE_SEED, BANK_SEED, TEST_NOISE_SEED, TEST_BANK_SEED = 101, 102, 201, 202
 TEST_SETS, VALIDATION_SETS = (("set1", 901), ("set3", 903)), (("set1", 801), ("set3", 803))
+# Who finds the hard noise that recipes with hard_noise show, and in how many windows.
+FINDER, HARD_WINDOWS = "resnet18-w16-dilated", 800000
 ANALYTIC = ("aLIGOZeroDetHighPower", "aLIGOMidHighSensitivityP1200087")
 SIMULATE = ("-m", "keras_gw_resnet", "simulate")
 
@@ -64,12 +67,16 @@ def run_train_zoo(args):
         made = folder / "bank.hdf"
         options = ("--population", "set3", "--number", waveforms, "--seed", bank)
         run_step("waveforms", made, *SIMULATE, "bank", *options, "--output", made)
-    # As the steps see it, from the project's folder: it is written into the card.
-    seen = data.relative_to(ROOT) if data.is_relative_to(ROOT) else data
+    hard = args.folder / "hard.hdf"
     for name in [name for name in known if name in args.names or not args.names]:
         folder = args.folder / name
-        train = ("train", "--config", home / name / RECIPE, "--data", seen, "--out", folder, "--name", name)
-        joined = _gathered(known[name], args.folder, home)
+        train = ("train", "--config", home / name / RECIPE, "--data", _seen(data), "--out", folder, "--name", name)
+        if FINDER in known[name].taught:
+            finder = ("hard-noise", _newest(FINDER, args.folder, home), "--data", _seen(data))
+            options = ("--windows", HARD_WINDOWS, "--output", hard)
+            run_step("hard noise", hard, "-m", "keras_gw_resnet", *finder, *options)
+            train = (*train, "--hard-noise", _seen(hard))
+        joined = _gathered(known[name].begun, args.folder, home)
         env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
         run_step(f"train {name}", folder / "card.json", "-m", "keras_gw_resnet", *train, env=env)
         evaluate = ("-m", "keras_gw_resnet", "evaluate", folder, "--card", "--output")
@@ -97,23 +104,44 @@ def _selection():
     return f"recipe chosen on {chosen}; {measured} measured once for this network, after its training"
 
 
+def _seen(path):
+    """Return a path as the steps see it, from the project's folder: it is written into the card."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """Names of the saved networks that another one joins or begins with, and that find the hard noise it is shown."""
+
+    begun: tuple
+    taught: tuple
+
+
 def _recipes(home):
-    """Return the networks with a recipe as {name: names of the saved ones that it joins or begins with}, those first."""
+    """Return the networks with a recipe as {name: _Needs}, those first that others need."""
     import yaml
 
     from keras_gw_resnet.zoo import networks_in
 
     recipes = {path.parent.name: yaml.safe_load(path.read_text()) for path in home.glob(f"*/{RECIPE}")}
-    needed = {name: networks_in(recipe.get("options", {})) for name, recipe in recipes.items()}
-    order = TopologicalSorter({name: sorted(needed[name]) for name in sorted(needed)}).static_order()
-    return {name: needed[name] for name in order if name in needed}
+    needs = {
+        name: _Needs(tuple(networks_in(recipe.get("options", {}))), (FINDER,) if recipe.get("hard_noise") else ())
+        for name, recipe in recipes.items()
+    }
+    order = TopologicalSorter({name: sorted(needs[name].begun + needs[name].taught) for name in sorted(needs)})
+    return {name: needs[name] for name in order.static_order() if name in needs}
+
+
+def _newest(name, folder, home):
+    """Return the folder of a network as trained here, or else as saved."""
+    return folder / name if (folder / name / "card.json").exists() else home / name
 
 
 def _gathered(needed, folder, home):
     """Copy the networks that another one needs, as trained here or else as saved, into one folder; return it."""
     gathered = folder / "needed"
     for name in needed:
-        source = folder / name if (folder / name / "card.json").exists() else home / name
+        source = _newest(name, folder, home)
         (gathered / name).mkdir(parents=True, exist_ok=True)
         for file in FILES:
             shutil.copy(source / file, gathered / name / file)

@@ -14,8 +14,37 @@ HARD_SEED, PIECE = 1_000_099, 500
 HARDEST, SHOWN = 0.01, 10
 
 
+def find_hardest(pieces, score, keep, progress=None):
+    """Keep the windows that score highest.
+
+    Args:
+        pieces: Iterable of strain (n, window_samples, detectors), all of one length but the last.
+        score: Function from such strain to statistics (n,).
+        keep: How many.
+        progress: Called with the number of windows done, piece by piece.
+
+    Returns:
+        Tuple (where, strain, statistic): integer array (keep,) of their rising numbers among all, float32 arrays
+        (keep, window_samples, detectors) and (keep,).
+    """
+    stat, strain, at, done = np.empty(0, np.float32), [], np.empty(0, int), 0
+    for piece in pieces:
+        stat = np.concatenate([stat, score(piece)])
+        at = np.concatenate([at, done + np.arange(len(piece))])
+        hardest, old = np.sort(np.argsort(-stat, kind="stable")[:keep]), len(strain)
+        # Copies: a view of one window would keep its whole piece.
+        strain = [strain[i] if i < old else piece[i - old].copy() for i in hardest]
+        stat, at = stat[hardest], at[hardest]
+        done += len(piece)
+        if progress is not None:
+            progress(len(piece))
+    return at, np.stack(strain), stat
+
+
 class HardNoise:
-    """The hardest windows of noise that is searched with the network before each epoch but the first.
+    """Noise windows that a network takes for signals: found ahead, found by the network in training, or both.
+
+    Before each epoch but the first noise is searched with the network in training, and its hardest windows are kept.
 
     Other than in online hard example mining (arXiv 1604.03540), where the batch itself is searched, the noise is
     searched ahead. What is found before an epoch is shown from the next one on: batches are made before they are needed, and
@@ -24,12 +53,13 @@ class HardNoise:
     Args:
         noise: FileNoise, GaussianNoise or MixedNoise of the training.
         seed: Of the training.
-        windows: How many are searched before an epoch.
+        windows: How many are searched before an epoch; 0: none.
         steps_per_epoch: Batches an epoch.
+        ahead: Windows found ahead, float32 array (n, window_samples, detectors), shown from the first batch on; None: none.
     """
 
-    def __init__(self, noise, *, seed, windows, steps_per_epoch):
-        self.windows, self._noise, self._seed, self._steps = windows, noise, seed, steps_per_epoch
+    def __init__(self, noise, *, seed, windows, steps_per_epoch, ahead=None):
+        self.windows, self.ahead, self._noise, self._seed, self._steps = windows, ahead, noise, seed, steps_per_epoch
         # After how many epochs: where in the noise that was searched then the hardest windows are, and their strain.
         self._found, self._strain = {}, {}
 
@@ -45,18 +75,9 @@ class HardNoise:
             score: Function from strain (n, window_samples, detectors) to statistics (n,).
             progress: Called with the number of windows done, piece by piece.
         """
-        keep = max(1, round(HARDEST * self.windows))
-        stat, strain, at = (np.empty(0, np.float32), [], np.empty(0, int))
-        for number in range(-(-self.windows // PIECE)):
-            piece = self._piece(epoch, number)
-            stat = np.concatenate([stat, score(piece)])
-            at = np.concatenate([at, number * PIECE + np.arange(len(piece))])
-            strain.extend(piece)
-            hardest = np.sort(np.argsort(-stat, kind="stable")[:keep])
-            stat, at, strain = stat[hardest], at[hardest], [strain[i].copy() for i in hardest]
-            if progress is not None:
-                progress(len(piece))
-        self._take(epoch, at, np.stack(strain))
+        pieces = (self._piece(epoch, number) for number in range(-(-self.windows // PIECE)))
+        at, strain, _ = find_hardest(pieces, score, max(1, round(HARDEST * self.windows)), progress)
+        self._take(epoch, at, strain)
 
     def _take(self, epoch, at, strain):
         self._found[epoch], self._strain[epoch] = at.tolist(), strain
@@ -65,21 +86,30 @@ class HardNoise:
             del self._found[old], self._strain[old]
 
     def ready(self, index):
-        """Say whether there are hard windows for batch `index`: not in the first two epochs.
+        """Say whether there are hard windows for batch `index`: without those found ahead not in the first two epochs.
 
         Raises:
             InputError: The search that the batch has to wait for is not done.
         """
+        return self.ahead is not None or self._searched(index)
+
+    def _searched(self, index):
         epoch = index // self._steps
-        if epoch > 1 and epoch - 1 not in self._strain:
+        if self.windows and epoch > 1 and epoch - 1 not in self._strain:
             raise InputError("--hard-share: batches are made more than an epoch ahead; take more --steps-per-epoch")
-        return epoch > 1
+        return bool(self.windows) and epoch > 1
 
     def draw(self, rng, number, index):
-        """Draw hard windows for batch `index`, for which there are some: float32 array (number, window_samples, detectors)."""
-        epoch = index // self._steps
-        searches = [self._strain[before] for before in range(epoch - SHOWN, epoch) if before in self._strain]
-        chosen = [searches[which] for which in rng.integers(len(searches), size=number)]
+        """Draw hard windows for batch `index`, for which there are some: float32 array (number, window_samples, detectors).
+
+        Those found ahead and those of the newest searches are shown alike often, where there are both.
+        """
+        epoch, sources = index // self._steps, []
+        if self._searched(index):
+            sources = [self._strain[before] for before in range(epoch - SHOWN, epoch) if before in self._strain]
+        if self.ahead is not None:
+            sources += [self.ahead] * max(1, len(sources))
+        chosen = [sources[which] for which in rng.integers(len(sources), size=number)]
         return np.stack([strain[rng.integers(len(strain))] for strain in chosen])
 
     def save(self, path):

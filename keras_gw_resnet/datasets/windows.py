@@ -39,6 +39,7 @@ class WindowsHeader:
         detectors: Names, in column order.
         sample_rate: Samples per second.
         label: float32 array (number,), 1 with a signal, 0 without.
+        source: Where the windows are from, for people.
     """
 
     path: str
@@ -47,6 +48,7 @@ class WindowsHeader:
     detectors: tuple
     sample_rate: int
     label: np.ndarray
+    source: str = ""
 
     def require(self, samples, detectors, sample_rate, wanted_by):
         """Raise InputError where windows are of another shape than is `wanted_by` somebody ("the run asks for")."""
@@ -94,7 +96,8 @@ def open_windows(path):
                     f"{path}: x {x.shape} of {x.dtype}, y {label.shape}, {len(detectors)} detectors at {rate} Hz do not fit; "
                     "expected x (n, samples, detectors), y (n,) of 0 and 1, attributes detectors and sample_rate"
                 )
-            return WindowsHeader(str(path), len(x), x.shape[1], detectors, rate, label.astype(np.float32))
+            source = str(file.attrs.get("source", ""))
+            return WindowsHeader(str(path), len(x), x.shape[1], detectors, rate, label.astype(np.float32), source)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; expected labelled windows in HDF5") from error
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -186,6 +189,25 @@ def split_windows(header, share, seed):
     if not 0 < held_out < header.number:
         raise InputError(f"{header.path}: {header.number} windows are too few to hold out {share:g} of them")
     return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def write_windows(path, strain, label, *, detectors, sample_rate, source):
+    """Write labelled windows.
+
+    Args:
+        path: HDF5 file, written aside and renamed.
+        strain: Whitened, float array (n, samples, detectors).
+        label: Integer array (n,), 1 with a signal, 0 without.
+        detectors: Names, in column order.
+        sample_rate: Samples per second.
+        source: Where the windows are from, for people.
+    """
+    require_space(path, 4 * strain.size)
+    with written_aside(path) as aside, new_hdf5(aside) as file:
+        file.attrs.update(
+            format=WINDOWS_FORMAT, detectors=list(detectors), sample_rate=sample_rate, source=source
+        )
+        file["x"], file["y"] = strain.astype(np.float32), np.asarray(label, np.uint8)
 
 
 def _read_labels(folder):

@@ -107,7 +107,9 @@ def take_weights(model, weights):
     """Copy the weights of a saved network into one of the same architecture, and its input normalisation.
 
     A network without the last layer takes what is before it. One that pools logits of places by log-sum-exp also takes
-    the weights of one that averages features: each place begins as the average over it.
+    the weights of one that averages features: each place begins as the average over it. One that is deeper by whole
+    residual blocks takes the weights of the shallower one: the blocks it has more begin as the identity, so that it
+    begins where the shallower one ended (after Net2DeeperNet, arXiv 1511.05641).
 
     Args:
         model: `keras.Model`.
@@ -123,6 +125,11 @@ def take_weights(model, weights):
     top = any(layer.name == "score" for layer in model.layers)
     places = places_of(model) if top and places_of(saved) is None else None
     own, other = _signature(model, top and not places), _signature(saved, top and not places)
+    blocks = _blocks_more(model, saved)
+    more = {layer.name for block in blocks for layer in block}
+    own = [entry for entry in own if entry[0] not in more]
+    if more:  # a deeper network has a longer receptive field, and crops more features that saw padding
+        own, other = ([entry for entry in side if entry[0] != "crop_edges"] for side in (own, other))
     if own != other:
         at = next((a for a, b in zip(own, other, strict=False) if a != b), None)
         layer = at[0] if at else "the end"
@@ -130,13 +137,41 @@ def take_weights(model, weights):
             f"{path}: weights of another architecture ({saved.name}, {saved.count_params()} parameters; expected "
             f"{model.name}, {model.count_params()}); they differ first at {layer}"
         )
-    weights = saved.get_weights()
-    if places:
-        kernel, bias = weights[-2:]
-        length = places.kernel_size[0]
-        weights[-2:] = [(kernel[None] / length).repeat(length, axis=0), bias - math.log(places.output.shape[1])]
-    model.set_weights(weights[: len(model.weights)])
     for layer in model.layers:
+        if layer.name in more or (places and layer.name == "score"):
+            continue
+        twin = saved.get_layer(layer.name) if layer.weights else None
+        if twin is not None:
+            layer.set_weights(twin.get_weights())
         if type(layer).__name__ == "Normalization":  # its mean and variance are no weights
             for name in ("input_mean", "input_variance", "mean", "variance"):
                 setattr(layer, name, getattr(saved.get_layer(layer.name), name))
+    if places:
+        kernel, bias = saved.get_layer("score").get_weights()
+        length = places.kernel_size[0]
+        places.set_weights(
+            [(kernel[None] / length).repeat(length, axis=0), bias - math.log(places.output.shape[1])]
+        )
+    for block in blocks:
+        _begin_as_identity(block, path)
+
+
+def _blocks_more(model, saved):
+    """List the residual blocks, as lists of layers, that a network has and a saved one has not."""
+    from keras_gw_resnet.models.anatomy import blocks_of
+
+    known, found = {layer.name for layer in saved.layers}, []
+    for block in blocks_of(model):
+        own = [layer for layer in model.layers if layer.name.startswith(f"{block.name}_")]
+        if block.entry.shape == block.output.shape and not any(layer.name in known for layer in own):
+            found.append(own)
+    return found
+
+
+def _begin_as_identity(block, path):
+    """Let the branch of a block give zeros: by its last norm, or by its last convolution where no norm follows it."""
+    *_, last = [layer for layer in block if layer.weights]
+    kind = type(last).__name__
+    if kind not in ("BatchNormalization", "GroupNormalization", "Conv1D"):
+        raise InputError(f"{path}: {last.name} cannot begin as the identity; expected a residual block")
+    last.set_weights([0 * last.get_weights()[0], *last.get_weights()[1:]])

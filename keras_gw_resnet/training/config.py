@@ -63,9 +63,10 @@ class TrainingConfig:
         glitch_share: Negatives that hold a simulated glitch in one detector.
         inconsistent_share: Negatives that hold a signal whose arrival times exceed the light travel time.
         loud_share: Negatives from the loudest places of the noise files.
-        hard_share: Negatives that the network in training takes for signals the most: the hardest 1 % of the noise that
-            is searched before each epoch, from the third epoch on.
-        hard_windows: Windows of noise searched for them.
+        hard_share: Negatives that networks take for signals the most: the hardest 1 % of the noise that the network in
+            training searches before each epoch, from the third epoch on, or those of `hard_noise`, or both alike often.
+        hard_windows: Windows of noise searched for them; 0: none.
+        hard_noise: File of such windows, from 'keras-gw-resnet hard-noise', shown from the first epoch on.
         devices: Local devices; None: all GPUs, or the CPU.
         whitening: Conditioning of strain.
     """
@@ -115,6 +116,7 @@ class TrainingConfig:
     loud_share: float = 0.0
     hard_share: float = 0.0
     hard_windows: int = 20000
+    hard_noise: str | None = None
     devices: int | None = None
     whitening: Whitening = field(default_factory=Whitening)
 
@@ -168,6 +170,10 @@ class TrainingConfig:
                 f"--validation-noise {self.validation_noise} windows cannot show a false-alarm probability of "
                 f"{self.false_alarm_probability:g}; expected at least {LEAST_FALSE_ALARMS / self.false_alarm_probability:.0f}"
             )
+        if self.hard_share and not (self.hard_windows or self.hard_noise):
+            raise InputError("--hard-share needs --hard-windows to search, or --hard-noise")
+        if self.hard_noise and not self.hard_share:
+            raise InputError("--hard-noise needs --hard-share: the share of the negatives that are drawn from it")
         if self.merger_tolerance and self.label_smoothing:
             raise InputError("--merger-tolerance and --label-smoothing exclude each other")
         if self.weight_decay and self.optimizer == "adam":
@@ -218,7 +224,6 @@ COUNTS = (
     "window_samples",
     "validation_batches",
     "validation_signals",
-    "hard_windows",
     "devices",
 )
 NOT_NEGATIVE = (
@@ -230,6 +235,7 @@ NOT_NEGATIVE = (
     "curriculum_epochs",
     "merger_tolerance",
     "mass_power",
+    "hard_windows",
 )
 
 

@@ -135,6 +135,59 @@ def estimation_scatter(rng, whitening):
     return NoiseSpectra(white, whitening).near(len(white) / 2) * whitening.sample_rate / 2
 
 
+def split_noise(config):
+    """Return the noise of a training run, and what of it is held out for validation.
+
+    Args:
+        config: TrainingConfig.
+
+    Returns:
+        Tuple (noise, held-out noise, dictionary of where it is from), the first two FileNoise, GaussianNoise or MixedNoise.
+
+    Raises:
+        InputError: Strain or spectra that are missing or do not fit.
+    """
+    origin = {"noise": config.noise}
+    if config.noise != "files":
+        found = psds_of(config.psd, config.detectors)
+        gaussian = noise = held_out = _gaussian(config, found)
+        origin["psds"] = {d: [Path(source).name for source in own] for d, own in found.items()}
+    if config.noise != "gaussian":
+        headers = find_segments(config.data, config.quality)
+        stretches, coverage = read_noise(
+            config.data, headers, config.detectors, config.whitening, config.window_samples
+        )
+        kept, rest = split_stretches(stretches, config.validation_share)
+        try:
+            noise, held_out = FileNoise(kept, config.window_samples), FileNoise(rest, config.window_samples)
+        except InputError as error:
+            raise InputError(
+                f"{config.data}: {coverage.whitened:g} s of usable strain are too few to train and to hold out "
+                f"{config.validation_share:g} of it ({error}); give more, or train with --noise gaussian"
+            ) from error
+        origin.update(
+            files=sorted({Path(h.path).name for h in headers}),
+            gps_intervals=noise.intervals,
+            held_out_gps_intervals=held_out.intervals,
+        )
+    if config.noise == "both":
+        noise, held_out = MixedNoise(noise, gaussian), MixedNoise(held_out, gaussian)
+    return noise, held_out, origin
+
+
+def _hard_noise(config):
+    """Read the hard windows of a run: (strain, where they are from)."""
+    header = open_windows(config.hard_noise)
+    header.require(config.window_samples, config.detectors, config.whitening.sample_rate, "the run asks for")
+    if np.any(header.label):
+        raise InputError(f"{config.hard_noise}: holds signals; --hard-noise takes windows of noise")
+    rows = np.arange(header.number)
+    if not len(rows):
+        raise InputError(f"{config.hard_noise}: holds no window")
+    strain = LabelledWindows(header, rows, batch_size=len(rows), seed=None)[0][0]
+    return strain, {"file": Path(config.hard_noise).name, "windows": header.number, "source": header.source}
+
+
 def load_batches(config):
     """Read the data of a training run, the end of each noise stretch and of the bank held out for validation.
 
@@ -160,35 +213,16 @@ def load_batches(config):
             "fingerprint": bank.fingerprint(),
             "waveforms": kept_waveforms,
         },
-        "noise": config.noise,
     }
-    if config.noise != "files":
-        found = psds_of(config.psd, config.detectors)
-        gaussian = noise = held_out = _gaussian(config, found)
-        provenance["psds"] = {d: [Path(source).name for source in own] for d, own in found.items()}
-    if config.noise != "gaussian":
-        headers = find_segments(config.data, config.quality)
-        stretches, coverage = read_noise(
-            config.data, headers, config.detectors, config.whitening, config.window_samples
-        )
-        kept, rest = split_stretches(stretches, config.validation_share)
-        try:
-            noise, held_out = FileNoise(kept, config.window_samples), FileNoise(rest, config.window_samples)
-        except InputError as error:
-            raise InputError(
-                f"{config.data}: {coverage.whitened:g} s of usable strain are too few to train and to hold out "
-                f"{config.validation_share:g} of it ({error}); give more, or train with --noise gaussian"
-            ) from error
-        provenance.update(
-            files=sorted({Path(h.path).name for h in headers}),
-            gps_intervals=noise.intervals,
-            held_out_gps_intervals=held_out.intervals,
-        )
-    if config.noise == "both":
-        noise, held_out = MixedNoise(noise, gaussian), MixedNoise(held_out, gaussian)
+    noise, held_out, origin = split_noise(config)
+    provenance.update(origin)
     settings, size, hard = config.injections(), config.batch_size, None
     if config.hard_share:
-        hard = HardNoise(noise, seed=config.seed, windows=config.hard_windows, steps_per_epoch=config.steps_per_epoch)
+        ahead = None
+        if config.hard_noise:
+            ahead, provenance["hard_noise"] = _hard_noise(config)
+        counts = {"windows": config.hard_windows, "steps_per_epoch": config.steps_per_epoch}
+        hard = HardNoise(noise, seed=config.seed, ahead=ahead, **counts)
     return Batches(
         training=InjectionBatches(
             training_bank, noise, batch_size=size, seed=config.seed, settings=settings, hard=hard

@@ -57,7 +57,7 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
     if path:
         with place.scope():
             model, history = load_checkpoint(path)
-    if done and config.hard_share:
+    if done and config.hard_share and config.hard_windows:
         batches.training.hard.restore(checkpoints / HARD, done)
     if place.first:
         claim_folder(config, out, overwrite)
@@ -88,7 +88,7 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         seconds = config.window_samples / config.whitening.sample_rate
         training = LocatedBatches(training, mergers, config.merger_tolerance / seconds)
     checkpoints, searches = out / CHECKPOINTS, []
-    if config.hard_share:
+    if config.hard_share and config.hard_windows:
         searches = [HardSearch(batches.training.hard, config.epochs, checkpoints / HARD if place.first else None)]
     timed = Timed(training if place.processes == 1 else Shard(training, place.process, place.processes))
     keeping = place.first and phase.final and config.keep == "best"

@@ -70,6 +70,19 @@ def test_the_newest_searches_are_shown():
     assert len(before & ahead) == 2 * (SHOWN - 1)
 
 
+def test_those_found_ahead_are_shown_from_the_first_batch_and_beside_the_newest_searches():
+    ahead = np.full((3, 1, 1), 2, np.float32)
+    alone = HardNoise(Numbered(), seed=3, windows=0, steps_per_epoch=10, ahead=ahead)
+    assert shown(alone, 0) == shown(alone, 95) == {2.0}
+    hard = HardNoise(Numbered(), seed=3, windows=1000, steps_per_epoch=10, ahead=ahead)
+    assert shown(hard, 0) == shown(hard, 19) == {2.0}
+    for epoch in (1, 2):
+        hard.search(epoch, score)
+    drawn = hard.draw(np.random.default_rng(0), 4000, 30)[:, 0, 0]
+    assert np.mean(drawn == 2) == pytest.approx(0.5, abs=0.05)
+    assert len(set(drawn)) == 21
+
+
 def test_a_run_that_goes_on_finds_them_again(tmp_path):
     hard = HardNoise(Numbered(), seed=3, windows=3 * PIECE, steps_per_epoch=10)
     for epoch in (1, 2, 3):

@@ -28,7 +28,9 @@ def test_weights_from_a_path(saved):
 def test_weights_of_another_architecture(saved):
     _, folder = saved
     with pytest.raises(InputError, match=r"another architecture.*differ first at"):
-        build_model("resnet18", width=4, weights=folder)
+        build_model("resnet18", width=4, kernel_size=5, weights=folder)
+    with pytest.raises(InputError, match=r"another architecture.*differ first at"):  # of two blocks it would lose one
+        build_model("resnet16", width=4, weights=build_deeper(folder))
     with pytest.raises(InputError, match=r"another architecture.*stem_conv"):
         build_model("resnet16", width=8, weights=folder)
 
@@ -45,6 +47,11 @@ def test_the_same_shapes_in_another_architecture_are_refused(tmp_path):
         build_model("resnet16", width=4, weights=path)
     # What goes into the activation is the same network.
     build_model("resnet16", width=4, classifier_activation="sigmoid", weights=build_saved(tmp_path))
+
+
+def build_deeper(folder):
+    build_model("resnet18", width=4).save(folder / "deeper.keras")
+    return folder / "deeper.keras"
 
 
 def build_saved(folder):
@@ -115,3 +122,34 @@ def test_places_begin_as_the_average_over_them(tmp_path):
     assert build_model("resnet18", width=4, **{**whole, "head_kernel_size": 12}).get_layer("score").output.shape[1] > 1
     with pytest.raises(InputError, match="another architecture"):
         build_model("resnet16", width=4, **whole)
+
+
+@pytest.mark.parametrize(
+    ("shallow", "deep", "options"),
+    [
+        ("resnet50", "resnet101", {"width": 2}),
+        ("resnet18", "resnet34", {"width": 4, "preactivation": True}),
+        ("resnet18", "resnet34", {"width": 4, "pooling": "logsumexp", "head_kernel_size": 4}),
+    ],
+)
+def test_a_deeper_network_begins_where_the_shallower_one_ended(tmp_path, shallow, deep, options):
+    whole = {**options, "crop_edges": False}  # what is cropped grows with depth
+    model = build_model(shallow, **whole)
+    settle_batch_norm(model)
+    model.save(tmp_path / "net.keras")
+    deeper = build_model(deep, **whole, weights=tmp_path / "net.keras")
+    np.testing.assert_allclose(scores_of(deeper, STRAIN), scores_of(model, STRAIN), rtol=1e-4, atol=1e-5)
+    # The new blocks learn: one step moves the score by what they add.
+    deeper.compile(optimizer="sgd", loss="mse")
+    for layer in deeper.layers:
+        if layer.name in {own.name for own in model.layers}:
+            layer.trainable = False
+    before = scores_of(deeper, STRAIN)
+    deeper.fit(STRAIN, np.ones((len(STRAIN), 1)), epochs=2, verbose=0)
+    assert not np.allclose(scores_of(deeper, STRAIN), before)
+
+
+def test_a_deeper_network_crops_more(tmp_path):
+    build_model("resnet18", width=4).save(tmp_path / "net.keras")
+    deeper = build_model("resnet34", width=4, weights=tmp_path / "net.keras")
+    assert np.all(np.isfinite(scores_of(deeper, STRAIN)))
