@@ -87,4 +87,6 @@ def _training_of(card):
         pairs = {name: tuple(value) for name, value in recorded.items() if isinstance(value, list)}
         return TrainingConfig(**{**recorded, **pairs, "whitening": Whitening(**recorded["whitening"])})
     except (KeyError, TypeError) as error:
-        raise InputError(f"{card['name']}: its card does not say how it was trained ({error}); train it again") from error
+        raise InputError(
+            f"{card['name']}: its card does not say how it was trained ({error}); train it again"
+        ) from error

@@ -1,7 +1,6 @@
 """The command 'train-zoo': every saved network again, from its recipe and seeds."""
 
 import shutil
-from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -71,12 +70,12 @@ def run_train_zoo(args):
     for name in [name for name in known if name in args.names or not args.names]:
         folder = args.folder / name
         train = ("train", "--config", home / name / RECIPE, "--data", _seen(data), "--out", folder, "--name", name)
-        if FINDER in known[name].taught:
+        if known[name].get("hard_noise"):
             finder = ("hard-noise", _newest(FINDER, args.folder, home), "--data", _seen(data))
             options = ("--windows", HARD_WINDOWS, "--output", hard)
             run_step("hard noise", hard, "-m", "keras_gw_resnet", *finder, *options)
             train = (*train, "--hard-noise", _seen(hard))
-        joined = _gathered(known[name].begun, args.folder, home)
+        joined = _gathered(_begun(known[name]), args.folder, home)
         env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
         run_step(f"train {name}", folder / "card.json", "-m", "keras_gw_resnet", *train, env=env)
         evaluate = ("-m", "keras_gw_resnet", "evaluate", folder, "--card", "--output")
@@ -109,27 +108,21 @@ def _seen(path):
     return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
-@dataclass(frozen=True)
-class _Needs:
-    """Names of the saved networks that another one joins or begins with, and that find the hard noise it is shown."""
-
-    begun: tuple
-    taught: tuple
-
-
 def _recipes(home):
-    """Return the networks with a recipe as {name: _Needs}, those first that others need."""
+    """Return {name: recipe} of the networks that have one, those first that others need."""
     import yaml
 
+    recipes = {path.parent.name: yaml.safe_load(path.read_text()) for path in sorted(home.glob(f"*/{RECIPE}"))}
+    taught = {name: [FINDER] if recipe.get("hard_noise") else [] for name, recipe in recipes.items()}
+    order = TopologicalSorter({name: sorted(_begun(recipe) + taught[name]) for name, recipe in recipes.items()})
+    return {name: recipes[name] for name in order.static_order() if name in recipes}
+
+
+def _begun(recipe):
+    """List the saved networks that the network of a recipe joins or begins with."""
     from keras_gw_resnet.zoo import networks_in
 
-    recipes = {path.parent.name: yaml.safe_load(path.read_text()) for path in home.glob(f"*/{RECIPE}")}
-    needs = {
-        name: _Needs(tuple(networks_in(recipe.get("options", {}))), (FINDER,) if recipe.get("hard_noise") else ())
-        for name, recipe in recipes.items()
-    }
-    order = TopologicalSorter({name: sorted(needs[name].begun + needs[name].taught) for name in sorted(needs)})
-    return {name: needs[name] for name in order.static_order() if name in needs}
+    return networks_in(recipe.get("options", {}))
 
 
 def _newest(name, folder, home):

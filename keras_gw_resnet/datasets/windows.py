@@ -204,9 +204,7 @@ def write_windows(path, strain, label, *, detectors, sample_rate, source):
     """
     require_space(path, 4 * strain.size)
     with written_aside(path) as aside, new_hdf5(aside) as file:
-        file.attrs.update(
-            format=WINDOWS_FORMAT, detectors=list(detectors), sample_rate=sample_rate, source=source
-        )
+        file.attrs.update(format=WINDOWS_FORMAT, detectors=list(detectors), sample_rate=sample_rate, source=source)
         file["x"], file["y"] = strain.astype(np.float32), np.asarray(label, np.uint8)
 
 

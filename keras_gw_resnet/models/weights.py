@@ -149,9 +149,7 @@ def take_weights(model, weights):
     if places:
         kernel, bias = saved.get_layer("score").get_weights()
         length = places.kernel_size[0]
-        places.set_weights(
-            [(kernel[None] / length).repeat(length, axis=0), bias - math.log(places.output.shape[1])]
-        )
+        places.set_weights([(kernel[None] / length).repeat(length, axis=0), bias - math.log(places.output.shape[1])])
     for block in blocks:
         _begin_as_identity(block, path)
 

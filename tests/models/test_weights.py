@@ -6,6 +6,7 @@ import pytest
 
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.weights import list_saved
+from keras_gw_resnet.zoo import load_card
 from tests.conftest import scores_of, settle_batch_norm
 
 STRAIN = np.random.default_rng(0).normal(size=(2, 2048, 2)).astype("float32")
@@ -95,7 +96,11 @@ def test_no_network(tmp_path):
         build_model("resnet16", width=4, weights=tmp_path)
 
 
-@pytest.mark.parametrize("name", list_saved())
+def deep(name):
+    return load_card(name)["model"] in ("resnet101", "resnet152", "densenet121")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if deep(n) else []) for n in list_saved()])
 def test_weights_by_name(name):
     from keras_gw_resnet import load_model
 

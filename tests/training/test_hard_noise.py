@@ -35,7 +35,8 @@ def test_it_holds_what_the_network_ranks_highest(hard_file, small_run):
     model, card = load_model(small_run)
     noise, _, _ = split_noise(_training_of(card))
     every = [
-        noise.draw(np.random.default_rng((AHEAD_SEED, 0, number)), count)[0] for number, count in enumerate((PIECE, 100))
+        noise.draw(np.random.default_rng((AHEAD_SEED, 0, number)), count)[0]
+        for number, count in enumerate((PIECE, 100))
     ]
     scores = scores_of(model, np.concatenate(every))[:, 0]
     with h5py.File(hard_file) as file:
@@ -78,7 +79,7 @@ def test_unusable_ones_are_refused(hard_file, small_data, small_run, tmp_path):
         (train(**{"--hard-noise": hard_file, "--hard-share": 0}), "--hard-noise needs --hard-share"),
         (search(small_run, hard_file)[2:], "exists"),
         (search(small_run, out, 10, **{"--keep": 11})[2:], "more than the 10 windows"),
-        (search(small_run, out, **{"--data": tmp_path / "none"})[2:], "no such folder"),
+        (search(small_run, out, **{"--data": tmp_path / "none"})[2:], "no such file"),
         (search(bare, out)[2:], "does not say how it was trained"),
     ]
     for result, (_, mentioned) in zip(run_commands([command for command, _ in cases]), cases, strict=True):
