@@ -13,7 +13,7 @@ from keras_gw_resnet.training.distribution import leave, undistributed
 from keras_gw_resnet.training.events import EventLog
 from keras_gw_resnet.training.folder import CHECKPOINTS, claim_folder
 from keras_gw_resnet.training.growth import network_of, phases_of
-from keras_gw_resnet.training.location import LocatedBatches, is_located, mergers_of_places, without_places
+from keras_gw_resnet.training.location import LocatedBatches, is_located, mergers_for, without_places
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
 from keras_gw_resnet.training.progress import Progress, Timed
 from keras_gw_resnet.training.validation import HardSearch, Validation, averaged_weights, best_row
@@ -84,7 +84,7 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
     done, steps = len(history), config.steps_per_epoch
     training = batches.training
     if is_located(model):
-        mergers = mergers_of_places(without_places(model), config.merger_range)
+        mergers = mergers_for(without_places(model), config)
         seconds = config.window_samples / config.whitening.sample_rate
         training = LocatedBatches(training, mergers, config.merger_tolerance / seconds)
     checkpoints, searches = out / CHECKPOINTS, []

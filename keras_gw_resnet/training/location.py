@@ -14,6 +14,7 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.info import field_of_head
 from keras_gw_resnet.models.places import places_of
 from keras_gw_resnet.models.receptive import before_cropping
+from keras_gw_resnet.models.weights import card_beside, find_model_file, load_keras_file
 
 # Name of the last layer of a network in training that gives [score, logits of the places].
 LOCATED = "score_and_places"
@@ -72,7 +73,30 @@ def without_places(network):
     return keras.Model(network.input, score, name=network.name)
 
 
-def mergers_of_places(network, merger_range):
+def mergers_for(network, config):
+    """Say which coalescence time each place of a network in training is to tell; see `mergers_of_places`.
+
+    One that begins with the weights of a network trained with such labels goes on with what those meant, whatever its depth.
+
+    Args:
+        network: `keras.Model` with a head of places.
+        config: TrainingConfig.
+
+    Returns:
+        Array (places,), shares of the window.
+
+    Raises:
+        InputError: As of `mergers_of_places`.
+    """
+    weights = config.options.get("weights")
+    recorded = card_beside(find_model_file(weights)).get("training", {}).get("config", {}) if weights else {}
+    ahead = None
+    if recorded.get("merger_tolerance"):
+        ahead = _ahead(load_keras_file(find_model_file(weights)), recorded["merger_range"])
+    return mergers_of_places(network, config.merger_range, ahead)
+
+
+def mergers_of_places(network, merger_range, ahead=None):
     """Say which coalescence time each place of a network is to tell, as a share of the window.
 
     A share of `COALESCENCE` of the strain that a place takes lies before it; more where the last place would otherwise
@@ -81,6 +105,7 @@ def mergers_of_places(network, merger_range):
     Args:
         network: `keras.Model` with a head of places.
         merger_range: Earliest and latest coalescence, as shares of the window.
+        ahead: Samples from the middle of the strain that a place takes to its coalescence, where that is given.
 
     Returns:
         Array (places,).
@@ -88,17 +113,29 @@ def mergers_of_places(network, merger_range):
     Raises:
         InputError: The network has no places, or none whose strain is known.
     """
+    middle, _ = _middles(network)
+    return (middle + (_ahead(network, merger_range) if ahead is None else ahead)) / network.input_shape[1]
+
+
+def _middles(network):
+    """Return the middle of the strain that each place of a network takes, and how long that is, in samples."""
     head, field = places_of(network), field_of_head(network)
     if head is None or field is None:
         raise InputError(
             f"--merger-tolerance: {network.name} has no places of its own; take a network with "
             "--options.pooling logsumexp, or --merger-tolerance 0"
         )
-    samples, cropped = network.input_shape[1], before_cropping(head.input)[1][0]
+    cropped = before_cropping(head.input)[1][0]
     first = (cropped + np.arange(head.output.shape[1])) * field.stride - field.left
     length = field.samples + (head.kernel_size[0] - 1) * field.stride
-    share = min(1.0, max(COALESCENCE, (merger_range[1] * samples - first[-1]) / length))
-    return (first + share * length) / samples
+    return first + length / 2, length
+
+
+def _ahead(network, merger_range):
+    middle, length = _middles(network)
+    latest = merger_range[1] * network.input_shape[1]
+    share = min(1.0, max(COALESCENCE, (latest - middle[-1]) / length + 0.5))
+    return (share - 0.5) * length
 
 
 class LocatedBatches:
