@@ -122,3 +122,29 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     del changes["--options.pooling"], changes["--options.head-kernel-size"]
     result = run_command("train.py", *tiny_training(small_data, tmp_path / "other", **changes))
     assert_refused(result, "--merger-tolerance", "logsumexp")
+
+
+def test_a_network_goes_on_with_what_its_places_meant(tmp_path):
+    """Deeper, in a longer window and with other times of coalescence, the same strain tells the same time."""
+    from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.location import mergers_for
+    from keras_gw_resnet.zoo import save_model
+    from tests.test_zoo import CARD
+
+    shallow = build_model("resnet18", **OPTIONS)
+    recorded = {"config": {"merger_tolerance": 0.02, "merger_range": [0.65, 0.85]}}
+    save_model(shallow, {**CARD, "training": recorded}, tmp_path / "shallow")
+    given = {"model": "resnet34", "data": "nowhere", "merger_range": (0.4, 0.6), "window_samples": 2560}
+    config = TrainingConfig(**given, options={"weights": str(tmp_path / "shallow")})
+    deep = build_model("resnet34", input_shape=(2560, 2), **OPTIONS)
+    # Both crop alike at both ends, so that the middle place looks at the middle of the window.
+    middles = [
+        np.mean(mergers_of_places(shallow, (0.65, 0.85))) * 2048 - 1024,
+        np.mean(mergers_for(deep, config)) * 2560 - 1280,
+    ]
+    assert middles[1] == pytest.approx(middles[0], abs=16)
+    assert np.mean(mergers_of_places(deep, (0.4, 0.6))) * 2560 - 1280 > middles[0] + 16
+    for weights in (None, str(tmp_path / "shallow" / "model.keras")):
+        own = TrainingConfig(**given, options={"weights": weights} if weights else {})
+        same = np.array_equal(mergers_for(deep, own), mergers_of_places(deep, (0.4, 0.6)))
+        assert same == (weights is None)
