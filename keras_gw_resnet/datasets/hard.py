@@ -55,11 +55,14 @@ class HardNoise:
         seed: Of the training.
         windows: How many are searched before an epoch; 0: none.
         steps_per_epoch: Batches an epoch.
-        ahead: Windows found ahead, float32 array (n, window_samples, detectors), shown from the first batch on; None: none.
+        ahead: Windows found ahead, float32 array (n, window_samples, detectors); None: none.
+        begun: Whether the network begins with trained weights. Those found ahead are shown from its first batch on then, else
+            from the third epoch on: they would hinder a network that knows nothing.
     """
 
-    def __init__(self, noise, *, seed, windows, steps_per_epoch, ahead=None):
+    def __init__(self, noise, *, seed, windows, steps_per_epoch, ahead=None, begun=False):
         self.windows, self.ahead, self._noise, self._seed, self._steps = windows, ahead, noise, seed, steps_per_epoch
+        self._first = 0 if begun and ahead is not None else 2 * steps_per_epoch
         # After how many epochs: where in the noise that was searched then the hardest windows are, and their strain.
         self._found, self._strain = {}, {}
 
@@ -86,12 +89,12 @@ class HardNoise:
             del self._found[old], self._strain[old]
 
     def ready(self, index):
-        """Say whether there are hard windows for batch `index`: without those found ahead not in the first two epochs.
+        """Say whether there are hard windows for batch `index`.
 
         Raises:
             InputError: The search that the batch has to wait for is not done.
         """
-        return self.ahead is not None or self._searched(index)
+        return index >= self._first and (self.ahead is not None or self._searched(index))
 
     def _searched(self, index):
         epoch = index // self._steps

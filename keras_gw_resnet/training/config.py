@@ -66,7 +66,8 @@ class TrainingConfig:
         hard_share: Negatives that networks take for signals the most: the hardest 1 % of the noise that the network in
             training searches before each epoch, from the third epoch on, or those of `hard_noise`, or both alike often.
         hard_windows: Windows of noise searched for them; 0: none.
-        hard_noise: File of such windows, from 'keras-gw-resnet hard-noise', shown from the first epoch on.
+        hard_noise: File of such windows, from 'keras-gw-resnet hard-noise'; shown from the first epoch on to a network that
+            begins with trained weights.
         devices: Local devices; None: all GPUs, or the CPU.
         whitening: Conditioning of strain.
     """

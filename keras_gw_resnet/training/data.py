@@ -222,7 +222,7 @@ def load_batches(config):
         if config.hard_noise:
             ahead, provenance["hard_noise"] = _hard_noise(config)
         counts = {"windows": config.hard_windows, "steps_per_epoch": config.steps_per_epoch}
-        hard = HardNoise(noise, seed=config.seed, ahead=ahead, **counts)
+        hard = HardNoise(noise, seed=config.seed, ahead=ahead, begun=bool(config.options.get("weights")), **counts)
     return Batches(
         training=InjectionBatches(
             training_bank, noise, batch_size=size, seed=config.seed, settings=settings, hard=hard

@@ -70,12 +70,13 @@ def test_the_newest_searches_are_shown():
     assert len(before & ahead) == 2 * (SHOWN - 1)
 
 
-def test_those_found_ahead_are_shown_from_the_first_batch_and_beside_the_newest_searches():
-    ahead = np.full((3, 1, 1), 2, np.float32)
-    alone = HardNoise(Numbered(), seed=3, windows=0, steps_per_epoch=10, ahead=ahead)
-    assert shown(alone, 0) == shown(alone, 95) == {2.0}
-    hard = HardNoise(Numbered(), seed=3, windows=1000, steps_per_epoch=10, ahead=ahead)
-    assert shown(hard, 0) == shown(hard, 19) == {2.0}
+@pytest.mark.parametrize("begun", [True, False])
+def test_those_found_ahead_are_shown_beside_the_newest_searches(begun):
+    given = {"seed": 3, "steps_per_epoch": 10, "ahead": np.full((3, 1, 1), 2, np.float32), "begun": begun}
+    alone, hard = HardNoise(Numbered(), windows=0, **given), HardNoise(Numbered(), windows=1000, **given)
+    for each in (alone, hard):
+        assert shown(each, 0) == shown(each, 19) == ({2.0} if begun else None)
+    assert shown(alone, 20) == shown(alone, 95) == {2.0}
     for epoch in (1, 2):
         hard.search(epoch, score)
     drawn = hard.draw(np.random.default_rng(0), 4000, 30)[:, 0, 0]
