@@ -15,6 +15,24 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
+# Networks that take long to compile.
+DEEP = ("resnet101", "resnet152", "densenet121", "aresgw54")
+
+
+def saved_names():
+    """The saved networks, as parameters of a test; the deep ones are slow."""
+    from keras_gw_resnet.models.weights import list_saved
+
+    return [pytest.param(name, marks=pytest.mark.slow if is_deep(name) else ()) for name in list_saved()]
+
+
+def is_deep(name):
+    """Say whether this saved network takes long to compile."""
+    from keras_gw_resnet.zoo import load_card
+
+    return load_card(name)["model"] in DEEP
+
+
 def run_command(*command, cwd=ROOT, env=None, timeout=300):
     """Run a command line with this Python, as a user would."""
     return subprocess.run(

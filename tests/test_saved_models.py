@@ -9,16 +9,20 @@ from keras_gw_resnet import Detector
 from keras_gw_resnet.models.weights import ALIASES, list_saved, saved_models_folder
 from keras_gw_resnet.search.search import search
 from keras_gw_resnet.zoo import load_card
+from tests.conftest import is_deep, saved_names
 
 GW150914 = 1126259462.42
 # Above this an event of ten minutes of Gaussian noise would be a surprise for any of them.
 LOUD = 8.0
 
 
+DEEP = {name for name in list_saved() if is_deep(name)}
+SETS = [pytest.param(set(list_saved()) - DEEP, id="others"), pytest.param(DEEP, marks=pytest.mark.slow, id="deep")]
+
 load = functools.cache(Detector.load)
 
 
-@pytest.fixture(params=list_saved())
+@pytest.fixture(params=saved_names())
 def network(request):
     return load(request.param)
 
@@ -32,18 +36,20 @@ def test_gw150914_is_found_above_all_else(network, gw150914_files):
     assert abs(stretch.gps_start + network.times_of(scan)[np.argmax(scan.scores)] - GW150914) < 0.1
 
 
-def test_the_challenges_ten_minutes(mlgwsc1_folder):
+@pytest.mark.parametrize("names", SETS)
+def test_the_challenges_ten_minutes(mlgwsc1_folder, names):
     """No loud event in the background, for any network; all in one pass over the strain."""
-    networks = [load(name) for name in list_saved()]
+    networks = [load(name) for name in sorted(names)]
     for network, found in zip(networks, search(networks, [mlgwsc1_folder / "set3-background.hdf"]), strict=True):
         assert found.events.stat.max() < LOUD
         assert found.difference < 1e-3 or not network.exact
         assert found.searched_seconds > 590
 
 
-def test_the_challenges_faint_injections(mlgwsc1_folder):
+@pytest.mark.parametrize("names", SETS)
+def test_the_challenges_faint_injections(mlgwsc1_folder, names):
     """They make no loud events, of any network; all in one pass over the strain."""
-    for foreground in search([load(name) for name in list_saved()], [mlgwsc1_folder / "set3-foreground.hdf"]):
+    for foreground in search([load(name) for name in sorted(names)], [mlgwsc1_folder / "set3-foreground.hdf"]):
         assert foreground.events.stat.max() < 3 * LOUD
         assert np.all(np.diff(foreground.events.time) > 0)
 

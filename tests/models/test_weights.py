@@ -4,10 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gw_resnet import InputError, build_model
-from keras_gw_resnet.models.weights import list_saved
-from keras_gw_resnet.zoo import load_card
-from tests.conftest import scores_of, settle_batch_norm
+from keras_gw_resnet import InputError, ResNet, build_model
+from tests.conftest import saved_names, scores_of, settle_batch_norm
 
 STRAIN = np.random.default_rng(0).normal(size=(2, 2048, 2)).astype("float32")
 
@@ -96,11 +94,7 @@ def test_no_network(tmp_path):
         build_model("resnet16", width=4, weights=tmp_path)
 
 
-def deep(name):
-    return load_card(name)["model"] in ("resnet101", "resnet152", "densenet121")
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if deep(n) else []) for n in list_saved()])
+@pytest.mark.parametrize("name", saved_names())
 def test_weights_by_name(name):
     from keras_gw_resnet import load_model
 
@@ -130,31 +124,31 @@ def test_places_begin_as_the_average_over_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shallow", "deep", "options"),
+    ("block", "options"),
     [
-        ("resnet50", "resnet101", {"width": 2}),
-        ("resnet18", "resnet34", {"width": 4, "preactivation": True}),
-        ("resnet18", "resnet34", {"width": 4, "pooling": "logsumexp", "head_kernel_size": 4}),
+        ("bottleneck", {}),
+        ("basic", {"preactivation": True}),
+        ("basic", {"pooling": "logsumexp", "head_kernel_size": 4}),
     ],
 )
-def test_a_deeper_network_begins_where_the_shallower_one_ended(tmp_path, shallow, deep, options):
-    whole = {**options, "crop_edges": False}  # what is cropped grows with depth
-    model = build_model(shallow, **whole)
+def test_a_deeper_network_begins_where_the_shallower_one_ended(tmp_path, block, options):
+    whole = {"width": 4, "crop_edges": False, **options}  # what is cropped grows with depth
+    model = ResNet((1, 1), block, **whole)
     settle_batch_norm(model)
     model.save(tmp_path / "net.keras")
-    deeper = build_model(deep, **whole, weights=tmp_path / "net.keras")
+    deeper = ResNet((2, 3), block, **whole, weights=tmp_path / "net.keras")
     np.testing.assert_allclose(scores_of(deeper, STRAIN), scores_of(model, STRAIN), rtol=1e-4, atol=1e-5)
-    # The new blocks learn: one step moves the score by what they add.
-    deeper.compile(optimizer="sgd", loss="mse")
+    # The new blocks learn: the score moves by what they add.
+    known = {own.name for own in model.layers}
     for layer in deeper.layers:
-        if layer.name in {own.name for own in model.layers}:
-            layer.trainable = False
+        layer.trainable = layer.name not in known
+    deeper.compile(optimizer="sgd", loss="mse")
     before = scores_of(deeper, STRAIN)
     deeper.fit(STRAIN, np.ones((len(STRAIN), 1)), epochs=2, verbose=0)
     assert not np.allclose(scores_of(deeper, STRAIN), before)
 
 
 def test_a_deeper_network_crops_more(tmp_path):
-    build_model("resnet18", width=4).save(tmp_path / "net.keras")
-    deeper = build_model("resnet34", width=4, weights=tmp_path / "net.keras")
+    ResNet((2, 2, 2), width=4).save(tmp_path / "net.keras")
+    deeper = ResNet((2, 2, 6), width=4, weights=tmp_path / "net.keras")
     assert np.all(np.isfinite(scores_of(deeper, STRAIN)))

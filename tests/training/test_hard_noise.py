@@ -45,7 +45,7 @@ def test_it_holds_what_the_network_ranks_highest(hard_file, small_run):
 
 
 def test_a_training_shows_it(hard_file, small_data, tmp_path):
-    shown = {"--hard-share": 0.5, "--hard-windows": 0, "--hard-noise": hard_file, "--epochs": 1}
+    shown = {"--hard-share": 0.5, "--hard-windows": 0, "--hard-noise": hard_file, "--epochs": 3}
     result = run_command("train.py", *tiny_training(small_data, tmp_path / "run", **shown))
     assert result.returncode == 0, result.stderr
     card = json.loads((tmp_path / "run" / "card.json").read_text())
