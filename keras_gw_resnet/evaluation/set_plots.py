@@ -90,6 +90,10 @@ def draw_injections(found, threshold, title):
     return figure
 
 
+# With ten colours, so many of them tell a hundred networks apart.
+MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "*")
+
+
 def draw_comparison(points):
     """Draw the sensitive distance of networks against what they cost.
 
@@ -103,10 +107,15 @@ def draw_comparison(points):
     figure, _ = new_figure(1, 4.5)
     figure.clear()
     axes = figure.subplots(1, max(1, len(names)), squeeze=False)[0]
+    # By cost from left to right, so that the legend follows the picture.
+    networks = list(dict.fromkeys(point[1] for point in sorted(points, key=lambda point: point[2])))
     for axis, name in zip(axes, names, strict=False):
         for _, network, cost, distance, error in (point for point in points if point[0] == name):
-            axis.errorbar(cost / 1e6, distance, error, marker="o", capsize=2, color="C0")
-            axis.annotate(network, (cost / 1e6, distance), textcoords="offset points", xytext=(5, 4), fontsize=7)
+            which = networks.index(network)
+            marker, color = MARKERS[(which + which // 10) % len(MARKERS)], f"C{which % 10}"
+            axis.errorbar(
+                cost / 1e6, distance, error, marker=marker, capsize=2, color=color, linestyle="", label=network
+            )
         reached = PUBLISHED.get(name, {}).get("PyCBC (matched filter)")
         if reached:
             axis.axhline(
@@ -116,11 +125,13 @@ def draw_comparison(points):
                 linewidth=0.8,
                 label=f"PyCBC ({SOURCE})",
             )
-            axis.legend(fontsize=7, loc="lower right")
         costs = [point[2] / 1e6 for point in points if point[0] == name]
-        # Room for the names, and a scale that reads well where all cost the same.
-        limits = min(costs) / 3, 6 * max(costs)
+        # A scale that reads well where all cost the same.
+        limits = min(costs) / 2, 2 * max(costs)
         axis.set(xscale="log", xlim=limits, xlabel="million multiply-adds per second of strain", title=name)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("sensitive distance at 1000 false alarms a month (Mpc)")
+    known = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    order = sorted(known, key=lambda label: (*networks, label).index(label))
+    axes[-1].legend([known[label] for label in order], order, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1))
     return figure
