@@ -36,6 +36,7 @@ def test_field_is_what_the_features_answer_to(name, dilation_rate):
 
 @pytest.mark.parametrize(("name", "dilation_rate"), [("resnet18", 1), ("resnet101", 1), ("residual-cnn", (1, 1, 3, 2))])
 def test_features_away_from_the_padding_do_not_know_the_edge(name, dilation_rate):
+    keras.utils.set_random_seed(1)
     model = build_model(name, width=4, crop_edges=False, input_shape=(None, 2), dilation_rate=dilation_rate)
     settle_batch_norm(model)
     features = keras.Model(model.input, model.get_layer("pool").input)
@@ -46,8 +47,10 @@ def test_features_away_from_the_padding_do_not_know_the_edge(name, dilation_rate
     part = scores_of(features, strain[:, 2048:6144])[0]
     offset = 2048 // field.stride
     inside = slice(left, len(part) - right)
-    np.testing.assert_allclose(part[inside], whole[offset : offset + len(part)][inside], atol=1e-3)
-    assert np.abs(part[0] - whole[offset]).max() > 1e-2
+    # Through a hundred layers processors round differently, by up to 1.5e-4 of the largest feature; the edge moves a tenth of it.
+    rounding = 3e-4 * np.abs(whole).max()
+    np.testing.assert_allclose(part[inside], whole[offset : offset + len(part)][inside], atol=rounding)
+    assert np.abs(part[0] - whole[offset]).max() > 10 * rounding
 
 
 def test_layers_that_are_not_local_are_refused():
