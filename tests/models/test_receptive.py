@@ -47,7 +47,7 @@ def test_features_away_from_the_padding_do_not_know_the_edge(name, dilation_rate
     part = scores_of(features, strain[:, 2048:6144])[0]
     offset = 2048 // field.stride
     inside = slice(left, len(part) - right)
-    # Through a hundred layers processors round differently, by up to 1.5e-4 of the largest feature; the edge moves a tenth of it.
+    # Through a hundred layers processors round differently, by up to 1.5e-4 of the largest feature.
     rounding = 3e-4 * np.abs(whole).max()
     np.testing.assert_allclose(part[inside], whole[offset : offset + len(part)][inside], atol=rounding)
     assert np.abs(part[0] - whole[offset]).max() > 10 * rounding
