@@ -140,9 +140,8 @@ def take_weights(model, weights):
     for layer in model.layers:
         if layer.name in more or (places and layer.name == "score"):
             continue
-        twin = saved.get_layer(layer.name) if layer.weights else None
-        if twin is not None:
-            layer.set_weights(twin.get_weights())
+        if layer.weights:
+            layer.set_weights(saved.get_layer(layer.name).get_weights())
         if type(layer).__name__ == "Normalization":  # its mean and variance are no weights
             for name in ("input_mean", "input_variance", "mean", "variance"):
                 setattr(layer, name, getattr(saved.get_layer(layer.name), name))
@@ -155,13 +154,17 @@ def take_weights(model, weights):
 
 
 def _blocks_more(model, saved):
-    """List the residual blocks, as lists of layers, that a network has and a saved one has not."""
+    """List the residual blocks, as lists of layers, that a network has and a saved one has not.
+
+    A highway block is none of them: with its branch at zero it still passes on a gated share of what came in.
+    """
     from keras_gw_resnet.models.anatomy import blocks_of
 
     known, found = {layer.name for layer in saved.layers}, []
     for block in blocks_of(model):
         own = [layer for layer in model.layers if layer.name.startswith(f"{block.name}_")]
-        if block.entry.shape == block.output.shape and not any(layer.name in known for layer in own):
+        gated = any(layer.name == f"{block.name}_carry" for layer in own)
+        if not gated and block.entry.shape == block.output.shape and not any(layer.name in known for layer in own):
             found.append(own)
     return found
 

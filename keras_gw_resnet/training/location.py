@@ -77,6 +77,7 @@ def mergers_for(network, config):
     """Say which coalescence time each place of a network in training is to tell; see `mergers_of_places`.
 
     One that begins with the weights of a network trained with such labels goes on with what those meant, whatever its depth.
+    What they meant is taken from that network and its own merger_range: where it began with a third, one step too few is followed.
 
     Args:
         network: `keras.Model` with a head of places.

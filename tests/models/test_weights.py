@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gw_resnet import InputError, ResNet, build_model
+from keras_gw_resnet import HighwayNet, InputError, ResNet, build_model
 from tests.conftest import saved_names, scores_of, settle_batch_norm
 
 STRAIN = np.random.default_rng(0).normal(size=(2, 2048, 2)).astype("float32")
@@ -152,3 +152,9 @@ def test_a_deeper_network_crops_more(tmp_path):
     ResNet((2, 2, 2), width=4).save(tmp_path / "net.keras")
     deeper = ResNet((2, 2, 6), width=4, weights=tmp_path / "net.keras")
     assert np.all(np.isfinite(scores_of(deeper, STRAIN)))
+
+
+def test_a_deeper_highway_network_is_refused(tmp_path):
+    HighwayNet((1, 1), width=4).save(tmp_path / "net.keras")
+    with pytest.raises(InputError, match="another architecture"):
+        HighwayNet((2, 1), width=4, weights=tmp_path / "net.keras")
