@@ -53,13 +53,23 @@ def test_sensitive_distance_of_a_set(small_run, tmp_path):
     with h5py.File(out / "tiny-foreground.hdf") as file:
         assert len(file["time"]) > 50
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+    assert one["slides"] == 0 and not (out / "tiny-slides.hdf").exists()
     assert_refused(run_command("evaluate.py", small_run, *parts[:4]), "--foreground, --background and --injections")
     wrong = [*parts[:5], data / "background.hdf", "--output", tmp_path / "x"]
     assert_refused(run_command("evaluate.py", small_run, *wrong), "background.hdf", "injections")
     with h5py.File(data / "injections.hdf", "a") as file:
         file["tc"][:] += [0.0] + [1e6] * (len(file["tc"]) - 1)
-    some = run_command("evaluate.py", small_run, *parts, "--output", tmp_path / "some", "--published", "set3")
+    slid = ("--published", "set3", "--slides", 3)
+    some = run_command("evaluate.py", small_run, *parts, "--output", tmp_path / "some", *slid)
     assert some.returncode == 0, some.stderr
+    assert "3 time slides" in some.stdout
+    (more,) = json.loads((tmp_path / "some" / "sensitivity.json").read_text())["networks"]
+    assert more["slides"] == 3
+    assert more["searched_seconds"]["background"] == pytest.approx(4 * one["searched_seconds"]["background"])
+    assert more["sensitivity"][0]["rate"] == pytest.approx(least["rate"] / 4)
+    with h5py.File(tmp_path / "some" / "tiny-slides.hdf") as file:
+        assert file.attrs["searched_seconds"] == pytest.approx(3 * one["searched_seconds"]["background"])
+        assert len(file["time_L1"]) == len(file["stat"])
     assert f"of {len(file_tc(data))} injections lie outside the foreground" in some.stdout
     with h5py.File(data / "injections.hdf", "a") as file:
         file["tc"][:] += 1e6

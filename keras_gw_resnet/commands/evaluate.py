@@ -70,6 +70,13 @@ def add_evaluate(subparsers):
         choices=["set1", "set2", "set3", "set4"],
         help="draw the published figures of this set beside ours (default: where the injections say which they are)",
     )
+    add(
+        "--slides",
+        type=positive,
+        metavar="N",
+        help="search the background N times more with the detectors slid in time against each other: more of it, for "
+        "lower rates",
+    )
     add_scan(group)
     add_quality(parser)
     add_strict(parser)
@@ -81,6 +88,8 @@ def run_evaluate(args):
     a_set = all(given) or bool(args.set)
     if bool(args.data) + bool(args.set) + any(given) != 1 or not (args.data or a_set):
         raise InputError("give --data, or --set, or --foreground, --background and --injections together")
+    if args.slides and not a_set:
+        raise InputError("--slides goes with a set with injections: its background is slid")
     if args.lesion and a_set:
         raise InputError("--lesion goes with --data")
     if a_set:

@@ -80,6 +80,7 @@ def _note(args, result):
             "data": Path(data["foreground"]).parent.name,
             "injections": data["injections"],
             "hours": {part: round(seconds / 3600, 3) for part, seconds in one["searched_seconds"].items()},
+            "slides": one["slides"],
             "sensitivity": rows,
             "timing_error_seconds": one["timing_error_seconds"],
             "seen_in_training": one["seen_in_training"],
@@ -98,7 +99,11 @@ def _written(names):
         "report.html",
         "tensorboard",
     ]
-    own = [f"{name}-{what}" for name in names for what in ("injections.png", "foreground.hdf", "background.hdf")]
+    own = [
+        f"{name}-{what}"
+        for name in names
+        for what in ("injections.png", "foreground.hdf", "background.hdf", "slides.hdf")
+    ]
     return (*fixed, *own)
 
 
@@ -164,8 +169,8 @@ def _search(args, paths, output):
     from keras_gw_resnet.search.search import search
 
     journals = {name: journal_of(output, f"{name}-") for name in PARTS[:2]}
-    # What was searched before an interruption, or together with others, does not count as this network's speed.
-    alone = len(networks) == 1 and not any(journal.exists() for journal in journals.values())
+    # What was searched before an interruption, together with others, or slid does not count as this network's speed.
+    alone = len(networks) == 1 and not args.slides and not any(journal.exists() for journal in journals.values())
     found, started = {}, time.monotonic()
     for name, journal in journals.items():
         found[name] = search(
@@ -176,6 +181,7 @@ def _search(args, paths, output):
             snapshots=0,
             journal=journal,
             description=name,
+            slides=(args.slides or 0) if name == "background" else 0,
         )
     return networks, found, time.monotonic() - started if alone else None, journals.values()
 
@@ -193,9 +199,11 @@ def _measure(network, foreground, background, injections):
     )
 
     matched = match(foreground.events, injections)
-    heard = background.events.stat, background.searched_seconds
+    slid = background.background
+    quiet = background.searched_seconds + slid.seconds
+    heard = np.concatenate([background.events.stat, slid.stat]), quiet
     # The lowest rate that this background can show has a row of its own.
-    least = MONTH_SECONDS / background.searched_seconds
+    least = MONTH_SECONDS / quiet
     rows = sensitivity(matched, *heard, sorted({*FALSE_ALARMS_A_MONTH, least}, reverse=True))
     fine = sensitivity(matched, *heard, np.geomspace(least, max(3000.0, 10 * least), 60).tolist())
     told = max(TOLD_RATE, least)
@@ -207,7 +215,8 @@ def _measure(network, foreground, background, injections):
         "precision": network.precision,
         "exact_scan": network.exact,
         "scan_difference": max(foreground.difference, background.difference),
-        "searched_seconds": {"foreground": foreground.searched_seconds, "background": background.searched_seconds},
+        "searched_seconds": {"foreground": foreground.searched_seconds, "background": quiet},
+        "slides": slid.slides,
         "sensitivity": rows,
         "curve": fine,
         "told_at": {"rate": told, "threshold": threshold},
@@ -225,6 +234,7 @@ def _write(result, matched, networks, found, output):
     from keras_gw_resnet.evaluation.plots import save
     from keras_gw_resnet.evaluation.report import write_set_report
     from keras_gw_resnet.evaluation.set_plots import draw_found_fraction, draw_injections, draw_sensitivity
+    from keras_gw_resnet.search.background import write_background
     from keras_gw_resnet.search.events import write_events_hdf5
     from keras_gw_resnet.training.event_file import write_pictures
 
@@ -259,6 +269,9 @@ def _write(result, matched, networks, found, output):
                     "precision": network.precision,
                 }
                 write_events_hdf5(own.events, aside / f"{network.name}-{part}.hdf", attributes)
+                if own.background.slides:
+                    more = {**attributes, "slides": own.background.slides}
+                    write_background(own.background, aside / f"{network.name}-slides.hdf", network.detectors, more)
         tables = {name: _tables(one) for name, one in every.items()}
         write_set_report(aside / "report.html", title, tables, figures, result["data"])
         write_pictures(aside / "tensorboard", figures)
@@ -266,7 +279,8 @@ def _write(result, matched, networks, found, output):
 
 def _hours(one):
     hours = {name: seconds / 3600 for name, seconds in one["searched_seconds"].items()}
-    return f"{hours['foreground']:.2f} h of foreground, {hours['background']:.2f} h of background"
+    slides = f" (it, and {one['slides']} time slides of it)" if one["slides"] else ""
+    return f"{hours['foreground']:.2f} h of foreground, {hours['background']:.2f} h of background{slides}"
 
 
 def _tables(one):

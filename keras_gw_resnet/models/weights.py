@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
+
 from keras_gw_resnet.errors import InputError, first_line
 
 # Names for whichever saved network is the best of its kind.
@@ -77,8 +79,6 @@ def load_keras_file(path, expected_sha256=None):
 HEAD = ("crop_edges", "pool", "score")
 # What of a layer's configuration decides what it does with its weights.
 DECISIVE = (
-    "filters",
-    "units",
     "kernel_size",
     "strides",
     "padding",
@@ -88,6 +88,9 @@ DECISIVE = (
     "groups",
     "scale",
 )
+
+# Layers that give copies of what they gave when they are given copies of what they took.
+WIDENED = ("Conv1D", "Dense", "BatchNormalization", "GroupNormalization", "LayerNormalization")
 
 
 def _signature(model, top):
@@ -109,7 +112,8 @@ def take_weights(model, weights):
     A network without the last layer takes what is before it. One that pools logits of places by log-sum-exp also takes
     the weights of one that averages features: each place begins as the average over it. One that is deeper by whole
     residual blocks takes the weights of the shallower one: the blocks it has more begin as the identity, so that it
-    begins where the shallower one ended (after Net2DeeperNet, arXiv 1511.05641).
+    begins where the shallower one ended. So does one that is a whole number of times as wide, with as many copies of
+    every channel (Net2DeeperNet and Net2WiderNet, arXiv 1511.05641).
 
     Args:
         model: `keras.Model`.
@@ -125,32 +129,73 @@ def take_weights(model, weights):
     top = any(layer.name == "score" for layer in model.layers)
     places = places_of(model) if top and places_of(saved) is None else None
     own, other = _signature(model, top and not places), _signature(saved, top and not places)
+    times = _times_wider(own, other)
     blocks = _blocks_more(model, saved)
     more = {layer.name for block in blocks for layer in block}
     own = [entry for entry in own if entry[0] not in more]
     if more:  # a deeper network has a longer receptive field, and crops more features that saw padding
         own, other = ([entry for entry in side if entry[0] != "crop_edges"] for side in (own, other))
-    if own != other:
-        at = next((a for a, b in zip(own, other, strict=False) if a != b), None)
+    if len(own) != len(other) or not all(_fits(a, b, times) for a, b in zip(own, other, strict=True)):
+        at = next((a for a, b in zip(own, other, strict=False) if not _fits(a, b, times)), None)
         layer = at[0] if at else "the end"
         raise InputError(
             f"{path}: weights of another architecture ({saved.name}, {saved.count_params()} parameters; expected "
             f"{model.name}, {model.count_params()}); they differ first at {layer}"
         )
+    rng = np.random.default_rng(0)
     for layer in model.layers:
         if layer.name in more or (places and layer.name == "score"):
             continue
         if layer.weights:
-            layer.set_weights(saved.get_layer(layer.name).get_weights())
+            layer.set_weights(_widened(saved.get_layer(layer.name), layer, rng))
         if type(layer).__name__ == "Normalization":  # its mean and variance are no weights
             for name in ("input_mean", "input_variance", "mean", "variance"):
                 setattr(layer, name, getattr(saved.get_layer(layer.name), name))
     if places:
         kernel, bias = saved.get_layer("score").get_weights()
+        kernel = kernel.repeat(times, axis=0) / times
         length = places.kernel_size[0]
         places.set_weights([(kernel[None] / length).repeat(length, axis=0), bias - math.log(places.output.shape[1])])
     for block in blocks:
         _begin_as_identity(block, path)
+
+
+def _times_wider(own, other):
+    """Say how many times as many features the first layer gives as that of a saved network; 1 where it gives fewer."""
+    first, saved = (next((shapes[0] for *_, shapes in side if shapes), (1,)) for side in (own, other))
+    return max(1, first[-1] // saved[-1])
+
+
+def _fits(own, other, times):
+    """Say whether a layer takes the weights of a saved one, with so many copies of every channel."""
+    if own[:-1] != other[:-1] or len(own[-1]) != len(other[-1]):
+        return False
+    if own[1] not in WIDENED:
+        times = 1
+    return all(
+        len(a) == len(b) and all(length in (known, times * known) for length, known in zip(a, b, strict=True))
+        for a, b in zip(own[-1], other[-1], strict=True)
+    )
+
+
+def _widened(saved, layer, rng):
+    """Return the weights of a saved layer with copies of every channel, so that the layer gives copies of what it gave.
+
+    What comes in is copied, too: it shares its weight among the copies, unevenly, so that these learn different things.
+    """
+    widened = []
+    for known, own in zip(saved.get_weights(), layer.weights, strict=True):
+        array = known
+        for axis, (length, wanted) in enumerate(zip(known.shape, own.shape, strict=True)):
+            array = array.repeat(wanted // length, axis=axis)
+        copies = own.shape[-2] // known.shape[-2] if known.ndim > 1 else 1
+        if copies > 1:
+            apart = rng.normal(scale=np.std(known), size=array.shape).astype(array.dtype)
+            each = apart.reshape(*array.shape[:-2], -1, copies, array.shape[-1])
+            apart = (each - each.mean(axis=-2, keepdims=True)).reshape(array.shape)
+            array = (array + apart) / copies
+        widened.append(array)
+    return widened
 
 
 def _blocks_more(model, saved):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gw_resnet import HighwayNet, InputError, ResNet, build_model
+from keras_gw_resnet import DenseNet, HighwayNet, InputError, ResNet, build_model
 from tests.conftest import saved_names, scores_of, settle_batch_norm
 
 STRAIN = np.random.default_rng(0).normal(size=(2, 2048, 2)).astype("float32")
@@ -30,8 +30,9 @@ def test_weights_of_another_architecture(saved):
         build_model("resnet18", width=4, kernel_size=5, weights=folder)
     with pytest.raises(InputError, match=r"another architecture.*differ first at"):  # of two blocks it would lose one
         build_model("resnet16", width=4, weights=build_deeper(folder))
-    with pytest.raises(InputError, match=r"another architecture.*stem_conv"):
-        build_model("resnet16", width=8, weights=folder)
+    for width in (2, 6):
+        with pytest.raises(InputError, match=r"another architecture.*stem_conv"):
+            build_model("resnet16", width=width, weights=folder)
 
 
 def test_the_same_shapes_in_another_architecture_are_refused(tmp_path):
@@ -158,3 +159,48 @@ def test_a_deeper_highway_network_is_refused(tmp_path):
     HighwayNet((1, 1), width=4).save(tmp_path / "net.keras")
     with pytest.raises(InputError, match="another architecture"):
         HighwayNet((2, 1), width=4, weights=tmp_path / "net.keras")
+
+
+@pytest.mark.parametrize(
+    ("build", "options"),
+    [
+        (ResNet, {"block_counts": (1, 1), "pooling": "logsumexp", "head_kernel_size": 4}),
+        (ResNet, {"block_counts": (1, 2), "block": "bottleneck"}),
+        (ResNet, {"block_counts": (1, 1), "normalization": "group"}),
+        (HighwayNet, {"block_counts": (1, 1)}),
+        (DenseNet, {"block_counts": (2, 2)}),
+    ],
+)
+def test_a_wider_network_begins_where_the_narrower_one_ended(tmp_path, build, options):
+    model = build(**options, width=8)
+    settle_batch_norm(model)
+    model.save(tmp_path / "net.keras")
+    wider = build(**options, width=24, weights=tmp_path / "net.keras")
+    assert wider.count_params() > 4 * model.count_params()
+    np.testing.assert_allclose(scores_of(wider, STRAIN), scores_of(model, STRAIN), rtol=1e-4, atol=1e-4)
+    # The copies learn different things.
+    wider.compile(optimizer="adam", loss="mse")
+    wider.fit(STRAIN, np.ones((len(STRAIN), 1)), epochs=2, verbose=0)
+    for layer in wider.layers:
+        if type(layer).__name__ == "Conv1D" and layer.filters > 1:
+            one, two = np.moveaxis(layer.get_weights()[0], -1, 0)[:2]
+            assert np.max(np.abs(one - two)) > 1e-5, layer.name
+
+
+def test_a_wider_and_deeper_network_takes_both(tmp_path):
+    whole = {"crop_edges": False, "pooling": "logsumexp", "head_kernel_size": 4}
+    model = ResNet((1, 1), "bottleneck", width=4, **whole)
+    settle_batch_norm(model)
+    model.save(tmp_path / "net.keras")
+    other = ResNet((2, 2), "bottleneck", width=8, **whole, weights=tmp_path / "net.keras")
+    np.testing.assert_allclose(scores_of(other, STRAIN), scores_of(model, STRAIN), rtol=1e-4, atol=1e-4)
+
+
+def test_places_of_a_wider_network_begin_as_the_average_over_them(tmp_path):
+    model = build_model("resnet16", width=4)
+    settle_batch_norm(model)
+    model.save(tmp_path / "net.keras")
+    length = model.get_layer("crop_edges").output.shape[1]
+    places = {"pooling": "logsumexp", "head_kernel_size": length, "weights": tmp_path / "net.keras"}
+    wider = build_model("resnet16", width=8, **places)
+    np.testing.assert_allclose(scores_of(wider, STRAIN), scores_of(model, STRAIN), rtol=1e-4, atol=1e-4)
