@@ -73,7 +73,7 @@ def _prepare(config, run, out):
     place = load_keras(lambda: prepare(config, run.coordinator, run.processes, run.process_id), training=True)
     from keras_gw_resnet.training.folder import check_backend
     from keras_gw_resnet.training.growth import check_growth
-    from keras_gw_resnet.training.location import mergers_for
+    from keras_gw_resnet.training.location import coalescence_samples
     from keras_gw_resnet.training.optimization import new_network
 
     check_backend(out, run.overwrite)
@@ -82,7 +82,7 @@ def _prepare(config, run, out):
         raise InputError(f"{config.model}: has no weights to train; an ensemble trains with --options.combine head")
     _check_members(config)
     if config.merger_tolerance:
-        mergers_for(network, config)
+        coalescence_samples(network, config)
     if config.growth == "blockwise":
         check_growth(network, config)
     return place
@@ -108,6 +108,7 @@ def _train(config, batches, run, place, out, log_dir):
     from keras_gw_resnet.search.scan import Scanner
     from keras_gw_resnet.training.fit import fit
     from keras_gw_resnet.training.folder import remove_checkpoints
+    from keras_gw_resnet.training.location import MEANT, coalescence_samples
     from keras_gw_resnet.zoo import save_model, training_of
 
     require_writable(out, "--out")
@@ -152,6 +153,7 @@ def _train(config, batches, run, place, out, log_dir):
             "epochs": len(history),
             "epoch_kept": best["epoch"],
             "begun_with": training_of(config.options),
+            **({MEANT: coalescence_samples(model, config)} if config.merger_tolerance else {}),
         },
         "metrics": {"validation": {name[4:]: value for name, value in best.items() if name.startswith("val_")}},
         "timing": timing,

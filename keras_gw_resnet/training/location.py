@@ -14,12 +14,14 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.info import field_of_head
 from keras_gw_resnet.models.places import places_of
 from keras_gw_resnet.models.receptive import before_cropping
-from keras_gw_resnet.models.weights import card_beside, find_model_file, load_keras_file
+from keras_gw_resnet.models.weights import card_beside, find_model_file
 
 # Name of the last layer of a network in training that gives [score, logits of the places].
 LOCATED = "score_and_places"
 # Where in the strain of its place a coalescence should lie, as a share: most of a signal comes before it.
 COALESCENCE = 0.7
+# Where the card of a trained network says what its places mean.
+MEANT = "coalescence_samples"
 PACKAGE = "keras_gw_resnet"
 
 
@@ -73,49 +75,38 @@ def without_places(network):
     return keras.Model(network.input, score, name=network.name)
 
 
-def mergers_for(network, config):
-    """Say which coalescence time each place of a network in training is to tell; see `mergers_of_places`.
+def coalescence_samples(network, config):
+    """Say how far behind the middle of the strain that a place takes the coalescence lies that it tells, in samples.
 
-    One that begins with the weights of a network trained with such labels goes on with what those meant, whatever its depth.
-    What they meant is taken from that network and its own merger_range: where it began with a third, one step too few is followed.
+    A network that begins with the weights of one trained with such labels goes on with what those meant, by its card.
+    Otherwise a share of `COALESCENCE` of the strain that a place takes lies before the coalescence; more where the last place
+    would otherwise end before the latest one.
 
     Args:
         network: `keras.Model` with a head of places.
         config: TrainingConfig.
 
-    Returns:
-        Array (places,), shares of the window.
-
-    Raises:
-        InputError: As of `mergers_of_places`.
-    """
-    weights = config.options.get("weights")
-    recorded = card_beside(find_model_file(weights)).get("training", {}).get("config", {}) if weights else {}
-    ahead = None
-    if recorded.get("merger_tolerance"):
-        ahead = _ahead(load_keras_file(find_model_file(weights)), recorded["merger_range"])
-    return mergers_of_places(network, config.merger_range, ahead)
-
-
-def mergers_of_places(network, merger_range, ahead=None):
-    """Say which coalescence time each place of a network is to tell, as a share of the window.
-
-    A share of `COALESCENCE` of the strain that a place takes lies before it; more where the last place would otherwise
-    end before the latest coalescence.
-
-    Args:
-        network: `keras.Model` with a head of places.
-        merger_range: Earliest and latest coalescence, as shares of the window.
-        ahead: Samples from the middle of the strain that a place takes to its coalescence, where that is given.
-
-    Returns:
-        Array (places,).
-
     Raises:
         InputError: The network has no places, or none whose strain is known.
     """
+    middle, length = _middles(network)
+    weights = config.options.get("weights")
+    meant = card_beside(find_model_file(weights)).get("training", {}).get(MEANT) if weights else None
+    if meant is not None:
+        return meant
+    latest = config.merger_range[1] * network.input_shape[1]
+    share = min(1.0, max(COALESCENCE, (latest - middle[-1]) / length + 0.5))
+    return float((share - 0.5) * length)
+
+
+def mergers_for(network, config):
+    """Say which coalescence time each place of a network in training is to tell; see `coalescence_samples`.
+
+    Returns:
+        Array (places,), shares of the window.
+    """
     middle, _ = _middles(network)
-    return (middle + (_ahead(network, merger_range) if ahead is None else ahead)) / network.input_shape[1]
+    return (middle + coalescence_samples(network, config)) / network.input_shape[1]
 
 
 def _middles(network):
@@ -130,13 +121,6 @@ def _middles(network):
     first = (cropped + np.arange(head.output.shape[1])) * field.stride - field.left
     length = field.samples + (head.kernel_size[0] - 1) * field.stride
     return first + length / 2, length
-
-
-def _ahead(network, merger_range):
-    middle, length = _middles(network)
-    latest = merger_range[1] * network.input_shape[1]
-    share = min(1.0, max(COALESCENCE, (latest - middle[-1]) / length + 0.5))
-    return (share - 0.5) * length
 
 
 class LocatedBatches:

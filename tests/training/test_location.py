@@ -9,17 +9,21 @@ from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.location import (
     LocatedBatches,
     LocatedCrossentropy,
     ScoreAccuracy,
     ScoreAUC,
+    coalescence_samples,
     is_located,
     located,
-    mergers_of_places,
+    mergers_for,
     without_places,
 )
+from keras_gw_resnet.zoo import save_model
 from tests.conftest import assert_refused, run_command, tiny_training
+from tests.test_zoo import CARD
 
 OPTIONS = {"width": 4, "pooling": "logsumexp", "head_kernel_size": 8}
 
@@ -75,15 +79,19 @@ def test_metrics_are_those_of_the_score():
         assert float(own.result()) == pytest.approx(float(plain.result()))
 
 
+def training_of(**changes):
+    return TrainingConfig(**{"model": "resnet16", "data": "nowhere", "merger_range": (0.65, 0.85), **changes})
+
+
 def test_places_tell_coalescences_that_lie_in_their_strain():
     for name in ("resnet16", "resnet34", "resnet152"):
         network = build_model(name, **OPTIONS)
-        mergers = mergers_of_places(network, (0.65, 0.85))
+        mergers = mergers_for(network, training_of())
         assert np.all(np.diff(mergers) > 0)
         assert mergers[-1] >= 0.85 - 1e-9, name
         assert mergers[-1] <= 1.0, name
     with pytest.raises(InputError, match="pooling logsumexp"):
-        mergers_of_places(build_model("resnet16", width=4), (0.65, 0.85))
+        mergers_for(build_model("resnet16", width=4), training_of())
 
 
 def test_labels_allow_the_places_near_the_coalescence(small_bank):
@@ -118,6 +126,7 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     assert model.output_shape == (None, 1)
     card = json.loads((out / "card.json").read_text())
     assert card["training"]["config"]["merger_tolerance"] == 0.02
+    assert 0 < card["training"]["coalescence_samples"] < 2048
     # A network without places, and windows that came with labels, have nothing to learn it with.
     del changes["--options.pooling"], changes["--options.head-kernel-size"]
     result = run_command("train.py", *tiny_training(small_data, tmp_path / "other", **changes))
@@ -125,26 +134,20 @@ def test_trained_through_the_command_line(small_data, tmp_path):
 
 
 def test_a_network_goes_on_with_what_its_places_meant(tmp_path):
-    """Deeper, in a longer window and with other times of coalescence, the same strain tells the same time."""
-    from keras_gw_resnet.training.config import TrainingConfig
-    from keras_gw_resnet.training.location import mergers_for
-    from keras_gw_resnet.zoo import save_model
-    from tests.test_zoo import CARD
-
+    """Deeper, in a longer window and with other times of coalescence, the same strain tells the same time; and so on."""
     shallow = build_model("resnet18", **OPTIONS)
-    recorded = {"config": {"merger_tolerance": 0.02, "merger_range": [0.65, 0.85]}}
-    save_model(shallow, {**CARD, "training": recorded}, tmp_path / "shallow")
-    given = {"model": "resnet34", "data": "nowhere", "merger_range": (0.4, 0.6), "window_samples": 2560}
-    config = TrainingConfig(**given, options={"weights": str(tmp_path / "shallow")})
-    deep = build_model("resnet34", input_shape=(2560, 2), **OPTIONS)
+    meant = coalescence_samples(shallow, training_of())
     # Both crop alike at both ends, so that the middle place looks at the middle of the window.
-    middles = [
-        np.mean(mergers_of_places(shallow, (0.65, 0.85))) * 2048 - 1024,
-        np.mean(mergers_for(deep, config)) * 2560 - 1280,
-    ]
-    assert middles[1] == pytest.approx(middles[0], abs=16)
-    assert np.mean(mergers_of_places(deep, (0.4, 0.6))) * 2560 - 1280 > middles[0] + 16
-    for weights in (None, str(tmp_path / "shallow" / "model.keras")):
-        own = TrainingConfig(**given, options={"weights": weights} if weights else {})
-        same = np.array_equal(mergers_for(deep, own), mergers_of_places(deep, (0.4, 0.6)))
-        assert same == (weights is None)
+    middle = np.mean(mergers_for(shallow, training_of())) * 2048 - 1024
+    later = {"merger_range": (0.4, 0.6), "window_samples": 2560}
+    for name in ("resnet34", "resnet50"):
+        save_model(shallow, {**CARD, "training": {"coalescence_samples": meant}}, tmp_path / name)
+        deep = build_model(name, input_shape=(2560, 2), **OPTIONS)
+        config = training_of(**later, options={"weights": str(tmp_path / name)})
+        assert np.mean(mergers_for(deep, config)) * 2560 - 1280 == pytest.approx(middle, abs=16)
+        meant = coalescence_samples(deep, config)
+        assert meant != coalescence_samples(deep, training_of(**later))
+    # Weights without a card mean what they are told.
+    config = training_of(**later, options={"weights": str(tmp_path / "resnet34" / "model.keras")})
+    (tmp_path / "resnet34" / "card.json").unlink()
+    assert coalescence_samples(deep, config) == coalescence_samples(deep, training_of(**later))
