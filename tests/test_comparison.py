@@ -8,7 +8,7 @@ from keras_gw_resnet.commands.train_zoo import FINDER, _gathered, _recipes
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.zoo import load_card, note_measurement
-from tests.conftest import assert_refused, run_command
+from tests.conftest import assert_refused, run_command, run_commands
 
 PACKAGE = ("-m", "keras_gw_resnet")
 
@@ -51,8 +51,11 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
 
 
 def test_the_zoo_is_trained_from_recipes_alone(tmp_path):
-    refused = run_command(*PACKAGE, "train-zoo", "resnet99", "--folder", tmp_path / "zoo")
-    assert_refused(refused, "resnet99", "no recipe of that name", "resnet18-w16")
+    zoo = ("--folder", tmp_path / "zoo")
+    given = [("train-zoo", "resnet99", *zoo), ("train-zoo", "resnet18-w16", "--seed", 5, "--install", *zoo)]
+    unknown, kept = run_commands(given)
+    assert_refused(unknown, "resnet99", "no recipe of that name", "resnet18-w16")
+    assert_refused(kept, "--seed", "--install")
     assert not (tmp_path / "zoo").exists()
 
 

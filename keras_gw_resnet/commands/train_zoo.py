@@ -4,7 +4,7 @@ import shutil
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from keras_gw_resnet.commands.arguments import add_command, path_of
+from keras_gw_resnet.commands.arguments import add_command, path_of, seed
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.demo import ROOT, run_step
 from keras_gw_resnet.errors import InputError
@@ -13,6 +13,8 @@ RECIPE, FILES = "recipe.yaml", ("model.keras", "card.json")
 # Seeds of training and of test data have nothing in common; the test sets are looked at once a network.
 NOISE_SEED, BANK_SEED, TEST_NOISE_SEED, TEST_BANK_SEED = 101, 102, 201, 202
 TEST_SETS, VALIDATION_SETS = (("set1", 901), ("set3", 903)), (("set1", 801), ("set3", 803))
+# Slides of the background that the flagship is measured on: three days of eight hours, for 10 false alarms a month.
+FLAGSHIP_SLIDES = 8
 # Who finds the hard noise that recipes with hard_noise show, and in how many windows.
 FINDER, HARD_WINDOWS = "resnet18-w16-dilated", 800000
 ANALYTIC = ("aLIGOZeroDetHighPower", "aLIGOMidHighSensitivityP1200087")
@@ -39,12 +41,18 @@ def add_train_zoo(subparsers):
         help="noise spectra of the training and of set3, as the challenge's; default: two analytic ones",
     )
     add("--test-duration", default="8h", metavar="TIME", help="of each test set (default: 8h)")
+    add(
+        "--seed",
+        type=seed,
+        metavar="N",
+        help="in place of that of the recipe, to see the spread: into NAME-seedN in --folder",
+    )
     add("--install", action="store_true", help="replace the networks in saved_models by the new ones")
 
 
 def run_train_zoo(args):
     """Train and measure networks of saved_models again, one after the other; what is done already is kept."""
-    from keras_gw_resnet.models.weights import list_saved, saved_models_folder
+    from keras_gw_resnet.models.weights import ALIASES, list_saved, saved_models_folder
     from keras_gw_resnet.zoo import note_selection
 
     home = saved_models_folder()
@@ -52,6 +60,8 @@ def run_train_zoo(args):
     unknown = [name for name in args.names if name not in known]
     if unknown:
         raise InputError(f"{unknown[0]}: no recipe of that name in {home}; there are: {', '.join(known) or 'none'}")
+    if args.install and args.seed is not None:
+        raise InputError("--seed is for a second training beside that of the recipe; it is not for --install")
     args.folder = args.folder.resolve()
     args.psd = [str(Path(source).resolve()) if Path(source).exists() else source for source in args.psd]
     data, test = args.folder / "data", args.folder / "test"
@@ -68,8 +78,9 @@ def run_train_zoo(args):
         run_step("waveforms", made, *SIMULATE, "bank", *options, "--output", made)
     hard = args.folder / "hard.hdf"
     for name in [name for name in known if name in args.names or not args.names]:
-        folder = args.folder / name
-        train = ("train", "--config", home / name / RECIPE, "--data", _seen(data), "--out", folder, "--name", name)
+        folder = args.folder / (name if args.seed is None else f"{name}-seed{args.seed}")
+        train = ("train", "--config", home / name / RECIPE, "--data", _seen(data), "--out", folder)
+        train = (*train, "--name", folder.name, *(() if args.seed is None else ("--seed", args.seed)))
         if known[name].get("hard_noise"):
             finder = ("hard-noise", _newest(FINDER, args.folder, home), "--data", _seen(data))
             options = ("--windows", HARD_WINDOWS, "--output", hard)
@@ -77,12 +88,14 @@ def run_train_zoo(args):
             train = (*train, "--hard-noise", _seen(hard))
         joined = _gathered(_begun(known[name]), args.folder, home)
         env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
-        run_step(f"train {name}", folder / "card.json", "-m", "keras_gw_resnet", *train, env=env)
+        run_step(f"train {folder.name}", folder / "card.json", "-m", "keras_gw_resnet", *train, env=env)
         evaluate = ("-m", "keras_gw_resnet", "evaluate", folder, "--card", "--output")
         run_step("windows", folder / "windows", *evaluate, folder / "windows", "--data", test)
-        for population, seed in TEST_SETS:
+        for population, number in TEST_SETS:
             out = folder / population
-            options = ("--set", population, "--duration", args.test_duration, "--seed", seed)
+            options = ("--set", population, "--duration", args.test_duration, "--seed", number)
+            if name == ALIASES["flagship"]:
+                options = (*options, "--slides", FLAGSHIP_SLIDES)
             psd = ("--psd", *args.psd) if args.psd and population != "set1" else ()
             run_step(population, out, *evaluate, out, *options, *psd)
         note_selection(folder, _selection())
