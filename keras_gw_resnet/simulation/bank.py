@@ -53,9 +53,14 @@ class WaveformBank:
         )
 
     def fingerprint(self):
-        """Return a short sha256 of the waveforms, to tell which bank a network was trained on."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.hplus))
-        digest.update(np.ascontiguousarray(self.hcross))
+        """Return a short sha256 of the binaries, to tell which bank a network was trained on.
+
+        It is of their parameters in single precision: the last bits of a waveform differ between processors.
+        """
+        digest = hashlib.sha256()
+        for name in sorted(self.parameters):
+            digest.update(name.encode())
+            digest.update(np.asarray(self.parameters[name], "<f4").tobytes())
         return digest.hexdigest()[:16]
 
 
