@@ -73,7 +73,7 @@ def _prepare(config, run, out):
     place = load_keras(lambda: prepare(config, run.coordinator, run.processes, run.process_id), training=True)
     from keras_gw_resnet.training.folder import check_backend
     from keras_gw_resnet.training.growth import check_growth
-    from keras_gw_resnet.training.location import coalescence_samples
+    from keras_gw_resnet.training.location import check_places
     from keras_gw_resnet.training.optimization import new_network
 
     check_backend(out, run.overwrite)
@@ -82,7 +82,7 @@ def _prepare(config, run, out):
         raise InputError(f"{config.model}: has no weights to train; an ensemble trains with --options.combine head")
     _check_members(config)
     if config.merger_tolerance:
-        coalescence_samples(network, config)
+        check_places(network, config)
     if config.growth == "blockwise":
         check_growth(network, config)
     return place

@@ -109,6 +109,23 @@ def mergers_for(network, config):
     return (middle + coalescence_samples(network, config)) / network.input_shape[1]
 
 
+def check_places(network, config):
+    """Raise InputError where signals would be shown whose coalescence no place of the network tells.
+
+    Args:
+        network: `keras.Model`.
+        config: TrainingConfig with a merger_tolerance.
+    """
+    mergers = mergers_for(network, config)
+    near = config.merger_tolerance / (config.window_samples / config.whitening.sample_rate)
+    earliest, latest = config.merger_range
+    if earliest < mergers[0] - near or latest > mergers[-1] + near:
+        raise InputError(
+            f"--merger-range {earliest:g} {latest:g}: the places of {network.name} tell coalescences from "
+            f"{mergers[0]:.2f} to {mergers[-1]:.2f} of the window; give a range within that, or longer --window-samples"
+        )
+
+
 def _middles(network):
     """Return the middle of the strain that each place of a network takes, and how long that is, in samples."""
     head, field = places_of(network), field_of_head(network)

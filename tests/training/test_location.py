@@ -15,6 +15,7 @@ from keras_gw_resnet.training.location import (
     LocatedCrossentropy,
     ScoreAccuracy,
     ScoreAUC,
+    check_places,
     coalescence_samples,
     is_located,
     located,
@@ -147,6 +148,12 @@ def test_a_network_goes_on_with_what_its_places_meant(tmp_path):
         assert np.mean(mergers_for(deep, config)) * 2560 - 1280 == pytest.approx(middle, abs=16)
         meant = coalescence_samples(deep, config)
         assert meant != coalescence_samples(deep, training_of(**later))
+    # Places that go on with an early coalescence tell no late one.
+    check_places(deep, training_of(**later, merger_tolerance=0.02))
+    with pytest.raises(InputError, match=r"--merger-range 0.8 0.99: the places of resnet50 tell coalescences from"):
+        check_places(
+            deep, training_of(**{**later, "merger_range": (0.8, 0.99)}, options=config.options, merger_tolerance=0.02)
+        )
     # Weights without a card mean what they are told.
     config = training_of(**later, options={"weights": str(tmp_path / "resnet34" / "model.keras")})
     (tmp_path / "resnet34" / "card.json").unlink()
