@@ -7,8 +7,8 @@ from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output
 
-# Noise is drawn and searched in pieces of so many windows, with seeds of its own.
-AHEAD_SEED, PIECE = 1_000_133, 500
+# Noise is drawn with seeds of its own.
+AHEAD_SEED = 1_000_133
 
 
 def add_hard_noise(subparsers):
@@ -41,7 +41,7 @@ def run_hard_noise(args):
     import numpy as np
     from tqdm import tqdm
 
-    from keras_gw_resnet.datasets.hard import HARDEST, find_hardest
+    from keras_gw_resnet.datasets.hard import HARDEST, PIECE, find_hardest
     from keras_gw_resnet.datasets.windows import write_windows
     from keras_gw_resnet.training.data import split_noise
     from keras_gw_resnet.training.validation import scorer
