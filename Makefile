@@ -22,7 +22,7 @@ demo: $(READY)  ## simulate, train, evaluate, search: the whole job in some minu
 	@$(BIN)/python -m keras_gw_resnet demo
 
 test: $(READY)  ## run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
 
 test-slow: $(READY)  ## run the tests that take minutes too
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not jax"
