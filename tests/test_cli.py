@@ -63,6 +63,7 @@ def test_export_is_read_back_and_compared(small_run, tmp_path):
     assert_refused(again, "exists already")
 
 
+@pytest.mark.slow
 def test_statistics_reach_the_network(small_data, tmp_path):
     statistics = tmp_path / "statistics.json"
     command = (*PACKAGE, "statistics", small_data / "noise.hdf", "--output", statistics)

@@ -161,6 +161,7 @@ def test_the_challenges_calling_convention(small_run, tmp_path):
     assert run_command(*PACKAGE, "mlgwsc", small_run, strain, output, "--force").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_set_is_simulated_on_demand(small_run, tmp_path):
     out = ("--output", tmp_path / "out")
     options = ("--set", "set1", "--duration", "2m", "--seed", 9)

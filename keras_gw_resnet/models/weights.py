@@ -6,8 +6,6 @@ import math
 import os
 from pathlib import Path
 
-import numpy as np
-
 from keras_gw_resnet.errors import InputError, first_line
 
 # Names for whichever saved network is the best of its kind.
@@ -142,12 +140,11 @@ def take_weights(model, weights):
             f"{path}: weights of another architecture ({saved.name}, {saved.count_params()} parameters; expected "
             f"{model.name}, {model.count_params()}); they differ first at {layer}"
         )
-    rng = np.random.default_rng(0)
-    for layer in model.layers:
+    for number, layer in enumerate(model.layers):
         if layer.name in more or (places and layer.name == "score"):
             continue
         if layer.weights:
-            layer.set_weights(_widened(saved.get_layer(layer.name), layer, rng))
+            layer.set_weights(_widened(saved.get_layer(layer.name), layer, number))
         if type(layer).__name__ == "Normalization":  # its mean and variance are no weights
             for name in ("input_mean", "input_variance", "mean", "variance"):
                 setattr(layer, name, getattr(saved.get_layer(layer.name), name))
@@ -178,11 +175,13 @@ def _fits(own, other, times):
     )
 
 
-def _widened(saved, layer, rng):
+def _widened(saved, layer, seed):
     """Return the weights of a saved layer with copies of every channel, so that the layer gives copies of what it gave.
 
     What comes in is copied, too: it shares its weight among the copies, unevenly, so that these learn different things.
     """
+    import keras
+
     widened = []
     for known, own in zip(saved.get_weights(), layer.weights, strict=True):
         array = known
@@ -190,8 +189,8 @@ def _widened(saved, layer, rng):
             array = array.repeat(wanted // length, axis=axis)
         copies = own.shape[-2] // known.shape[-2] if known.ndim > 1 else 1
         if copies > 1:
-            apart = rng.normal(scale=np.std(known), size=array.shape).astype(array.dtype)
-            each = apart.reshape(*array.shape[:-2], -1, copies, array.shape[-1])
+            apart = keras.random.normal(array.shape, stddev=float(known.std()), dtype="float32", seed=seed)
+            each = keras.ops.convert_to_numpy(apart).reshape(*array.shape[:-2], -1, copies, array.shape[-1])
             apart = (each - each.mean(axis=-2, keepdims=True)).reshape(array.shape)
             array = (array + apart) / copies
         widened.append(array)

@@ -19,7 +19,7 @@ def norms(model):
         ("resnet50", {"stochastic_depth": 0.2}, 0),
         ("highway20", {}, 0),
         ("residual-cnn", {}, None),
-        ("densenet121", {}, None),
+        pytest.param("densenet121", {}, None, marks=pytest.mark.slow),
         ("stacked-mixed", {}, None),
     ],
 )

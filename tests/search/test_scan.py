@@ -48,7 +48,7 @@ def test_scan_equals_prediction_of_every_window(name, options):
     [
         ("resnet18", {}),
         ("resnet34", {"head_kernel_size": 5, "classifier_activation": "sigmoid"}),
-        ("densenet121", {"input_shape": (4096, 3)}),
+        pytest.param("densenet121", {"input_shape": (4096, 3)}, marks=pytest.mark.slow),
     ],
 )
 def test_scores_of_places_make_up_those_of_windows(name, options):

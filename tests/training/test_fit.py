@@ -79,6 +79,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(small_data, longer_run, tmp_pa
     assert cards[0]["metrics"] == cards[1]["metrics"]
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_saves_is_completed(small_data, tmp_path):
     """The network stands already, its card perhaps not: the same command ends with all of it."""
     out = tmp_path / "run"
@@ -110,6 +111,7 @@ def test_float16_scales_its_loss():
     assert isinstance(optimizer(config, 10), keras.optimizers.LossScaleOptimizer)
 
 
+@pytest.mark.slow
 def test_a_diverging_run_stops_and_saves_no_network(small_data, tmp_path):
     out = tmp_path / "diverging"
     out.mkdir()
@@ -204,6 +206,7 @@ def test_last_whole_checkpoint_counts(tmp_path):
     assert last_checkpoint(tmp_path) == (1, tmp_path / "epoch-0001.keras")
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_saved_networks_trains_its_head_alone(small_data, small_run, tmp_path):
     card = json.loads((small_run / "card.json").read_text())
     save_model(build_model("resnet18", width=4), {**card, "name": "other", "model": "resnet18"}, tmp_path / "other")

@@ -25,7 +25,8 @@ def search(network, path, windows=600, **more):
 
 
 def test_it_holds_what_the_network_ranks_highest(hard_file, small_run):
-    from keras_gw_resnet.commands.hard_noise import AHEAD_SEED, PIECE, _training_of
+    from keras_gw_resnet.commands.hard_noise import AHEAD_SEED, _training_of
+    from keras_gw_resnet.datasets.hard import PIECE
     from keras_gw_resnet.training.data import split_noise
     from keras_gw_resnet.zoo import load_model
 
@@ -44,6 +45,7 @@ def test_it_holds_what_the_network_ranks_highest(hard_file, small_run):
     np.testing.assert_allclose(np.sort(found), np.sort(scores)[-6:], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_training_shows_it(hard_file, small_data, tmp_path):
     shown = {"--hard-share": 0.5, "--hard-windows": 0, "--hard-noise": hard_file, "--epochs": 3}
     result = run_command("train.py", *tiny_training(small_data, tmp_path / "run", **shown))
