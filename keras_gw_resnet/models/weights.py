@@ -133,12 +133,11 @@ def take_weights(model, weights):
     own = [entry for entry in own if entry[0] not in more]
     if more:  # a deeper network has a longer receptive field, and crops more features that saw padding
         own, other = ([entry for entry in side if entry[0] != "crop_edges"] for side in (own, other))
-    if len(own) != len(other) or not all(_fits(a, b, times) for a, b in zip(own, other, strict=True)):
-        at = next((a for a, b in zip(own, other, strict=False) if not _fits(a, b, times)), None)
-        layer = at[0] if at else "the end"
+    differing = next((a[0] for a, b in zip(own, other, strict=False) if not _fits(a, b, times)), None)
+    if differing or len(own) != len(other):
         raise InputError(
             f"{path}: weights of another architecture ({saved.name}, {saved.count_params()} parameters; expected "
-            f"{model.name}, {model.count_params()}); they differ first at {layer}"
+            f"{model.name}, {model.count_params()}); they differ first at {differing or 'the end'}"
         )
     for number, layer in enumerate(model.layers):
         if layer.name in more or (places and layer.name == "score"):

@@ -108,8 +108,9 @@ def test_weights_by_name(name):
     np.testing.assert_array_equal(scores_of(built, strain), scores_of(model, strain))
 
 
-def test_places_begin_as_the_average_over_them(tmp_path):
-    """A network that pools logits of places takes the weights of one that averages; its one place is the average."""
+@pytest.mark.parametrize("width", [4, 8])
+def test_places_begin_as_the_average_over_them(tmp_path, width):
+    """A network that pools logits of places takes the weights of one that averages, a wider one too; its one place is the average."""
     model = build_model("resnet18", width=4)
     settle_batch_norm(model)
     model.save(tmp_path / "net.keras")
@@ -117,7 +118,7 @@ def test_places_begin_as_the_average_over_them(tmp_path):
     whole = {"pooling": "logsumexp", "head_kernel_size": length, "weights": tmp_path / "net.keras"}
     strain = np.random.default_rng(0).normal(size=(4, 2048, 2)).astype("float32")
     np.testing.assert_allclose(
-        scores_of(build_model("resnet18", width=4, **whole), strain), scores_of(model, strain), atol=1e-5
+        scores_of(build_model("resnet18", width=width, **whole), strain), scores_of(model, strain), atol=1e-5
     )
     assert build_model("resnet18", width=4, **{**whole, "head_kernel_size": 12}).get_layer("score").output.shape[1] > 1
     with pytest.raises(InputError, match="another architecture"):
@@ -194,13 +195,3 @@ def test_a_wider_and_deeper_network_takes_both(tmp_path):
     model.save(tmp_path / "net.keras")
     other = ResNet((2, 2), "bottleneck", width=8, **whole, weights=tmp_path / "net.keras")
     np.testing.assert_allclose(scores_of(other, STRAIN), scores_of(model, STRAIN), rtol=1e-4, atol=1e-4)
-
-
-def test_places_of_a_wider_network_begin_as_the_average_over_them(tmp_path):
-    model = build_model("resnet16", width=4)
-    settle_batch_norm(model)
-    model.save(tmp_path / "net.keras")
-    length = model.get_layer("crop_edges").output.shape[1]
-    places = {"pooling": "logsumexp", "head_kernel_size": length, "weights": tmp_path / "net.keras"}
-    wider = build_model("resnet16", width=8, **places)
-    np.testing.assert_allclose(scores_of(wider, STRAIN), scores_of(model, STRAIN), rtol=1e-4, atol=1e-4)
