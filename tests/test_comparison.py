@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from keras_gw_resnet.commands.comparison import BEGIN, END
-from keras_gw_resnet.commands.train_zoo import FINDER, _gathered, _recipes
+from keras_gw_resnet.commands.train_zoo import _gathered, _recipes
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.zoo import load_card, note_measurement
@@ -80,14 +80,14 @@ def test_networks_that_need_others_come_after_them(tmp_path):
         ("b", "model: resnet16"),
         ("c", "options: {weights: d}"),
         ("d", "options: {}"),
-        ("b-taught", "hard_noise: hard.hdf"),
-        (FINDER, "model: resnet18"),
+        ("b-taught", "hard_noise: runs/zoo/hard-z-finder.hdf"),
+        ("z-finder", "model: resnet18"),
     ):
         (home / name).mkdir(parents=True)
         (home / name / "recipe.yaml").write_text(recipe)
     order = list(_recipes(home))
     assert sorted(order) == sorted(path.name for path in home.iterdir())
-    assert order.index(FINDER) < order.index("b-taught")
+    assert order.index("z-finder") < order.index("b-taught")
     assert order.index("d") < order.index("c") < order.index("a-joined") > order.index("b")
     for place, name in ((home, "b"), (home, "c"), (folder, "b")):
         (place / name).mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,8 @@ NOISE_SEED, BANK_SEED, TEST_NOISE_SEED, TEST_BANK_SEED = 101, 102, 201, 202
 TEST_SETS, VALIDATION_SETS = (("set1", 901), ("set3", 903)), (("set1", 801), ("set3", 803))
 # Slides of the background that the flagship is measured on: three days of eight hours, for 10 false alarms a month.
 FLAGSHIP_SLIDES = 8
-# Who finds the hard noise that recipes with hard_noise show, and in how many windows.
-FINDER, HARD_WINDOWS = "resnet18-w16-dilated", 800000
+# A recipe with hard_noise: .../hard-NAME.hdf shows what the saved network of that name finds hard in so many windows.
+HARD, HARD_WINDOWS = "hard-", 800000
 ANALYTIC = ("aLIGOZeroDetHighPower", "aLIGOMidHighSensitivityP1200087")
 SIMULATE = ("-m", "keras_gw_resnet", "simulate")
 
@@ -76,13 +76,13 @@ def run_train_zoo(args):
         made = folder / "bank.hdf"
         options = ("--population", "set3", "--number", waveforms, "--seed", bank)
         run_step("waveforms", made, *SIMULATE, "bank", *options, "--output", made)
-    hard = args.folder / "hard.hdf"
     for name in [name for name in known if name in args.names or not args.names]:
         folder = args.folder / (name if args.seed is None else f"{name}-seed{args.seed}")
         train = ("train", "--config", home / name / RECIPE, "--data", _seen(data), "--out", folder)
         train = (*train, "--name", folder.name, *(() if args.seed is None else ("--seed", args.seed)))
         if known[name].get("hard_noise"):
-            finder = ("hard-noise", _newest(FINDER, args.folder, home), "--data", _seen(data))
+            hard = args.folder / Path(known[name]["hard_noise"]).name
+            finder = ("hard-noise", _newest(_finder(known[name]), args.folder, home), "--data", _seen(data))
             options = ("--windows", HARD_WINDOWS, "--output", hard)
             run_step("hard noise", hard, "-m", "keras_gw_resnet", *finder, *options)
             train = (*train, "--hard-noise", _seen(hard))
@@ -126,9 +126,27 @@ def _recipes(home):
     import yaml
 
     recipes = {path.parent.name: yaml.safe_load(path.read_text()) for path in sorted(home.glob(f"*/{RECIPE}"))}
-    taught = {name: [FINDER] if recipe.get("hard_noise") else [] for name, recipe in recipes.items()}
-    order = TopologicalSorter({name: sorted(_begun(recipe) + taught[name]) for name, recipe in recipes.items()})
+    order = TopologicalSorter(
+        {
+            name: sorted(_begun(recipe) + ([_finder(recipe)] if recipe.get("hard_noise") else []))
+            for name, recipe in recipes.items()
+        }
+    )
     return {name: recipes[name] for name in order.static_order() if name in recipes}
+
+
+def _finder(recipe):
+    """Return the name of the network that finds the hard noise of a recipe.
+
+    Raises:
+        InputError: The name of the file does not say.
+    """
+    stem = Path(recipe["hard_noise"]).stem
+    if not stem.startswith(HARD):
+        raise InputError(
+            f"hard_noise: {recipe['hard_noise']}: expected a recipe to name it {HARD}NAME.hdf, after who finds it"
+        )
+    return stem.removeprefix(HARD)
 
 
 def _begun(recipe):

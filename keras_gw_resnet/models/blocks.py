@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.templates import template_stem
 
 # Keras' default of 0.99 leaves the moving statistics, and with them every validation, far behind in short runs.
 BATCH_NORM_MOMENTUM = 0.9
@@ -34,6 +35,9 @@ class Style:
             block to this at the last (arXiv 1603.09382).
         dilation_rate: Step between the samples that the convolutions in the blocks see, those with a stride left out; one
             number, or one for each stage (arXiv 1511.07122): a longer reach at the same cost.
+        templates: Of a stem that filters the strain of each detector with waveforms, as a matched filter does; 0: the stem
+            is a convolution with a max-pool.
+        template_samples: Their length.
     """
 
     kernel_size: int | tuple = 3
@@ -41,12 +45,17 @@ class Style:
     kernel_initializer: str = "he_normal"
     stochastic_depth: float = 0.0
     dilation_rate: int | tuple = 1
+    templates: int = 0
+    template_samples: int = 1024
 
     def __post_init__(self):
         if self.normalization not in NORMALIZATIONS:
             raise InputError(f"normalization={self.normalization!r}; expected one of {', '.join(NORMALIZATIONS)}")
         require_share(stochastic_depth=self.stochastic_depth)
         require_known(initializers, kernel_initializer=self.kernel_initializer)
+        require_counts(template_samples=self.template_samples)
+        if self.templates:
+            require_counts(templates=self.templates)
 
     def kernels(self, stages):
         """Return the Kernel of each stage.
@@ -103,9 +112,16 @@ class Style:
         return layers.Dropout(rate, noise_shape=(None, 1, 1), name=f"{name}_drop")(y) if rate else y
 
     def stem(self, x, filters, kernel_size):
-        """Shorten the input fourfold: convolution of stride 2, norm, ReLU, max-pool of stride 2."""
+        """Shorten the input: fourfold by convolution of stride 2, norm, ReLU, max-pool of stride 2; eightfold by templates."""
+        if self.templates:
+            x = self.norm(template_stem(x, self.templates, self.template_samples), name="snr_norm")
+            return self.conv_norm(x, self.templates, 1, name="stem_conv")
         x = self.conv_norm(x, filters, kernel_size, strides=2, name="stem_conv")
         return layers.MaxPooling1D(3, strides=2, padding="same", name="stem_pool")(x)
+
+    def stride(self, stage):
+        """Return the stride of a stage, from 0: each behind the first halves the length, which templates have halved before."""
+        return 2 if stage > (1 if self.templates else 0) else 1
 
     def shortcut(self, x, filters, strides, *, name):
         """Return x, or its projection where channels or length change."""

@@ -44,6 +44,8 @@ def StackedNetwork(
     normalization="batch",
     stochastic_depth=0.0,
     dilation_rate=1,
+    templates=0,
+    template_samples=1024,
     kernel_initializer="he_normal",
     name="stacked",
     **frame,
@@ -56,7 +58,8 @@ def StackedNetwork(
             a shortcut). Each stage after the first halves the length and doubles the channels.
         width: Channels of the first stage.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, kernel_initializer: See `blocks.Style`.
+        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, kernel_initializer: See
+            `blocks.Style`.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
 
@@ -77,7 +80,9 @@ def StackedNetwork(
     if stochastic_depth and all(family == "plain" for family, _ in stages):
         raise InputError(f"stochastic_depth={stochastic_depth}: plain stages have no branches to drop")
     require_counts(width=width, stages=[count for _, count in stages], stem_kernel_size=stem_kernel_size)
-    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate)
+    style = Style(
+        kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate, templates, template_samples
+    )
     kernels, positions = style.kernels(len(stages)), positions_of([count for _, count in stages])
 
     def body(inputs):
@@ -87,7 +92,7 @@ def StackedNetwork(
                 x,
                 count,
                 width * 2**stage,
-                strides=2 if stage else 1,
+                strides=style.stride(stage),
                 style=style,
                 kernel_size=kernels[stage],
                 positions=positions[stage],

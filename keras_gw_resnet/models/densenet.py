@@ -23,10 +23,10 @@ def dense_block(x, count, growth_rate, *, kernel_size, style, positions, name):
     return x
 
 
-def transition(x, compression, *, style, name):
-    """Compress the channels by a 1x1 convolution (DenseNet-C) and halve the length by averaging."""
+def transition(x, compression, *, strides=2, style, name):
+    """Compress the channels by a 1x1 convolution (DenseNet-C) and halve the length by averaging, unless `strides` is 1."""
     x = style.norm_conv(x, max(1, int(x.shape[-1] * compression)), 1, name=f"{name}_transition")
-    return layers.AveragePooling1D(2, padding="same", name=f"{name}_pool")(x)
+    return layers.AveragePooling1D(strides, padding="same", name=f"{name}_pool")(x) if strides != 1 else x
 
 
 @builder
@@ -41,6 +41,8 @@ def DenseNet(
     normalization="batch",
     stochastic_depth=0.0,
     dilation_rate=1,
+    templates=0,
+    template_samples=1024,
     kernel_initializer="he_normal",
     name="densenet",
     **frame,
@@ -55,7 +57,8 @@ def DenseNet(
         growth_rate: Channels that each layer adds; None: half of `width`, as in the source.
         compression: Share of the channels that a transition keeps.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, kernel_initializer: See `blocks.Style`.
+        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, kernel_initializer: See
+            `blocks.Style`.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
 
@@ -69,14 +72,16 @@ def DenseNet(
     require_counts(width=width, block_counts=block_counts, growth_rate=growth_rate, stem_kernel_size=stem_kernel_size)
     if not isinstance(compression, int | float) or not 0 < compression <= 1:
         raise InputError(f"compression={compression}; expected a share above 0 and up to 1")
-    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate)
+    style = Style(
+        kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate, templates, template_samples
+    )
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):
         x = style.stem(inputs, width, stem_kernel_size)
         for stage, count in enumerate(block_counts):
             if stage:
-                x = transition(x, compression, style=style, name=f"stage{stage}")
+                x = transition(x, compression, strides=style.stride(stage), style=style, name=f"stage{stage}")
             options = {"kernel_size": kernels[stage], "style": style, "positions": positions[stage]}
             x = dense_block(x, count, growth_rate, name=f"stage{stage + 1}", **options)
         return layers.Activation("relu", name="last_relu")(style.norm(x, name="last_norm"))

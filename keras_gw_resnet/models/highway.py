@@ -65,6 +65,8 @@ def HighwayNet(
     normalization="batch",
     stochastic_depth=0.0,
     dilation_rate=1,
+    templates=0,
+    template_samples=1024,
     kernel_initializer="he_normal",
     name="highway",
     **frame,
@@ -79,7 +81,8 @@ def HighwayNet(
         width: Channels of the first stage; each further stage has twice as many and half the length.
         gate_bias: Bias of the transform gates at the start, negative (the source takes -1 to -4).
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, kernel_initializer: See `blocks.Style`.
+        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, kernel_initializer: See
+            `blocks.Style`.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
 
@@ -92,7 +95,9 @@ def HighwayNet(
     require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
     if not isinstance(gate_bias, int | float) or not gate_bias < 0:
         raise InputError(f"gate_bias={gate_bias!r}; expected a negative number, so that a new network mostly carries")
-    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate)
+    style = Style(
+        kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate, templates, template_samples
+    )
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):
@@ -102,7 +107,7 @@ def HighwayNet(
                 x,
                 count,
                 width * 2**stage,
-                strides=2 if stage else 1,
+                strides=style.stride(stage),
                 kernel_size=kernels[stage],
                 gate_bias=gate_bias,
                 style=style,

@@ -22,8 +22,8 @@ POINTWISE = (
     layers.Concatenate,
     layers.Average,
 )
-# Tensor arithmetic such as 1 - x, as Keras records it in a graph.
-POINTWISE_OPERATIONS = ("Add", "Subtract", "Multiply", "Negative", "Concatenate", "Sigmoid", "Relu")
+# Tensor arithmetic such as 1 - x, as Keras records it in a graph; GetItem takes channels.
+POINTWISE_OPERATIONS = ("Add", "Subtract", "Multiply", "Negative", "Concatenate", "Sigmoid", "Relu", "Sqrt", "GetItem")
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,8 @@ def ResNet(
     normalization="batch",
     stochastic_depth=0.0,
     dilation_rate=1,
+    templates=0,
+    template_samples=1024,
     kernel_initializer="he_normal",
     name="resnet",
     **frame,
@@ -125,7 +127,8 @@ def ResNet(
         zero_init: Blocks start as the identity and fill as training goes on: the last norm of each begins at zero
             (arXiv 1706.02677), with `preactivation` the last convolution.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, kernel_initializer: See `blocks.Style`.
+        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, kernel_initializer: See
+            `blocks.Style`.
         name: Name of the network.
         **frame: Options of `frame.assemble`: input_shape, include_top, weights, pooling, classes,
             classifier_activation, dropout, crop_edges.
@@ -142,7 +145,9 @@ def ResNet(
         raise InputError(f"convs_per_block={convs_per_block}; expected 2 or 3")
     require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
     require_flags(preactivation=preactivation, zero_init=zero_init)
-    style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate)
+    style = Style(
+        kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate, templates, template_samples
+    )
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):
@@ -154,7 +159,7 @@ def ResNet(
                 width * 2**stage,
                 block=block,
                 convs_per_block=convs_per_block,
-                strides=2 if stage else 1,
+                strides=style.stride(stage),
                 positions=positions[stage],
                 style=style,
                 kernel_size=kernels[stage],

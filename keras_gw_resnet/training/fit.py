@@ -16,6 +16,7 @@ from keras_gw_resnet.training.growth import network_of, phases_of
 from keras_gw_resnet.training.location import LocatedBatches, is_located, mergers_for, without_places
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
 from keras_gw_resnet.training.progress import Progress, Timed
+from keras_gw_resnet.training.templates import fill_templates
 from keras_gw_resnet.training.validation import HardSearch, Validation, averaged_weights, best_row
 
 BEST, HARD = "best.keras", "hard.json"
@@ -69,7 +70,10 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
             continue
         if model is None or done == phase.first:
             with place.scope():
-                model = for_training(network_of(config, phase, model), config, place.replicas)
+                network = network_of(config, phase, model)
+                if model is None and not config.options.get("weights"):
+                    fill_templates(network, batches, config)
+                model = for_training(network, config, place.replicas)
                 compile_for_training(model, config, (phase.last - phase.first) * config.steps_per_epoch)
         _fit_phase(model, config, batches, history, phase, patience, place, out, log_dir or out / "logs", callbacks)
         done = history[-1]["epoch"] if history else 0

@@ -14,6 +14,7 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.info import field_of_head
 from keras_gw_resnet.models.places import places_of
 from keras_gw_resnet.models.receptive import before_cropping
+from keras_gw_resnet.models.templates import coalescence_behind_middle
 from keras_gw_resnet.models.weights import card_beside, find_model_file
 
 # Name of the last layer of a network in training that gives [score, logits of the places].
@@ -78,7 +79,8 @@ def without_places(network):
 def coalescence_samples(network, config):
     """Say how far behind the middle of the strain that a place takes the coalescence lies that it tells, in samples.
 
-    A network that begins with the weights of one trained with such labels goes on with what those meant, by its card.
+    A network that begins with the weights of one trained with such labels goes on with what those meant, by its card. One with
+    a stem of templates tells what those do.
     Otherwise a share of `COALESCENCE` of the strain that a place takes lies before the coalescence; more where the last place
     would otherwise end before the latest one.
 
@@ -92,6 +94,8 @@ def coalescence_samples(network, config):
     middle, length = _middles(network)
     weights = config.options.get("weights")
     meant = card_beside(find_model_file(weights)).get("training", {}).get(MEANT) if weights else None
+    if meant is None:
+        meant = coalescence_behind_middle(network)
     if meant is not None:
         return meant
     latest = config.merger_range[1] * network.input_shape[1]

@@ -1,0 +1,87 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_gw_resnet import InputError, build_model
+from keras_gw_resnet.models.info import field_of_head, info_of
+from keras_gw_resnet.models.receptive import receptive_field
+from keras_gw_resnet.models.registry import model_options
+from keras_gw_resnet.models.templates import STRIDE, coalescence_behind_middle, set_templates
+from keras_gw_resnet.search.scan import Scanner
+from tests.conftest import settle_batch_norm
+
+SMALL = {"width": 4, "templates": 3, "template_samples": 256}
+FAMILIES = ("resnet16", "resnet50", "highway20", "densenet121", "stacked-mixed")
+
+
+@pytest.fixture(scope="module")
+def filled():
+    """A network with templates of random shape, and these as arrays (3, 256)."""
+    model = build_model("resnet16", pooling="logsumexp", head_kernel_size=2, **SMALL)
+    rng = np.random.default_rng(3)
+    basis = np.linalg.qr(rng.normal(size=(256, 64)))[0].T.astype("float32")
+    in_phase, in_quadrature = rng.normal(size=(2, 3, 64)).astype("float32") / 8
+    set_templates(model, basis, in_phase, in_quadrature)
+    settle_batch_norm(model)
+    return model, in_phase @ basis, in_quadrature @ basis
+
+
+def test_stem_is_a_matched_filter(filled):
+    model, in_phase, in_quadrature = filled
+    strain = np.random.default_rng(4).normal(size=(2, 2048, 2)).astype("float32")
+    seen = keras.Model(model.input, model.get_layer("snr").output)
+    found = keras.ops.convert_to_numpy(seen(strain))
+    assert found.shape == (2, 2048 // STRIDE, 2 * 3 * 2)
+    left = receptive_field(model.input, seen.output).left
+    for index in (20, 100, 200):
+        start = STRIDE * index - left
+        for detector in range(2):
+            part = strain[:, start : start + 256, detector]
+            half = 0.5 * ((part @ in_phase.T) ** 2 + (part @ in_quadrature.T) ** 2)
+            np.testing.assert_allclose(found[:, index, 6 * detector : 6 * detector + 3], half, rtol=1e-4, atol=1e-5)
+            root = found[:, index, 6 * detector + 3 : 6 * detector + 6]
+            np.testing.assert_allclose(root, np.sqrt(half + 1e-3), rtol=1e-4)
+
+
+def test_stem_is_not_trained(filled):
+    model, _, _ = filled
+    assert not any("template" in weight.path for weight in model.trainable_weights)
+    assert sum("template" in weight.path for weight in model.weights) == 3
+
+
+def test_a_scan_equals_the_windows(filled):
+    model, _, _ = filled
+    strain = np.random.default_rng(5).normal(size=(4096, 2)).astype("float32")
+    scanner = Scanner(model)
+    scores = scanner.scan(strain).scores
+    assert scanner.exact and scanner.slides and np.std(scores) > 1e-2
+    assert scanner.difference(strain, scores) < 1e-3
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_with_the_usual_stem_has_templates(name):
+    plain = build_model(name, width=4, input_shape=(4096, 2))
+    model = build_model(name, input_shape=(4096, 2), **SMALL)
+    assert field_of_head(model).stride == field_of_head(plain).stride
+    # Highway blocks give what they take: one layer more brings the templates to their width.
+    assert info_of(model).depth - info_of(plain).depth == (3 if name == "highway20" else 2)
+    restored = keras.models.clone_model(model)
+    assert restored.count_params() == model.count_params()
+
+
+def test_a_coalescence_is_where_the_templates_have_it(filled):
+    model, _, _ = filled
+    assert coalescence_behind_middle(model) == 256 * 7 / 16
+    assert coalescence_behind_middle(build_model("resnet16", width=4)) is None
+
+
+def test_numbers_of_templates_out_of_range_are_refused():
+    for options in ({"templates": -1}, {"templates": 2.5}, {"templates": 4, "template_samples": 0}):
+        with pytest.raises(InputError, match="template"):
+            build_model("resnet16", width=4, **options)
+
+
+def test_an_option_of_families_with_a_stem_of_their_own_it_is_not():
+    assert "templates" not in model_options("residual-cnn")
+    with pytest.raises(InputError, match="no option templates"):
+        build_model("residual-cnn", templates=4)

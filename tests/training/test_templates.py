@@ -1,0 +1,88 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_gw_resnet import build_model
+from keras_gw_resnet.datasets.windows import write_windows
+from keras_gw_resnet.models.templates import BASIS_LAYER, TEMPLATE_LAYERS
+from keras_gw_resnet.training.config import TrainingConfig
+from keras_gw_resnet.training.data import load_batches
+from keras_gw_resnet.training.templates import _signals, fill_templates
+from tests.conftest import assert_refused, run_command, tiny_training
+
+OPTIONS = {"width": 4, "templates": 8, "template_samples": 512, "pooling": "logsumexp", "head_kernel_size": 4}
+
+
+def stem_of(model):
+    basis = np.array(model.get_layer(BASIS_LAYER).get_weights()[0])[:, 0].T
+    return basis, *(np.array(model.get_layer(name).get_weights()[0])[0].T for name in TEMPLATE_LAYERS)
+
+
+def filled(data, seed):
+    config = TrainingConfig(
+        model="resnet16", data=str(data), options=OPTIONS, seed=seed, validation_noise=200, false_alarm_probability=0.05
+    )
+    batches, model = load_batches(config), build_model("resnet16", **OPTIONS)
+    fill_templates(model, batches, config)
+    return batches, stem_of(model)
+
+
+@pytest.fixture(scope="module")
+def stem(small_data):
+    return filled(small_data, 3)
+
+
+def test_templates_are_orthonormal(stem):
+    _, (basis, in_phase, in_quadrature) = stem
+    np.testing.assert_allclose(basis @ basis.T, np.eye(64), atol=1e-4)
+    for own in (in_phase, in_quadrature):
+        np.testing.assert_allclose(np.sum(own**2, axis=1), 1, rtol=1e-4)
+    np.testing.assert_allclose(np.sum(in_phase * in_quadrature, axis=1), 0, atol=1e-4)
+
+
+def test_signals_match_the_templates(stem):
+    batches, (basis, in_phase, in_quadrature) = stem
+    signals = _signals(batches.training.signals, batches.training.noise, 512, 99)
+    signals /= np.linalg.norm(signals, axis=1, keepdims=True)
+    matches = np.hypot(signals @ (in_phase @ basis).T, signals @ (in_quadrature @ basis).T)
+    assert np.mean(matches.max(axis=1)) > 0.85
+    # Nothing like a template matches noise: of 512 dimensions a template is two.
+    noise = np.random.default_rng(1).standard_normal(signals.shape).astype("float32")
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    assert np.mean(np.hypot(noise @ (in_phase @ basis).T, noise @ (in_quadrature @ basis).T)) < 0.1
+
+
+def test_templates_coalesce_before_their_last_sixteenth(stem):
+    _, (basis, in_phase, in_quadrature) = stem
+    envelope = np.hypot(in_phase @ basis, in_quadrature @ basis)
+    assert np.all(np.abs(np.argmax(envelope, axis=1) - 512 * 15 / 16) < 512 / 16)
+
+
+def test_templates_follow_from_the_seed(small_data, stem):
+    for own, again in zip(stem[1], filled(small_data, 3)[1], strict=True):
+        np.testing.assert_array_equal(own, again)
+    assert not np.array_equal(stem[1][1], filled(small_data, 4)[1][1])
+
+
+def test_a_training_fills_the_stem_and_leaves_it(small_data, stem, tmp_path):
+    options = {f"--options.{name}": value for name, value in OPTIONS.items() if name != "width"}
+    changes = {"--merger-tolerance": 0.02, "--merger-range": ("0.65", "0.8"), **options}
+    arguments = tiny_training(small_data, tmp_path / "run", **changes)
+    arguments = [part for each in arguments for part in (each if isinstance(each, tuple) else (each,))]
+    result = run_command("train.py", *arguments)
+    assert result.returncode == 0, result.stderr
+    trained = keras.models.load_model(tmp_path / "run" / "model.keras", compile=False)
+    for own, expected in zip(stem_of(trained), stem[1], strict=True):
+        np.testing.assert_allclose(own, expected, atol=1e-6)
+
+
+def test_labelled_windows_hold_no_waveforms(tmp_path):
+    rng = np.random.default_rng(0)
+    about = {"detectors": ["H1", "L1"], "sample_rate": 2048, "source": "a test"}
+    write_windows(
+        tmp_path / "windows.hdf", rng.normal(size=(400, 2048, 2)).astype("float32"), np.arange(400) % 2, **about
+    )
+    result = run_command(
+        "train.py", *tiny_training(tmp_path / "windows.hdf", tmp_path / "run", **{"--options.templates": 8})
+    )
+    assert_refused(result, "windows.hdf", "--options.templates")
