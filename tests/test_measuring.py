@@ -65,6 +65,8 @@ def test_sensitive_distance_of_a_set(small_run, tmp_path):
     assert "3 time slides" in some.stdout
     (more,) = json.loads((tmp_path / "some" / "sensitivity.json").read_text())["networks"]
     assert more["slides"] == 3
+    # The foreground is not slid: its time is the network's.
+    assert more["times_real_time"] > 0
     assert more["searched_seconds"]["background"] == pytest.approx(4 * one["searched_seconds"]["background"])
     assert more["sensitivity"][0]["rate"] == pytest.approx(least["rate"] / 4)
     with h5py.File(tmp_path / "some" / "tiny-slides.hdf") as file:

@@ -44,7 +44,7 @@ def evaluate_set(args):
         own = sorted({line for each in intervals.values() for line in seen_in_training(card, each)})
         report_leakage(card, own, args.strict)
         seen.append(own)
-    networks, found, seconds, journals = _search(args, paths, output)
+    networks, found, timed, journals = _search(args, paths, output)
     from keras_gw_resnet.evaluation.injected import injected_snr
 
     first = networks[0]
@@ -56,8 +56,9 @@ def evaluate_set(args):
     results, matched = [], []
     for network, own, foreground, background in zip(networks, seen, *found.values(), strict=True):
         one, match = _measure(network, foreground, background, injections)
-        if seconds is not None:
-            one["times_real_time"] = round(sum(one["searched_seconds"].values()) / seconds)
+        if timed:
+            searched = sum(found[part][0].searched_seconds for part in timed)
+            one["times_real_time"] = round(searched / sum(timed.values()))
         results.append({**one, "seen_in_training": own})
         matched.append(match)
     result = {"data": data, "networks": results}
@@ -164,15 +165,16 @@ def _population(path):
 
 
 def _search(args, paths, output):
-    """Search; returns (networks, what they found by part, seconds that one network took or None, journals)."""
+    """Search; returns (networks, what they found by part, seconds that a part took where that is one's speed, journals)."""
     networks = load_networks((args.model, *args.compare), args.precision, args.exact)
     from keras_gw_resnet.search.search import search
 
     journals = {name: journal_of(output, f"{name}-") for name in PARTS[:2]}
     # What was searched before an interruption, together with others, or slid does not count as this network's speed.
-    alone = len(networks) == 1 and not args.slides and not any(journal.exists() for journal in journals.values())
-    found, started = {}, time.monotonic()
+    alone = len(networks) == 1 and not any(journal.exists() for journal in journals.values())
+    found, timed = {}, {}
     for name, journal in journals.items():
+        slides, started = (args.slides or 0) if name == "background" else 0, time.monotonic()
         found[name] = search(
             networks,
             [paths[name]],
@@ -181,9 +183,11 @@ def _search(args, paths, output):
             snapshots=0,
             journal=journal,
             description=name,
-            slides=(args.slides or 0) if name == "background" else 0,
+            slides=slides,
         )
-    return networks, found, time.monotonic() - started if alone else None, journals.values()
+        if alone and not slides:
+            timed[name] = time.monotonic() - started
+    return networks, found, timed, journals.values()
 
 
 def _measure(network, foreground, background, injections):
