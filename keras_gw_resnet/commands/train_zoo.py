@@ -113,7 +113,7 @@ def _selection():
         " and ".join(f"{population} of seed {seed}" for population, seed in sets)
         for sets in (VALIDATION_SETS, TEST_SETS)
     )
-    return f"recipe chosen on {chosen}; {measured} measured once for this network, after its training"
+    return f"recipe chosen on windows held out from the training's data, or on {chosen}; {measured} measured once for this network, after its training"
 
 
 def _seen(path):
