@@ -113,9 +113,9 @@ def demo(folder, *, seed=0):
         InputError: A step failed.
     """
     started, folder = time.monotonic(), Path(folder).resolve()
-    model = folder / f"resnet18-w16-seed{seed}"
+    model = folder / f"resnet18-w16-templates-seed{seed}"
     _simulate(folder)
-    options = ("--recipe", "resnet", "--epochs", 5, "--data", folder / "train", "--out", model, "--seed", seed)
+    options = ("--recipe", "templates", "--epochs", 5, "--data", folder / "train", "--out", model, "--seed", seed)
     run_step("train", model / "card.json", *_train_command(), *options)
     evaluation = model / "evaluation"
     run_step("evaluate", evaluation, *_evaluate_command(), model, "--data", folder / "test", "--output", evaluation)
