@@ -20,7 +20,7 @@ def model_of(name, **options):
         ("resnet16", {}),
         ("resnet18", {"kernel_size": (7, 3, 3, 3)}),
         ("resnet50", {}),
-        ("resnet152", {"input_shape": (4096, 3)}),
+        pytest.param("resnet152", {"input_shape": (4096, 3)}, marks=pytest.mark.slow),
     ],
 )
 def test_scan_equals_prediction_of_every_window(name, options):

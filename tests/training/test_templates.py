@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -18,30 +20,36 @@ def stem_of(model):
     return basis, *(np.array(model.get_layer(name).get_weights()[0])[0].T for name in TEMPLATE_LAYERS)
 
 
-def filled(data, seed):
-    few = {"validation_noise": 200, "validation_signals": 50, "false_alarm_probability": 0.05}
-    found = {"data": str(data), "detectors": ("H1", "L1"), "window_samples": 2048}
-    config = TrainingConfig(model="resnet16", options=OPTIONS, seed=seed, **found, **few)
-    batches, model = load_batches(config), build_model("resnet16", **OPTIONS)
+def filled(batches, config):
+    model = build_model("resnet16", **OPTIONS)
     fill_templates(model, batches, config)
-    return batches, stem_of(model)
+    return stem_of(model)
 
 
 @pytest.fixture(scope="module")
-def stem(small_data):
-    return filled(small_data, 3)
+def training(small_data):
+    """(batches, configuration) of a training."""
+    few = {"validation_noise": 200, "validation_signals": 50, "false_alarm_probability": 0.05}
+    found = {"data": str(small_data), "detectors": ("H1", "L1"), "window_samples": 2048}
+    config = TrainingConfig(model="resnet16", options=OPTIONS, seed=3, **found, **few)
+    return load_batches(config), config
+
+
+@pytest.fixture(scope="module")
+def stem(training):
+    return filled(*training)
 
 
 def test_templates_are_orthonormal(stem):
-    _, (basis, in_phase, in_quadrature) = stem
+    basis, in_phase, in_quadrature = stem
     np.testing.assert_allclose(basis @ basis.T, np.eye(64), atol=1e-4)
     for own in (in_phase, in_quadrature):
         np.testing.assert_allclose(np.sum(own**2, axis=1), 1, rtol=1e-4)
     np.testing.assert_allclose(np.sum(in_phase * in_quadrature, axis=1), 0, atol=1e-4)
 
 
-def test_signals_match_the_templates(stem):
-    batches, (basis, in_phase, in_quadrature) = stem
+def test_signals_match_the_templates(training, stem):
+    batches, (basis, in_phase, in_quadrature) = training[0], stem
     signals = _signals(batches.training.signals, batches.training.noise, 512, 99)
     signals /= np.linalg.norm(signals, axis=1, keepdims=True)
     matches = np.hypot(signals @ (in_phase @ basis).T, signals @ (in_quadrature @ basis).T)
@@ -53,15 +61,16 @@ def test_signals_match_the_templates(stem):
 
 
 def test_templates_coalesce_before_their_last_sixteenth(stem):
-    _, (basis, in_phase, in_quadrature) = stem
+    basis, in_phase, in_quadrature = stem
     envelope = np.hypot(in_phase @ basis, in_quadrature @ basis)
     assert np.all(np.abs(np.argmax(envelope, axis=1) - 512 * 15 / 16) < 512 / 16)
 
 
-def test_templates_follow_from_the_seed(small_data, stem):
-    for own, again in zip(stem[1], filled(small_data, 3)[1], strict=True):
+def test_templates_follow_from_the_seed(training, stem):
+    batches, config = training
+    for own, again in zip(stem, filled(batches, config), strict=True):
         np.testing.assert_array_equal(own, again)
-    assert not np.array_equal(stem[1][1], filled(small_data, 4)[1][1])
+    assert not np.array_equal(stem[1], filled(batches, replace(config, seed=4))[1])
 
 
 def test_a_training_fills_the_stem_and_leaves_it(small_data, stem, tmp_path):
@@ -72,7 +81,7 @@ def test_a_training_fills_the_stem_and_leaves_it(small_data, stem, tmp_path):
     result = run_command("train.py", *arguments)
     assert result.returncode == 0, result.stderr
     trained = keras.models.load_model(tmp_path / "run" / "model.keras", compile=False)
-    for own, expected in zip(stem_of(trained), stem[1], strict=True):
+    for own, expected in zip(stem_of(trained), stem, strict=True):
         np.testing.assert_allclose(own, expected, atol=1e-6)
 
 
