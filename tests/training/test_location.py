@@ -121,13 +121,17 @@ def test_labels_allow_the_places_near_the_coalescence(small_bank):
 def test_trained_through_the_command_line(small_data, tmp_path):
     out = tmp_path / "run"
     changes = {"--options.pooling": "logsumexp", "--options.head-kernel-size": 8, "--merger-tolerance": 0.02}
-    result = run_command("train.py", *tiny_training(small_data, out, **changes))
+    templates = {"--options.templates": 8, "--options.template-samples": 512}
+    result = run_command("train.py", *tiny_training(small_data, out, **changes, **templates))
     assert result.returncode == 0, result.stderr
     model = keras.saving.load_model(out / "model.keras", compile=False, safe_mode=True)
     assert model.output_shape == (None, 1)
     card = json.loads((out / "card.json").read_text())
     assert card["training"]["config"]["merger_tolerance"] == 0.02
-    assert 0 < card["training"]["coalescence_samples"] < 2048
+    # A sixteenth of a template lies behind the coalescence; the training has filled its basis, and left it orthonormal.
+    assert card["training"]["coalescence_samples"] == 512 * 7 / 16
+    basis = model.get_layer("template_basis").get_weights()[0][:, 0]
+    np.testing.assert_allclose(basis.T @ basis, np.eye(64), atol=1e-4)
     # A network without places, and windows that came with labels, have nothing to learn it with.
     del changes["--options.pooling"], changes["--options.head-kernel-size"]
     result = run_command("train.py", *tiny_training(small_data, tmp_path / "other", **changes))
