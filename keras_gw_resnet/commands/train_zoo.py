@@ -80,11 +80,11 @@ def run_train_zoo(args):
         folder = args.folder / (name if args.seed is None else f"{name}-seed{args.seed}")
         train = ("train", "--config", home / name / RECIPE, "--data", _seen(data), "--out", folder)
         train = (*train, "--name", folder.name, *(() if args.seed is None else ("--seed", args.seed)))
-        if known[name].get("hard_noise"):
-            hard = args.folder / Path(known[name]["hard_noise"]).name
-            finder = ("hard-noise", _newest(_finder(known[name]), args.folder, home), "--data", _seen(data))
+        for finder in _finders(known[name]):
+            hard = args.folder / f"{HARD}{finder}.hdf"
+            search = ("hard-noise", _newest(finder, args.folder, home), "--data", _seen(data))
             options = ("--windows", HARD_WINDOWS, "--output", hard)
-            run_step("hard noise", hard, "-m", "keras_gw_resnet", *finder, *options)
+            run_step("hard noise", hard, "-m", "keras_gw_resnet", *search, *options)
             train = (*train, "--hard-noise", _seen(hard))
         joined = _gathered(_begun(known[name]), args.folder, home)
         env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
@@ -113,7 +113,10 @@ def _selection():
         " and ".join(f"{population} of seed {seed}" for population, seed in sets)
         for sets in (VALIDATION_SETS, TEST_SETS)
     )
-    return f"recipe chosen on windows held out from the training's data, or on {chosen}; {measured} measured once for this network, after its training"
+    return (
+        f"recipe chosen on windows held out from the training's data, or on {chosen}; "
+        f"{measured} measured once for this network, after its training"
+    )
 
 
 def _seen(path):
@@ -126,27 +129,25 @@ def _recipes(home):
     import yaml
 
     recipes = {path.parent.name: yaml.safe_load(path.read_text()) for path in sorted(home.glob(f"*/{RECIPE}"))}
-    order = TopologicalSorter(
-        {
-            name: sorted(_begun(recipe) + ([_finder(recipe)] if recipe.get("hard_noise") else []))
-            for name, recipe in recipes.items()
-        }
-    )
+    needed = {name: sorted(_begun(recipe) + _finders(recipe)) for name, recipe in recipes.items()}
+    order = TopologicalSorter(needed)
     return {name: recipes[name] for name in order.static_order() if name in recipes}
 
 
-def _finder(recipe):
-    """Return the name of the network that finds the hard noise of a recipe.
+def _finders(recipe):
+    """List the saved network that finds the hard noise of a recipe; none where it shows none.
 
     Raises:
         InputError: The name of the file does not say.
     """
+    if not recipe.get("hard_noise"):
+        return []
     stem = Path(recipe["hard_noise"]).stem
     if not stem.startswith(HARD):
         raise InputError(
             f"hard_noise: {recipe['hard_noise']}: expected a recipe to name it {HARD}NAME.hdf, after who finds it"
         )
-    return stem.removeprefix(HARD)
+    return [stem.removeprefix(HARD)]
 
 
 def _begun(recipe):

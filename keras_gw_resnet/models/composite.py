@@ -18,7 +18,7 @@ def _highway(x, count, filters, *, strides, style, **options):
 
 def _dense(x, count, filters, *, strides, style, kernel_size, positions, name):
     if strides != 1:
-        x = transition(x, 0.5, style=style, name=name)
+        x = transition(x, 0.5, strides=strides, style=style, name=name)
     options = {"kernel_size": kernel_size, "style": style, "positions": positions}
     x = dense_block(x, count, max(1, filters // 4), name=name, **options)
     # The channels that have piled up are brought to the stage's number, so that any family may follow.

@@ -23,7 +23,7 @@ def dense_block(x, count, growth_rate, *, kernel_size, style, positions, name):
     return x
 
 
-def transition(x, compression, *, strides=2, style, name):
+def transition(x, compression, *, strides, style, name):
     """Compress the channels by a 1x1 convolution (DenseNet-C) and halve the length by averaging, unless `strides` is 1."""
     x = style.norm_conv(x, max(1, int(x.shape[-1] * compression)), 1, name=f"{name}_transition")
     return layers.AveragePooling1D(strides, padding="same", name=f"{name}_pool")(x) if strides != 1 else x

@@ -61,8 +61,8 @@ def _signals(source, noise, samples, seed):
 def _chosen(signals, basis, number):
     """Choose templates, (in phase, in quadrature), each an array (number, kernels)."""
     known, candidates = signals[:MATCHED] @ basis.T, signals[MATCHED : MATCHED + max(CANDIDATES, number)]
-    shifted = np.imag(scipy.signal.hilbert(np.pad(candidates, ((0, 0), (candidates.shape[1] // 2,) * 2)), axis=1))
-    shifted = shifted[:, candidates.shape[1] // 2 : -(candidates.shape[1] // 2)]
+    around = candidates.shape[1] // 2
+    shifted = np.imag(scipy.signal.hilbert(np.pad(candidates, ((0, 0), (around, around))), axis=1))[:, around:-around]
     in_phase, in_quadrature = _unit(candidates @ basis.T), shifted @ basis.T
     in_quadrature = _unit(in_quadrature - np.sum(in_phase * in_quadrature, axis=1, keepdims=True) * in_phase)
     match = np.hypot(in_phase @ known.T, in_quadrature @ known.T)
