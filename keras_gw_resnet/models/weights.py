@@ -121,19 +121,21 @@ def take_weights(model, weights):
         InputError: No such file or network, a damaged one, or another architecture.
     """
     from keras_gw_resnet.models.places import places_of  # with Keras, which finding a network does not need
+    from keras_gw_resnet.models.templates import TEMPLATE_LAYERS
 
     path = find_model_file(weights)
     saved = load_keras_file(path)
     top = any(layer.name == "score" for layer in model.layers)
     places = places_of(model) if top and places_of(saved) is None else None
     own, other = _signature(model, top and not places), _signature(saved, top and not places)
-    times = _times_wider(own, other)
+    times = _times_wider(own, other, TEMPLATE_LAYERS)
     blocks = _blocks_more(model, saved)
     more = {layer.name for block in blocks for layer in block}
     own = [entry for entry in own if entry[0] not in more]
     if more:  # a deeper network has a longer receptive field, and crops more features that saw padding
         own, other = ([entry for entry in side if entry[0] != "crop_edges"] for side in (own, other))
-    differing = next((a[0] for a, b in zip(own, other, strict=False) if not _fits(a, b, times)), None)
+    copies = [1 if name in TEMPLATE_LAYERS else times for name, *_ in own]
+    differing = next((a[0] for a, b, n in zip(own, other, copies, strict=False) if not _fits(a, b, n)), None)
     if differing or len(own) != len(other):
         raise InputError(
             f"{path}: weights of another architecture ({saved.name}, {saved.count_params()} parameters; expected "
@@ -156,10 +158,15 @@ def take_weights(model, weights):
         _begin_as_identity(block, path)
 
 
-def _times_wider(own, other):
-    """Say how many times as many features the first layer gives as that of a saved network; 1 where it gives fewer."""
-    first, saved = (next((shapes[0] for *_, shapes in side if shapes), (1,)) for side in (own, other))
-    return max(1, first[-1] // saved[-1])
+def _times_wider(own, other, fixed):
+    """Say how many times as many features layers give as those of a saved network, at most; `fixed` layers do not count."""
+    saved = {name: shapes for name, *_, shapes in other}
+    pairs = [
+        (shapes[0][-1], saved[name][0][-1])
+        for name, *_, shapes in own
+        if shapes and saved.get(name) and name not in fixed
+    ]
+    return max([1, *(wide // narrow for wide, narrow in pairs)])
 
 
 def _fits(own, other, times):
