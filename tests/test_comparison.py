@@ -45,6 +45,16 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
     assert "| 0.9877 | 2500 ± 50 | 2300 ± 50 | 1700 ± 50 | 1501 ± 50 (at 120) |" in lines["one"]
     assert "| - | 2600 ± 50 (at 4000) | 2600 ± 50 (at 4000) | - | - |" in lines["two"]
     assert plot.stat().st_size > 10_000
+    other = json.loads((home / "three" / "card.json").read_text())
+    other["training"]["config"]["learning_rate"] *= 2
+    (home / "three" / "card.json").write_text(json.dumps(other))
+    result = run_command(*given, env=env)
+    assert result.returncode == 0, result.stderr
+    alike, others = page.read_text().split("Others, each by its own recipe.")
+    seed, examples = other["training"]["config"]["seed"], other["training"]["examples"]
+    assert f"the same data, seed ({seed}), schedule and {examples:,} examples." in alike
+    assert "`one`" in alike and "`two`" in alike and "`three`" not in alike
+    assert "`three`" in others and "`one`" not in others
     page.write_text("no marks")
     assert_refused(run_command(*given, env=env), "page.md", "expected the line")
     assert_refused(run_command(*PACKAGE, "models", "--report", tmp_path / "none.md"), "none.md", "cannot be read")

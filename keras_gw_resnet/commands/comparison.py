@@ -1,5 +1,6 @@
 """The comparison of the saved networks: a table and a picture made from their cards alone."""
 
+import json
 from pathlib import Path
 
 from keras_gw_resnet.commands.printing import shown
@@ -38,11 +39,32 @@ def write_comparison(page, plot):
     cards = [load_card(name) for name in list_saved()]
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
+    alike = _trained_alike(cards)
+    others = [card for card in cards if card not in alike]
+    written = _markdown(cards)
+    if alike and others:
+        training = alike[0]["training"]
+        same = f"the same data, seed ({training['config']['seed']}), schedule and {training['examples']:,} examples"
+        written = (
+            f"Trained alike: {same}.\n\n{_markdown(alike)}\n\nOthers, each by its own recipe.\n\n{_markdown(others)}"
+        )
     with written_aside(page) as aside:
-        aside.write_text(f"{before}{BEGIN}\n{_markdown(cards)}\n{END}{after}")
+        aside.write_text(f"{before}{BEGIN}\n{written}\n{END}{after}")
     points = [point for card in cards for point in _points(card)]
-    save(draw_comparison(points), plot)
+    save(draw_comparison(points, {card["name"] for card in alike}), plot)
     print(f"{len(cards)} networks: {shown(page)}, {shown(plot)}")
+
+
+def _trained_alike(cards):
+    """Return the largest group of cards whose trainings began afresh and differ in the network alone; [] without any two."""
+    groups = {}
+    for card in cards:
+        training = card.get("training", {})
+        if "config" in training and not training.get("begun_with"):
+            same = {name: value for name, value in training["config"].items() if name not in ("model", "options")}
+            groups.setdefault(json.dumps([same, training["examples"]], sort_keys=True), []).append(card)
+    largest = max(groups.values(), key=len, default=[])
+    return largest if len(largest) > 1 else []
 
 
 def _row_at(card, name, rate):

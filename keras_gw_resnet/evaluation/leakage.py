@@ -4,11 +4,13 @@ from keras_gw_resnet.errors import InputError
 
 
 def trainings_of(card):
-    """List the trainings that a network's weights are of: its own, and those of the networks it began with or joins."""
+    """List the trainings that a network's weights are of, each once: its own, and those of what it began with or joins."""
     found, waiting = [], [card.get("training", {})]
     while waiting:
-        found.append(waiting.pop())
-        waiting += found[-1].get("begun_with", {}).values()
+        training = waiting.pop()
+        if training not in found:
+            found.append(training)
+            waiting += training.get("begun_with", {}).values()
     return found
 
 

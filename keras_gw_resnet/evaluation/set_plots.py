@@ -94,11 +94,12 @@ def draw_injections(found, threshold, title):
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "*")
 
 
-def draw_comparison(points):
+def draw_comparison(points, alike=()):
     """Draw the sensitive distance of networks against what they cost.
 
     Args:
         points: List of (set, network, multiply-adds per second of strain, distance and its error in Mpc).
+        alike: Networks that were trained alike; where there are some, the others' marks are hollow.
 
     Returns:
         matplotlib Figure.
@@ -113,9 +114,9 @@ def draw_comparison(points):
         for _, network, cost, distance, error in (point for point in points if point[0] == name):
             which = networks.index(network)
             marker, color = MARKERS[(which + which // 10) % len(MARKERS)], f"C{which % 10}"
-            axis.errorbar(
-                cost / 1e6, distance, error, marker=marker, capsize=2, color=color, linestyle="", label=network
-            )
+            fill = color if network in alike or not alike else "white"
+            style = {"marker": marker, "color": color, "markerfacecolor": fill, "linestyle": "", "capsize": 2}
+            axis.errorbar(cost / 1e6, distance, error, **style, label=network)
         reached = PUBLISHED.get(name, {}).get("PyCBC (matched filter)")
         if reached:
             axis.axhline(
@@ -133,5 +134,13 @@ def draw_comparison(points):
     axes[0].set_ylabel("sensitive distance at 1000 false alarms a month (Mpc)")
     known = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     order = sorted(known, key=lambda label: (*networks, label).index(label))
-    axes[-1].legend([known[label] for label in order], order, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1))
+    axes[-1].legend(
+        [known[label] for label in order],
+        order,
+        title="filled: trained alike" if alike else None,
+        title_fontsize=7,
+        fontsize=7,
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1),
+    )
     return figure
