@@ -38,6 +38,7 @@ class Style:
         templates: Of a stem that filters the strain of each detector with waveforms, as a matched filter does; 0: the stem
             is a convolution with a max-pool.
         template_samples: Their length.
+        coincidence: Whether that stem also gives what a coincident search ranks; see `templates.template_stem`.
     """
 
     kernel_size: int | tuple = 3
@@ -47,6 +48,7 @@ class Style:
     dilation_rate: int | tuple = 1
     templates: int = 0
     template_samples: int = 1024
+    coincidence: bool = False
 
     def __post_init__(self):
         if self.normalization not in NORMALIZATIONS:
@@ -54,8 +56,11 @@ class Style:
         require_share(stochastic_depth=self.stochastic_depth)
         require_known(initializers, kernel_initializer=self.kernel_initializer)
         require_counts(template_samples=self.template_samples)
+        require_flags(coincidence=self.coincidence)
         if self.templates:
             require_counts(templates=self.templates)
+        elif self.coincidence:
+            raise InputError("coincidence=True: is of templates; give templates too, for example 128")
 
     def kernels(self, stages):
         """Return the Kernel of each stage.
@@ -114,7 +119,8 @@ class Style:
     def stem(self, x, filters, kernel_size):
         """Shorten the input: fourfold by convolution of stride 2, norm, ReLU, max-pool of stride 2; eightfold by templates."""
         if self.templates:
-            x = self.norm(template_stem(x, self.templates, self.template_samples), name="snr_norm")
+            x = template_stem(x, self.templates, self.template_samples, self.coincidence)
+            x = self.norm(x, name="snr_norm")
             return self.conv_norm(x, self.templates, 1, name="stem_conv")
         x = self.conv_norm(x, filters, kernel_size, strides=2, name="stem_conv")
         return layers.MaxPooling1D(3, strides=2, padding="same", name="stem_pool")(x)

@@ -46,6 +46,7 @@ def StackedNetwork(
     dilation_rate=1,
     templates=0,
     template_samples=1024,
+    coincidence=False,
     kernel_initializer="he_normal",
     name="stacked",
     **frame,
@@ -58,7 +59,7 @@ def StackedNetwork(
             a shortcut). Each stage after the first halves the length and doubles the channels.
         width: Channels of the first stage.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, kernel_initializer: See
+        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, coincidence, kernel_initializer: See
             `blocks.Style`.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
@@ -81,7 +82,14 @@ def StackedNetwork(
         raise InputError(f"stochastic_depth={stochastic_depth}: plain stages have no branches to drop")
     require_counts(width=width, stages=[count for _, count in stages], stem_kernel_size=stem_kernel_size)
     style = Style(
-        kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate, templates, template_samples
+        kernel_size,
+        normalization,
+        kernel_initializer,
+        stochastic_depth,
+        dilation_rate,
+        templates,
+        template_samples,
+        coincidence,
     )
     kernels, positions = style.kernels(len(stages)), positions_of([count for _, count in stages])
 

@@ -43,6 +43,7 @@ def DenseNet(
     dilation_rate=1,
     templates=0,
     template_samples=1024,
+    coincidence=False,
     kernel_initializer="he_normal",
     name="densenet",
     **frame,
@@ -57,7 +58,7 @@ def DenseNet(
         growth_rate: Channels that each layer adds; None: half of `width`, as in the source.
         compression: Share of the channels that a transition keeps.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, kernel_initializer: See
+        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, coincidence, kernel_initializer: See
             `blocks.Style`.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
@@ -73,7 +74,14 @@ def DenseNet(
     if not isinstance(compression, int | float) or not 0 < compression <= 1:
         raise InputError(f"compression={compression}; expected a share above 0 and up to 1")
     style = Style(
-        kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate, templates, template_samples
+        kernel_size,
+        normalization,
+        kernel_initializer,
+        stochastic_depth,
+        dilation_rate,
+        templates,
+        template_samples,
+        coincidence,
     )
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 

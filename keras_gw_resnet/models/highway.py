@@ -67,6 +67,7 @@ def HighwayNet(
     dilation_rate=1,
     templates=0,
     template_samples=1024,
+    coincidence=False,
     kernel_initializer="he_normal",
     name="highway",
     **frame,
@@ -81,7 +82,7 @@ def HighwayNet(
         width: Channels of the first stage; each further stage has twice as many and half the length.
         gate_bias: Bias of the transform gates at the start, negative (the source takes -1 to -4).
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, kernel_initializer: See
+        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, coincidence, kernel_initializer: See
             `blocks.Style`.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
@@ -96,7 +97,14 @@ def HighwayNet(
     if not isinstance(gate_bias, int | float) or not gate_bias < 0:
         raise InputError(f"gate_bias={gate_bias!r}; expected a negative number, so that a new network mostly carries")
     style = Style(
-        kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate, templates, template_samples
+        kernel_size,
+        normalization,
+        kernel_initializer,
+        stochastic_depth,
+        dilation_rate,
+        templates,
+        template_samples,
+        coincidence,
     )
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 

@@ -22,8 +22,19 @@ POINTWISE = (
     layers.Concatenate,
     layers.Average,
 )
-# Tensor arithmetic such as 1 - x, as Keras records it in a graph; GetItem takes channels.
-POINTWISE_OPERATIONS = ("Add", "Subtract", "Multiply", "Negative", "Concatenate", "Sigmoid", "Relu", "Sqrt", "GetItem")
+# Tensor arithmetic such as 1 - x, as Keras records it in a graph; GetItem takes channels, Logsumexp goes over them.
+POINTWISE_OPERATIONS = (
+    "Add",
+    "Subtract",
+    "Multiply",
+    "Negative",
+    "Concatenate",
+    "Sigmoid",
+    "Relu",
+    "Sqrt",
+    "GetItem",
+    "Logsumexp",
+)
 
 
 @dataclass(frozen=True)

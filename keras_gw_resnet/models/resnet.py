@@ -108,6 +108,7 @@ def ResNet(
     dilation_rate=1,
     templates=0,
     template_samples=1024,
+    coincidence=False,
     kernel_initializer="he_normal",
     name="resnet",
     **frame,
@@ -127,7 +128,7 @@ def ResNet(
         zero_init: Blocks start as the identity and fill as training goes on: the last norm of each begins at zero
             (arXiv 1706.02677), with `preactivation` the last convolution.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, kernel_initializer: See
+        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, coincidence, kernel_initializer: See
             `blocks.Style`.
         name: Name of the network.
         **frame: Options of `frame.assemble`: input_shape, include_top, weights, pooling, classes,
@@ -146,7 +147,14 @@ def ResNet(
     require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
     require_flags(preactivation=preactivation, zero_init=zero_init)
     style = Style(
-        kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate, templates, template_samples
+        kernel_size,
+        normalization,
+        kernel_initializer,
+        stochastic_depth,
+        dilation_rate,
+        templates,
+        template_samples,
+        coincidence,
     )
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 

@@ -13,32 +13,46 @@ STRIDE = 8
 BASIS = 64
 # Share of a template that lies behind the coalescence.
 RINGDOWN = 1 / 16
+# Values of the signal-to-noise ratio, each detector's own, that are joined as one: the middle and so many at both sides make up for
+# the 10 ms that a signal needs from H1 to L1 at most, half of it before and half behind.
+COINCIDENT = 3
 BASIS_LAYER, TEMPLATE_LAYERS = "template_basis", ("templates_in_phase", "templates_in_quadrature")
 
 
-def template_stem(strain, templates, samples):
+def template_stem(strain, templates, samples, coincidence=False):
     """Filter each detector with templates.
+
+    With `coincidence` the detectors are joined template by template, as a search for coincident triggers does (arXiv 1508.02357):
+    the largest half squared signal-to-noise ratios of each detector within 4 ms are added, so that only the same template at nearly
+    the same time adds up. Of what this gives, and of each detector's alone, goes the log-sum-exp over the templates with it: the log of
+    the likelihood ratio where all templates are alike likely, but for their amplitudes.
 
     Args:
         strain: Whitened strain (batch, samples, detectors).
         templates: How many.
         samples: Their length.
+        coincidence: Whether to join the detectors.
 
     Returns:
         Tensor (batch, samples / 8, 2 * templates * detectors): of each detector half the squared signal-to-noise ratio of each
-        template, and its root.
+        template, and its root. With `coincidence` as many channels more as there are templates, and one, and one for each detector.
     """
     basis = layers.Conv1D(
         min(BASIS, samples), samples, strides=STRIDE, padding="same", use_bias=False, trainable=False, name=BASIS_LAYER
     )
     phases = [layers.Conv1D(templates, 1, use_bias=False, trainable=False, name=name) for name in TEMPLATE_LAYERS]
-    seen = []
+    powers, seen = [], []
     for detector in range(strain.shape[-1]):
         filtered = basis(strain[:, :, detector : detector + 1])
         in_phase, in_quadrature = (phase(filtered) for phase in phases)
         power = 0.5 * (in_phase * in_phase + in_quadrature * in_quadrature)
+        powers.append(power)
         # The root of zero has no derivative.
         seen += [power, ops.sqrt(power + 1e-3)]
+    if coincidence:
+        near = [layers.MaxPooling1D(COINCIDENT, strides=1, padding="same")(power) for power in powers]
+        joined = layers.Add()(near) if len(near) > 1 else near[0]
+        seen += [joined, *(ops.logsumexp(power, axis=-1, keepdims=True) for power in (joined, *powers))]
     return layers.Concatenate(name="snr")(seen)
 
 
