@@ -14,10 +14,10 @@ SMALL = {"width": 4, "templates": 3, "template_samples": 256}
 FAMILIES = ("resnet16", "resnet50", "highway20", "densenet121", "stacked-mixed")
 
 
-@pytest.fixture(scope="module")
-def filled():
+@pytest.fixture(scope="module", params=[False, True], ids=["alone", "coincidence"])
+def filled(request):
     """A network with templates of random shape, and these as arrays (3, 256)."""
-    model = build_model("resnet16", pooling="logsumexp", head_kernel_size=2, **SMALL)
+    model = build_model("resnet16", pooling="logsumexp", head_kernel_size=2, coincidence=request.param, **SMALL)
     rng = np.random.default_rng(3)
     basis = np.linalg.qr(rng.normal(size=(256, 64)))[0].T.astype("float32")
     in_phase, in_quadrature = rng.normal(size=(2, 3, 64)).astype("float32") / 8
@@ -31,8 +31,11 @@ def test_stem_is_a_matched_filter(filled):
     strain = np.random.default_rng(4).normal(size=(2, 2048, 2)).astype("float32")
     seen = keras.Model(model.input, model.get_layer("snr").output)
     found = keras.ops.convert_to_numpy(seen(strain))
-    assert found.shape == (2, 2048 // STRIDE, 2 * 3 * 2)
-    left = receptive_field(model.input, seen.output).left
+    assert found.shape[:2] == (2, 2048 // STRIDE)
+    joined = found[:, :, 12:]
+    assert joined.shape[-1] in (0, 3 + 1 + 2)
+    # What is joined sees a value of the signal-to-noise ratio more at each side.
+    left = receptive_field(model.input, seen.output).left - (STRIDE if joined.shape[-1] else 0)
     for index in (20, 100, 200):
         start = STRIDE * index - left
         for detector in range(2):
@@ -41,6 +44,30 @@ def test_stem_is_a_matched_filter(filled):
             np.testing.assert_allclose(found[:, index, 6 * detector : 6 * detector + 3], half, rtol=1e-4, atol=1e-5)
             root = found[:, index, 6 * detector + 3 : 6 * detector + 6]
             np.testing.assert_allclose(root, np.sqrt(half + 1e-3), rtol=1e-4)
+    if joined.shape[-1]:
+        powers = found[:, :, :3], found[:, :, 6:9]
+        near = [np.max([power[:, :-2], power[:, 1:-1], power[:, 2:]], axis=0) for power in powers]
+        np.testing.assert_allclose(joined[:, 1:-1, :3], sum(near), rtol=1e-5)
+        for channel, power in enumerate((joined[:, :, :3], *powers)):
+            np.testing.assert_allclose(joined[:, :, 3 + channel], np.log(np.exp(power).sum(axis=-1)), rtol=1e-4)
+
+
+def test_only_the_same_template_at_nearly_the_same_time_adds_up():
+    model = build_model("resnet16", coincidence=True, **SMALL)
+    basis = np.linalg.qr(np.random.default_rng(6).normal(size=(256, 64)))[0].T.astype("float32")
+    set_templates(model, basis, 8 * np.eye(64)[:3], np.zeros((3, 64)))
+    seen = keras.Model(model.input, model.get_layer("snr").output)
+
+    def loudest(template, late):
+        strain = np.zeros((1, 2048, 2), "float32")
+        strain[0, 1004:1260, 0] = basis[0]
+        strain[0, 1004 + late : 1260 + late, 1] = basis[template]
+        return float(keras.ops.max(seen(strain)[:, :, 12:15]))
+
+    together = loudest(0, 0)
+    assert together == pytest.approx(2 * loudest(0, 500), rel=0.05) and together == pytest.approx(64, rel=1e-3)
+    assert loudest(0, 16) == pytest.approx(together)
+    assert loudest(1, 0) < 0.7 * together and loudest(0, 32) < 0.7 * together
 
 
 def test_stem_is_not_trained(filled):
@@ -61,7 +88,7 @@ def test_a_scan_equals_the_windows(filled):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_with_the_usual_stem_has_templates(name):
     plain = build_model(name, width=4, input_shape=(4096, 2))
-    model = build_model(name, input_shape=(4096, 2), **SMALL)
+    model = build_model(name, input_shape=(4096, 2), coincidence=True, **SMALL)
     assert field_of_head(model).stride == field_of_head(plain).stride
     # Highway blocks give what they take: one layer more brings the templates to their width.
     assert info_of(model).depth - info_of(plain).depth == (3 if name == "highway20" else 2)
@@ -74,7 +101,8 @@ def test_a_coalescence_is_where_the_templates_have_it(filled):
 
 
 def test_numbers_of_templates_out_of_range_are_refused():
-    for options in ({"templates": -1}, {"templates": 2.5}, {"templates": 4, "template_samples": 0}):
+    wrong = {"templates": -1}, {"templates": 2.5}, {"templates": 4, "template_samples": 0}, {"coincidence": True}
+    for options in wrong:
         with pytest.raises(InputError, match="template"):
             build_model("resnet16", width=4, **options)
 
