@@ -106,3 +106,5 @@ def test_networks_that_need_others_come_after_them(tmp_path):
     joined = _gathered(["b", "c"], folder, home)
     assert [(joined / name / "model.keras").read_text() for name in "bc"] == ["zoo b", "saved c"]
     assert _gathered([], folder, home) is None
+    with pytest.raises(InputError, match=r"z-finder: neither trained .* nor saved; .*train-zoo z-finder"):
+        _gathered(["z-finder"], folder, home)

@@ -158,8 +158,15 @@ def _begun(recipe):
 
 
 def _newest(name, folder, home):
-    """Return the folder of a network as trained here, or else as saved."""
-    return folder / name if (folder / name / "card.json").exists() else home / name
+    """Return the folder of a network as trained here, or else as saved.
+
+    Raises:
+        InputError: It is neither; some networks that others need have a recipe alone.
+    """
+    for place in (folder / name, home / name):
+        if (place / "card.json").exists():
+            return place
+    raise InputError(f"{name}: neither trained into {folder} nor saved; begin with 'keras-gw-resnet train-zoo {name}'")
 
 
 def _gathered(needed, folder, home):

@@ -50,8 +50,11 @@ def template_stem(strain, templates, samples, coincidence=False):
         # The root of zero has no derivative.
         seen += [power, ops.sqrt(power + 1e-3)]
     if coincidence:
-        near = [layers.MaxPooling1D(COINCIDENT, strides=1, padding="same")(power) for power in powers]
-        joined = layers.Add()(near) if len(near) > 1 else near[0]
+        near = [
+            layers.MaxPooling1D(COINCIDENT, strides=1, padding="same", name=f"snr_near_{detector}")(power)
+            for detector, power in enumerate(powers)
+        ]
+        joined = layers.Add(name="snr_joined")(near) if len(near) > 1 else near[0]
         seen += [joined, *(ops.logsumexp(power, axis=-1, keepdims=True) for power in (joined, *powers))]
     return layers.Concatenate(name="snr")(seen)
 

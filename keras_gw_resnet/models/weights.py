@@ -171,7 +171,9 @@ def _times_wider(own, other, fixed):
 
 def _fits(own, other, times):
     """Say whether a layer takes the weights of a saved one, with so many copies of every channel."""
-    if own[:-1] != other[:-1] or len(own[-1]) != len(other[-1]):
+    if own[1:-1] != other[1:-1] or len(own[-1]) != len(other[-1]):
+        return False
+    if own[-1] and own[0] != other[0]:  # layers without weights may be called anything
         return False
     if own[1] not in WIDENED:
         times = 1

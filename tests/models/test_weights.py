@@ -168,7 +168,7 @@ def test_a_deeper_highway_network_is_refused(tmp_path):
         (ResNet, {"block_counts": (1, 1), "pooling": "logsumexp", "head_kernel_size": 4}),
         (ResNet, {"block_counts": (1, 2), "block": "bottleneck"}),
         (ResNet, {"block_counts": (1, 1), "normalization": "group"}),
-        (ResNet, {"block_counts": (1, 1), "templates": 4, "template_samples": 64}),
+        (ResNet, {"block_counts": (1, 1), "templates": 4, "template_samples": 64, "coincidence": True}),
         (HighwayNet, {"block_counts": (1, 1)}),
         (DenseNet, {"block_counts": (2, 2)}),
     ],
