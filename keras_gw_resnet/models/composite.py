@@ -1,7 +1,7 @@
 """Stacked networks: stages of different families in one network."""
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import Style, positions_of, require_counts
+from keras_gw_resnet.models.blocks import positions_of, require_counts
 from keras_gw_resnet.models.densenet import dense_block, transition
 from keras_gw_resnet.models.frame import assemble, builder
 from keras_gw_resnet.models.highway import highway_stage
@@ -40,14 +40,7 @@ def StackedNetwork(
     *,
     width=64,
     stem_kernel_size=15,
-    kernel_size=3,
-    normalization="batch",
-    stochastic_depth=0.0,
-    dilation_rate=1,
-    templates=0,
-    template_samples=1024,
-    coincidence=False,
-    kernel_initializer="he_normal",
+    style,
     name="stacked",
     **frame,
 ):
@@ -59,8 +52,8 @@ def StackedNetwork(
             a shortcut). Each stage after the first halves the length and doubles the channels.
         width: Channels of the first stage.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, coincidence, kernel_initializer: See
-            `blocks.Style`.
+        style: Made of the options of `blocks.Style`, each a keyword of its own: kernel_size, normalization, kernel_initializer,
+            stochastic_depth, dilation_rate, templates, template_samples, coincidence.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
 
@@ -78,19 +71,9 @@ def StackedNetwork(
         if family not in FAMILIES:
             raise InputError(f"stages: unknown family {family!r}; expected one of {', '.join(FAMILIES)}")
         require_counts(**{f"{family} blocks": count})
-    if stochastic_depth and all(family == "plain" for family, _ in stages):
-        raise InputError(f"stochastic_depth={stochastic_depth}: plain stages have no branches to drop")
+    if style.stochastic_depth and all(family == "plain" for family, _ in stages):
+        raise InputError(f"stochastic_depth={style.stochastic_depth}: plain stages have no branches to drop")
     require_counts(width=width, stages=[count for _, count in stages], stem_kernel_size=stem_kernel_size)
-    style = Style(
-        kernel_size,
-        normalization,
-        kernel_initializer,
-        stochastic_depth,
-        dilation_rate,
-        templates,
-        template_samples,
-        coincidence,
-    )
     kernels, positions = style.kernels(len(stages)), positions_of([count for _, count in stages])
 
     def body(inputs):

@@ -3,7 +3,7 @@
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import Style, positions_of, require_counts
+from keras_gw_resnet.models.blocks import positions_of, require_counts
 from keras_gw_resnet.models.frame import assemble, builder
 
 BLOCK_COUNTS = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
@@ -37,14 +37,7 @@ def DenseNet(
     growth_rate=None,
     compression=0.5,
     stem_kernel_size=15,
-    kernel_size=3,
-    normalization="batch",
-    stochastic_depth=0.0,
-    dilation_rate=1,
-    templates=0,
-    template_samples=1024,
-    coincidence=False,
-    kernel_initializer="he_normal",
+    style,
     name="densenet",
     **frame,
 ):
@@ -58,8 +51,8 @@ def DenseNet(
         growth_rate: Channels that each layer adds; None: half of `width`, as in the source.
         compression: Share of the channels that a transition keeps.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, coincidence, kernel_initializer: See
-            `blocks.Style`.
+        style: Made of the options of `blocks.Style`, each a keyword of its own: kernel_size, normalization, kernel_initializer,
+            stochastic_depth, dilation_rate, templates, template_samples, coincidence.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
 
@@ -73,16 +66,6 @@ def DenseNet(
     require_counts(width=width, block_counts=block_counts, growth_rate=growth_rate, stem_kernel_size=stem_kernel_size)
     if not isinstance(compression, int | float) or not 0 < compression <= 1:
         raise InputError(f"compression={compression}; expected a share above 0 and up to 1")
-    style = Style(
-        kernel_size,
-        normalization,
-        kernel_initializer,
-        stochastic_depth,
-        dilation_rate,
-        templates,
-        template_samples,
-        coincidence,
-    )
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):

@@ -9,7 +9,7 @@ import keras
 from keras import activations, initializers, layers
 
 from keras_gw_resnet.errors import InputError, first_line
-from keras_gw_resnet.models.blocks import require_counts, require_flags, require_known, require_share
+from keras_gw_resnet.models.blocks import Style, require_counts, require_flags, require_known, require_share
 from keras_gw_resnet.models.receptive import receptive_field
 from keras_gw_resnet.models.weights import find_model_file, take_weights
 
@@ -34,15 +34,25 @@ def refuse_unknown(name, given, known):
 
 
 def builder(build):
-    """Make a builder of networks refuse, with InputError, options it does not have and values that Keras refuses."""
-    known = [
-        name for name in {**dict.fromkeys(options_of(build)), **inspect.signature(build).parameters} if name != "frame"
-    ]
+    """Make a builder of networks refuse, with InputError, options it does not have and values that Keras refuses.
+
+    In place of a keyword `style` it has the options of `blocks.Style`, and is handed the Style that they make.
+    """
+    own, style = inspect.signature(build), inspect.signature(Style).parameters
+    styled = "style" in own.parameters
+    whole = []
+    for parameter in own.parameters.values():
+        options = style.values() if parameter.name == "style" else [parameter]
+        whole += [option.replace(kind=parameter.kind) for option in options]
 
     @functools.wraps(build)
     def checked(*args, **options):
         refuse_unknown(build.__name__, options, known)
         try:
+            if styled:
+                made = Style(**{name: value for name, value in options.items() if name in style})
+                others = {name: value for name, value in options.items() if name not in style}
+                return build(*args, **others, style=made)
             return build(*args, **options)
         except InputError:
             raise
@@ -51,6 +61,9 @@ def builder(build):
                 f"{build.__name__} cannot be built with {args or ''}{options}: {first_line(error)}"
             ) from error
 
+    checked.__signature__ = own.replace(parameters=whole)
+    names = {**dict.fromkeys(options_of(checked)), **checked.__signature__.parameters}
+    known = [name for name in names if name != "frame"]
     return checked
 
 

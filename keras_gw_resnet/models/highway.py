@@ -3,7 +3,7 @@
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import Style, positions_of, require_counts
+from keras_gw_resnet.models.blocks import positions_of, require_counts
 from keras_gw_resnet.models.frame import assemble, builder
 
 BLOCK_COUNTS = {20: (3, 4, 4, 4), 36: (7, 8, 8, 8)}
@@ -61,14 +61,7 @@ def HighwayNet(
     width=64,
     gate_bias=-2.0,
     stem_kernel_size=15,
-    kernel_size=3,
-    normalization="batch",
-    stochastic_depth=0.0,
-    dilation_rate=1,
-    templates=0,
-    template_samples=1024,
-    coincidence=False,
-    kernel_initializer="he_normal",
+    style,
     name="highway",
     **frame,
 ):
@@ -82,8 +75,8 @@ def HighwayNet(
         width: Channels of the first stage; each further stage has twice as many and half the length.
         gate_bias: Bias of the transform gates at the start, negative (the source takes -1 to -4).
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, coincidence, kernel_initializer: See
-            `blocks.Style`.
+        style: Made of the options of `blocks.Style`, each a keyword of its own: kernel_size, normalization, kernel_initializer,
+            stochastic_depth, dilation_rate, templates, template_samples, coincidence.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
 
@@ -96,16 +89,6 @@ def HighwayNet(
     require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
     if not isinstance(gate_bias, int | float) or not gate_bias < 0:
         raise InputError(f"gate_bias={gate_bias!r}; expected a negative number, so that a new network mostly carries")
-    style = Style(
-        kernel_size,
-        normalization,
-        kernel_initializer,
-        stochastic_depth,
-        dilation_rate,
-        templates,
-        template_samples,
-        coincidence,
-    )
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):

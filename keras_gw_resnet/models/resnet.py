@@ -3,7 +3,7 @@
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import Style, positions_of, require_counts, require_flags
+from keras_gw_resnet.models.blocks import positions_of, require_counts, require_flags
 from keras_gw_resnet.models.frame import assemble, builder
 
 BLOCK_COUNTS = {
@@ -102,14 +102,7 @@ def ResNet(
     preactivation=False,
     zero_init=False,
     stem_kernel_size=15,
-    kernel_size=3,
-    normalization="batch",
-    stochastic_depth=0.0,
-    dilation_rate=1,
-    templates=0,
-    template_samples=1024,
-    coincidence=False,
-    kernel_initializer="he_normal",
+    style,
     name="resnet",
     **frame,
 ):
@@ -128,8 +121,8 @@ def ResNet(
         zero_init: Blocks start as the identity and fill as training goes on: the last norm of each begins at zero
             (arXiv 1706.02677), with `preactivation` the last convolution.
         stem_kernel_size: Of the first convolution.
-        kernel_size, normalization, stochastic_depth, dilation_rate, templates, template_samples, coincidence, kernel_initializer: See
-            `blocks.Style`.
+        style: Made of the options of `blocks.Style`, each a keyword of its own: kernel_size, normalization, kernel_initializer,
+            stochastic_depth, dilation_rate, templates, template_samples, coincidence.
         name: Name of the network.
         **frame: Options of `frame.assemble`: input_shape, include_top, weights, pooling, classes,
             classifier_activation, dropout, crop_edges.
@@ -146,16 +139,6 @@ def ResNet(
         raise InputError(f"convs_per_block={convs_per_block}; expected 2 or 3")
     require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
     require_flags(preactivation=preactivation, zero_init=zero_init)
-    style = Style(
-        kernel_size,
-        normalization,
-        kernel_initializer,
-        stochastic_depth,
-        dilation_rate,
-        templates,
-        template_samples,
-        coincidence,
-    )
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
 
     def body(inputs):
