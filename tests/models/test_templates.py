@@ -92,6 +92,8 @@ def test_every_family_with_the_usual_stem_has_templates(name):
     assert field_of_head(model).stride == field_of_head(plain).stride
     # Highway blocks give what they take: one layer more brings the templates to their width.
     assert info_of(model).depth - info_of(plain).depth == (3 if name == "highway20" else 2)
+    restored = keras.models.clone_model(model)
+    assert restored.count_params() == model.count_params()
 
 
 def test_a_coalescence_is_where_the_templates_have_it(filled):

@@ -8,6 +8,7 @@ from keras_gw_resnet import build_model
 from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.templates import TEMPLATE_LAYERS
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.location import (
@@ -132,6 +133,8 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     assert card["training"]["coalescence_samples"] == 512 * 7 / 16
     basis = model.get_layer("template_basis").get_weights()[0][:, 0]
     np.testing.assert_allclose(basis.T @ basis, np.eye(64), atol=1e-4)
+    phases = [model.get_layer(name).get_weights()[0][0] for name in TEMPLATE_LAYERS]
+    np.testing.assert_allclose([np.linalg.norm(phase, axis=0) for phase in phases], 1, atol=1e-4)
     # A network without places, and windows that came with labels, have nothing to learn it with.
     del changes["--options.pooling"], changes["--options.head-kernel-size"]
     result = run_command("train.py", *tiny_training(small_data, tmp_path / "other", **changes))
