@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from keras_gw_resnet.commands.comparison import BEGIN, END
+from keras_gw_resnet.commands.comparison import BEGIN, END, _trained_alike
 from keras_gw_resnet.commands.train_zoo import _gathered, _recipes
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
@@ -58,6 +58,22 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
     page.write_text("no marks")
     assert_refused(run_command(*given, env=env), "page.md", "expected the line")
     assert_refused(run_command(*PACKAGE, "models", "--report", tmp_path / "none.md"), "none.md", "cannot be read")
+
+
+def test_a_network_without_places_is_trained_like_those_that_learn_them():
+    def card(name, **changes):
+        examples, begun = changes.pop("examples", 100), changes.pop("begun_with", None)
+        config = {"model": name, "options": {}, "seed": 1, "merger_tolerance": 0.02, **changes}
+        return {"name": name, "training": {"config": config, "examples": examples, "begun_with": begun}}
+
+    without = card("without", merger_tolerance=0.0)
+    one, two, coarser = card("one"), card("two", options={"width": 8}), card("coarser", merger_tolerance=0.03)
+    others = card("longer", examples=200), card("seed", seed=2, merger_tolerance=0.0), card("on", begun_with="one")
+    assert _trained_alike([one, without, coarser, two, *others, {"name": "given"}]) == [one, two, without]
+    assert _trained_alike([coarser, without, *others]) == [coarser, without]
+    also = card("also", merger_tolerance=0.0)
+    assert _trained_alike([without, also, *others]) == [without, also]
+    assert _trained_alike([one, coarser]) == []
 
 
 def test_the_zoo_is_trained_from_recipes_alone(tmp_path):

@@ -13,6 +13,7 @@ BEGIN = "<!-- comparison of the saved networks: written by 'keras-gw-resnet mode
 END = "<!-- end of the comparison -->"
 SETS = ("set1", "set3")
 RATES = (1000.0, 100.0)
+TOLERANCE = "merger_tolerance"
 
 
 def write_comparison(page, plot):
@@ -56,13 +57,22 @@ def write_comparison(page, plot):
 
 
 def _trained_alike(cards):
-    """Return the largest group of cards whose trainings began afresh and differ in the network alone; [] without any two."""
-    groups = {}
+    """Return the largest group of cards whose trainings began afresh and differ in the network alone; [] without any two.
+
+    A network without places cannot learn where a signal is (`merger_tolerance`): that is the network's difference.
+    """
+    groups, placeless = {}, {}
     for card in cards:
         training = card.get("training", {})
         if "config" in training and not training.get("begun_with"):
-            same = {name: value for name, value in training["config"].items() if name not in ("model", "options")}
-            groups.setdefault(json.dumps([same, training["examples"]], sort_keys=True), []).append(card)
+            config = training["config"]
+            same = {name: value for name, value in config.items() if name not in ("model", "options", TOLERANCE)}
+            key, tolerance = json.dumps([same, training["examples"]], sort_keys=True), config.get(TOLERANCE)
+            if tolerance:
+                groups.setdefault((key, tolerance), []).append(card)
+            else:
+                placeless.setdefault(key, []).append(card)
+    groups = {key: group + placeless.get(key[0], []) for key, group in groups.items()} | placeless
     largest = max(groups.values(), key=len, default=[])
     return largest if len(largest) > 1 else []
 
