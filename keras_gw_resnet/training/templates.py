@@ -7,18 +7,23 @@ import scipy.signal
 
 from keras_gw_resnet.datasets.batches import SignalSource
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.templates import BASIS_LAYER, RINGDOWN, TEMPLATE_LAYERS, has_templates, set_templates
+from keras_gw_resnet.models.templates import BASIS_LAYER, RINGDOWN, STRIDE, TEMPLATE_LAYERS, has_templates, set_templates
 
-# Signals from which the basis is made, and from which the templates are chosen to match the others.
-DRAWN, CANDIDATES, MATCHED = 8000, 1500, 3000
+# Signals from which the basis is made and for which the templates are refined, those from which templates are chosen, and those that
+# they are chosen to match.
+DRAWN, CANDIDATES, MATCHED = 24000, 1500, 3000
+# Rounds of refinement.
+ROUNDS = 8
 SEED = 2005
 
 
 def fill_templates(model, batches, config):
     """Fill the stem of a new network; one without templates is left as it is.
 
-    The basis are the first right singular vectors of whitened signals aligned at coalescence (arXiv 1005.0012). Templates are
-    chosen one by one, each the one that raises the mean match with the signals the most.
+    The basis are the first right singular vectors of whitened signals aligned at coalescence (arXiv 1005.0012). Of those, templates are
+    chosen one by one, each the one that raises the mean match with the signals the most. Then they are refined in turns: every signal, at
+    whichever time of the stem's grid it matches best, goes to the template that it matches best, and a template becomes the plane that
+    holds the most power of the signals it was given.
 
     Args:
         model: `keras.Model`.
@@ -38,28 +43,35 @@ def fill_templates(model, batches, config):
         )
     samples, _, kernels = model.get_layer(BASIS_LAYER).kernel.shape
     signals = _signals(source, batches.training.noise, samples, config.seed)
-    signals /= np.linalg.norm(signals, axis=1, keepdims=True)
-    _, vectors = np.linalg.eigh(signals.T @ signals)
+    aligned = signals[:, STRIDE:-STRIDE]
+    _, vectors = np.linalg.eigh(aligned.T @ aligned)
     basis = vectors.T[::-1][:kernels]
     number = model.get_layer(TEMPLATE_LAYERS[0]).filters
-    set_templates(model, basis, *_chosen(signals, basis, number))
+    seen = np.stack([signals[:, start : start + samples] @ basis.T for start in (0, STRIDE, 2 * STRIDE)], axis=1)
+    set_templates(model, basis, *_refined(_chosen(aligned, basis, number), seen))
 
 
 def _signals(source, noise, samples, seed):
-    """Draw whitened signals of single detectors, coalescing at one place, float32 array (DRAWN, samples)."""
+    """Draw whitened signals of single detectors, float32 array (DRAWN, samples + 2 * STRIDE), of unit power in the middle.
+
+    They coalesce within half a step of where templates do, in the middle `samples`.
+    """
     # Detectors at the Earth's centre see every signal at the same time.
     centred = {name: replace(g, location=np.zeros(3)) for name, g in source.bank.detectors.items()}
-    settings = replace(source.settings, merger_range=(1 - RINGDOWN,) * 2, snr_start=None)
-    aligned = SignalSource(replace(source.bank, detectors=centred), noise.taps, source.detectors, samples, settings)
+    longer = samples + 2 * STRIDE
+    around = (samples * (1 - RINGDOWN) + STRIDE * np.array([0.5, 1.5])) / longer
+    settings = replace(source.settings, merger_range=tuple(around), snr_start=None)
+    jittered = SignalSource(replace(source.bank, detectors=centred), noise.taps, source.detectors, longer, settings)
     rng = np.random.default_rng((SEED, seed))
     each = DRAWN // len(source.detectors)
     filters = np.stack([rng.integers(len(own), size=each) for own in noise.taps], axis=-1)
-    drawn = [aligned.draw(rng, part)[0] for part in np.array_split(filters, -(-each // 500))]
-    return rng.permutation(np.concatenate(np.moveaxis(np.concatenate(drawn), -1, 0)))
+    drawn = [jittered.draw(rng, part)[0] for part in np.array_split(filters, -(-each // 500))]
+    signals = rng.permutation(np.concatenate(np.moveaxis(np.concatenate(drawn), -1, 0)))
+    return signals / np.linalg.norm(signals[:, STRIDE:-STRIDE], axis=1, keepdims=True)
 
 
 def _chosen(signals, basis, number):
-    """Choose templates, (in phase, in quadrature), each an array (number, kernels)."""
+    """Choose templates, array (number, 2, kernels): each in phase and in quadrature."""
     known, candidates = signals[:MATCHED] @ basis.T, signals[MATCHED : MATCHED + max(CANDIDATES, number)]
     around = candidates.shape[1] // 2
     shifted = np.imag(scipy.signal.hilbert(np.pad(candidates, ((0, 0), (around, around))), axis=1))[:, around:-around]
@@ -70,7 +82,22 @@ def _chosen(signals, basis, number):
     for _ in range(number):
         chosen.append(int(np.argmax(np.maximum(match, best).mean(axis=1))))
         best = np.maximum(best, match[chosen[-1]])
-    return in_phase[chosen], in_quadrature[chosen]
+    return np.stack([in_phase[chosen], in_quadrature[chosen]], axis=1)
+
+
+def _refined(templates, seen):
+    """Refine templates (number, 2, kernels) for signals (signals, times, kernels); return (in phase, in quadrature)."""
+    number, signals = len(templates), np.arange(len(seen))
+    for _ in range(ROUNDS):
+        power = sum(np.square(seen @ phase.T) for phase in np.moveaxis(templates, 1, 0))
+        best = power.reshape(len(seen), -1).argmax(axis=1)
+        matched, owner = seen[signals, best // number], best % number
+        for index in range(number):
+            own = matched[owner == index]
+            # One signal is no plane.
+            if len(own) > 1:
+                templates[index] = np.linalg.svd(own, full_matrices=False)[2][:2]
+    return templates[:, 0], templates[:, 1]
 
 
 def _unit(rows):

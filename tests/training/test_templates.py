@@ -5,10 +5,10 @@ import pytest
 
 from keras_gw_resnet import build_model
 from keras_gw_resnet.datasets.windows import write_windows
-from keras_gw_resnet.models.templates import BASIS_LAYER, TEMPLATE_LAYERS
+from keras_gw_resnet.models.templates import BASIS_LAYER, STRIDE, TEMPLATE_LAYERS
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
-from keras_gw_resnet.training.templates import _signals, fill_templates
+from keras_gw_resnet.training.templates import _chosen, _refined, _signals, fill_templates
 from tests.conftest import assert_refused, run_command, tiny_training
 
 OPTIONS = {"width": 4, "templates": 8, "template_samples": 512, "pooling": "logsumexp", "head_kernel_size": 4}
@@ -47,16 +47,35 @@ def test_templates_are_orthonormal(stem):
     np.testing.assert_allclose(np.sum(in_phase * in_quadrature, axis=1), 0, atol=1e-4)
 
 
+def matches(signals, stem):
+    """Match of signals with the template and at the time of the stem's grid that match best."""
+    basis, in_phase, in_quadrature = stem
+    samples = basis.shape[1]
+    starts = range(0, signals.shape[1] - samples + 1, STRIDE)
+    seen = np.stack([signals[:, start : start + samples] @ basis.T for start in starts], axis=1)
+    return np.hypot(seen @ in_phase.T, seen @ in_quadrature.T).max(axis=(1, 2))
+
+
 def test_signals_match_the_templates(training, stem):
-    batches, (basis, in_phase, in_quadrature) = training[0], stem
+    batches = training[0]
     signals = _signals(batches.training.signals, batches.training.noise, 512, 99)
-    signals /= np.linalg.norm(signals, axis=1, keepdims=True)
-    matches = np.hypot(signals @ (in_phase @ basis).T, signals @ (in_quadrature @ basis).T)
-    assert np.mean(matches.max(axis=1)) > 0.7
+    assert np.mean(matches(signals, stem)) > 0.75
     # Nothing like a template matches noise: of 512 dimensions a template is two.
-    noise = np.random.default_rng(1).standard_normal(signals.shape).astype("float32")
+    noise = np.random.default_rng(1).standard_normal((len(signals), 512)).astype("float32")
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-    assert np.mean(np.hypot(noise @ (in_phase @ basis).T, noise @ (in_quadrature @ basis).T)) < 0.1
+    assert np.mean(matches(noise, stem)) < 0.2
+
+
+def test_refined_templates_match_signals_that_they_have_not_seen_better(training, stem):
+    batches, (basis, in_phase, in_quadrature) = training[0], stem
+    seen, others = (_signals(batches.training.signals, batches.training.noise, 512, seed) for seed in (3, 99))
+    chosen = _chosen(seen[:, STRIDE:-STRIDE], basis, len(in_phase))
+    np.testing.assert_allclose(np.einsum("tij,tkj->tik", chosen, chosen), [np.eye(2)] * len(chosen), atol=1e-4)
+    before = (basis, chosen[:, 0].copy(), chosen[:, 1].copy())
+    assert np.mean(matches(others, stem)) > np.mean(matches(others, before)) + 0.005
+    # A template that no two signals match best stays as it is.
+    kept = _refined(chosen.copy(), np.stack([before[1][:1]] * 3, axis=1))
+    np.testing.assert_allclose(kept, (before[1], before[2]), atol=1e-6)
 
 
 def test_templates_coalesce_before_their_last_sixteenth(stem):
