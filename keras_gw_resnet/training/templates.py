@@ -7,7 +7,14 @@ import scipy.signal
 
 from keras_gw_resnet.datasets.batches import SignalSource
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.templates import BASIS_LAYER, RINGDOWN, STRIDE, TEMPLATE_LAYERS, has_templates, set_templates
+from keras_gw_resnet.models.templates import (
+    BASIS_LAYER,
+    RINGDOWN,
+    STRIDE,
+    TEMPLATE_LAYERS,
+    has_templates,
+    set_templates,
+)
 
 # Signals from which the basis is made and for which the templates are refined, those from which templates are chosen, and those that
 # they are chosen to match.
