@@ -67,7 +67,7 @@ def test_signals_match_the_templates(training, stem):
 
 
 def test_refined_templates_match_signals_that_they_have_not_seen_better(training, stem):
-    batches, (basis, in_phase, in_quadrature) = training[0], stem
+    batches, (basis, in_phase, _) = training[0], stem
     seen, others = (_signals(batches.training.signals, batches.training.noise, 512, seed) for seed in (3, 99))
     chosen = _chosen(seen[:, STRIDE:-STRIDE], basis, len(in_phase))
     np.testing.assert_allclose(np.einsum("tij,tkj->tik", chosen, chosen), [np.eye(2)] * len(chosen), atol=1e-4)
