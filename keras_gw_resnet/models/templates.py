@@ -2,7 +2,7 @@
 
 A convolution whose kernels are whitened waveforms is a matched filter (arXiv 1909.13442). As in arXiv 1005.0012 the strain is
 filtered with a few orthonormal kernels, and the templates, each in phase and in quadrature, are sums of what those give. None of
-it is trained: before the first epoch a training fills both with the waveforms of its bank (`training.templates`).
+it is trained: before the first epoch a training fills both from the waveforms of its bank (`training.templates`).
 """
 
 from keras import layers, ops

@@ -27,10 +27,10 @@ SEED = 2005
 def fill_templates(model, batches, config):
     """Fill the stem of a new network; one without templates is left as it is.
 
-    The basis are the first right singular vectors of whitened signals aligned at coalescence (arXiv 1005.0012). Of those, templates are
-    chosen one by one, each the one that raises the mean match with the signals the most. Then they are refined in turns: every signal, at
-    whichever time of the stem's grid it matches best, goes to the template that it matches best, and a template becomes the plane that
-    holds the most power of the signals it was given.
+    The basis are the first right singular vectors of whitened signals aligned at coalescence, to half a step of the stem
+    (arXiv 1005.0012). Of the signals, templates are chosen one by one, each the one that raises the mean match with the others the
+    most. Then they are refined in turns: every signal, at whichever time of the stem's grid it matches best, goes to the template
+    that it matches best, and a template becomes the plane that holds the most power of the signals it was given.
 
     Args:
         model: `keras.Model`.
@@ -50,12 +50,12 @@ def fill_templates(model, batches, config):
         )
     samples, _, kernels = model.get_layer(BASIS_LAYER).kernel.shape
     signals = _signals(source, batches.training.noise, samples, config.seed)
-    aligned = signals[:, STRIDE:-STRIDE]
-    _, vectors = np.linalg.eigh(aligned.T @ aligned)
+    middle = signals[:, STRIDE:-STRIDE]
+    _, vectors = np.linalg.eigh(middle.T @ middle)
     basis = vectors.T[::-1][:kernels]
     number = model.get_layer(TEMPLATE_LAYERS[0]).filters
     seen = np.stack([signals[:, start : start + samples] @ basis.T for start in (0, STRIDE, 2 * STRIDE)], axis=1)
-    set_templates(model, basis, *_refined(_chosen(aligned, basis, number), seen))
+    set_templates(model, basis, *_refined(_chosen(middle, basis, number), seen))
 
 
 def _signals(source, noise, samples, seed):
