@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from keras_gw_resnet.commands.comparison import BEGIN, END, _trained_alike
-from keras_gw_resnet.commands.train_zoo import _gathered, _recipes
+from keras_gw_resnet.commands.train_zoo import _gathered, _lacking, _recipes
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.zoo import load_card, note_measurement
@@ -122,5 +122,10 @@ def test_networks_that_need_others_come_after_them(tmp_path):
     joined = _gathered(["b", "c"], folder, home)
     assert [(joined / name / "model.keras").read_text() for name in "bc"] == ["zoo b", "saved c"]
     assert _gathered([], folder, home) is None
-    with pytest.raises(InputError, match=r"z-finder: neither trained .* nor saved; .*train-zoo z-finder"):
+    known = _recipes(home)
+    assert _lacking({"c", "b-taught"}, known, folder, home) == [name for name in order if name not in ("a-joined", "b")]
+    assert _lacking({"a-joined"}, known, folder, home) == ["a-joined"]
+    (folder / "hard-z-finder.hdf").touch()
+    assert _lacking({"b-taught"}, known, folder, home) == ["b-taught"]
+    with pytest.raises(InputError, match="z-finder: neither trained .* nor saved, and without a recipe"):
         _gathered(["z-finder"], folder, home)

@@ -77,13 +77,16 @@ def run_train_zoo(args):
         made = folder / "bank.hdf"
         options = ("--population", "set3", "--number", waveforms, "--seed", bank)
         run_step("waveforms", made, *SIMULATE, "bank", *options, "--output", made)
-    for name in [name for name in known if name in args.names or not args.names]:
-        folder = args.folder / (name if args.seed is None else f"{name}-seed{args.seed}")
+    asked = set(args.names or known)
+    for name in _lacking(asked, known, args.folder, home):
+        own_seed = args.seed is None or name not in asked
+        folder = args.folder / (name if own_seed else f"{name}-seed{args.seed}")
         train = ("train", "--config", home / name / RECIPE, "--data", _seen(data), "--out", folder)
-        train = (*train, "--name", folder.name, *(() if args.seed is None else ("--seed", args.seed)))
+        train = (*train, "--name", folder.name, *(() if own_seed else ("--seed", args.seed)))
         for finder in _finders(known[name]):
-            hard = args.folder / f"{HARD}{finder}.hdf"
-            search = ("hard-noise", _newest(finder, args.folder, home), "--data", _seen(data))
+            hard = _hard_noise(finder, args.folder)
+            network = finder if hard.exists() else _newest(finder, args.folder, home)
+            search = ("hard-noise", network, "--data", _seen(data))
             options = ("--windows", HARD_WINDOWS, "--output", hard)
             run_step("hard noise", hard, "-m", "keras_gw_resnet", *search, *options)
             train = (*train, "--hard-noise", _seen(hard))
@@ -100,7 +103,7 @@ def run_train_zoo(args):
             psd = ("--psd", *args.psd) if args.psd and population != "set1" else ()
             run_step(population, out, *evaluate, out, *options, *psd)
         note_selection(folder, _selection())
-        if args.install:
+        if args.install and name in asked:
             for file in FILES:
                 shutil.copy(folder / file, home / name / file)
             print(f"installed: {shown(home / name)}", flush=True)
@@ -135,6 +138,25 @@ def _recipes(home):
     return {name: recipes[name] for name in order.static_order() if name in recipes}
 
 
+def _lacking(asked, known, folder, home):
+    """List the networks to train, those first that others need: those asked for, and what they need that is nowhere.
+
+    Some networks that others need have a recipe alone. What finds hard noise is not needed where that noise was found.
+    """
+    wanted = set(asked)
+    for name in reversed(known):
+        if name in wanted:
+            finders = [finder for finder in _finders(known[name]) if not _hard_noise(finder, folder).exists()]
+            needed = set(_begun(known[name]) + finders)
+            wanted |= {other for other in needed & known.keys() if not _found(other, folder, home)}
+    return [name for name in known if name in wanted]
+
+
+def _hard_noise(finder, folder):
+    """Return the file of what a network finds hard."""
+    return folder / f"{HARD}{finder}.hdf"
+
+
 def _finders(recipe):
     """List the saved network that finds the hard noise of a recipe; none where it shows none.
 
@@ -162,12 +184,16 @@ def _newest(name, folder, home):
     """Return the folder of a network as trained here, or else as saved.
 
     Raises:
-        InputError: It is neither; some networks that others need have a recipe alone.
+        InputError: It is neither, nor is there a recipe to train it from.
     """
-    for place in (folder / name, home / name):
-        if (place / "card.json").exists():
-            return place
-    raise InputError(f"{name}: neither trained into {folder} nor saved; begin with 'keras-gw-resnet train-zoo {name}'")
+    found = _found(name, folder, home)
+    if not found:
+        raise InputError(f"{name}: neither trained into {folder} nor saved, and without a recipe in {home}")
+    return found
+
+
+def _found(name, folder, home):
+    return next((place for place in (folder / name, home / name) if (place / "card.json").exists()), None)
 
 
 def _gathered(needed, folder, home):
