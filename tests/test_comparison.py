@@ -127,5 +127,5 @@ def test_networks_that_need_others_come_after_them(tmp_path):
     assert _lacking({"a-joined"}, known, folder, home) == ["a-joined"]
     (folder / "hard-z-finder.hdf").touch()
     assert _lacking({"b-taught"}, known, folder, home) == ["b-taught"]
-    with pytest.raises(InputError, match="z-finder: neither trained .* nor saved, and without a recipe"):
+    with pytest.raises(InputError, match=r"z-finder: neither trained .* nor saved, and without a recipe"):
         _gathered(["z-finder"], folder, home)

@@ -5,6 +5,7 @@ filtered with a few orthonormal kernels, and the templates, each in phase and in
 it is trained: before the first epoch a training fills both from the waveforms of its bank (`training.templates`).
 """
 
+import keras
 from keras import layers, ops
 
 # Samples from one value of the signal-to-noise ratio to the next: finer than an autocorrelation is wide.
@@ -17,6 +18,9 @@ RINGDOWN = 1 / 16
 # the 10 ms that a signal needs from H1 to L1 at most, half of it before and half behind.
 COINCIDENT = 3
 BASIS_LAYER, TEMPLATE_LAYERS = "template_basis", ("templates_in_phase", "templates_in_quadrature")
+SNR_LAYER = "snr"
+# Squares of signal-to-noise ratios and their exponentials need more digits than half precision has.
+PRECISION = "float32"
 
 
 def template_stem(strain, templates, samples, coincidence=False):
@@ -37,10 +41,9 @@ def template_stem(strain, templates, samples, coincidence=False):
         Tensor (batch, samples / 8, 2 * templates * detectors): of each detector half the squared signal-to-noise ratio of each
         template, and its root. With `coincidence` as many channels more as there are templates, and one, and one for each detector.
     """
-    basis = layers.Conv1D(
-        min(BASIS, samples), samples, strides=STRIDE, padding="same", use_bias=False, trainable=False, name=BASIS_LAYER
-    )
-    phases = [layers.Conv1D(templates, 1, use_bias=False, trainable=False, name=name) for name in TEMPLATE_LAYERS]
+    fixed = {"use_bias": False, "trainable": False, "dtype": PRECISION}
+    basis = layers.Conv1D(min(BASIS, samples), samples, strides=STRIDE, padding="same", **fixed, name=BASIS_LAYER)
+    phases = [layers.Conv1D(templates, 1, **fixed, name=name) for name in TEMPLATE_LAYERS]
     powers, seen = [], []
     for detector in range(strain.shape[-1]):
         filtered = basis(strain[:, :, detector : detector + 1])
@@ -51,17 +54,26 @@ def template_stem(strain, templates, samples, coincidence=False):
         seen += [power, ops.sqrt(power + 1e-3)]
     if coincidence:
         near = [
-            layers.MaxPooling1D(COINCIDENT, strides=1, padding="same", name=f"snr_near_{detector}")(power)
+            layers.MaxPooling1D(COINCIDENT, strides=1, padding="same", dtype=PRECISION, name=f"snr_near_{detector}")(
+                power
+            )
             for detector, power in enumerate(powers)
         ]
-        joined = layers.Add(name="snr_joined")(near) if len(near) > 1 else near[0]
+        joined = layers.Add(dtype=PRECISION, name="snr_joined")(near) if len(near) > 1 else near[0]
         seen += [joined, *(ops.logsumexp(power, axis=-1, keepdims=True) for power in (joined, *powers))]
-    return layers.Concatenate(name="snr")(seen)
+    return layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(seen)
 
 
 def has_templates(model):
     """Say whether a network has a stem of templates."""
     return any(layer.name == BASIS_LAYER for layer in model.layers)
+
+
+def stem_layers(model):
+    """Return the names of the layers of a stem of templates; none without one."""
+    if not has_templates(model):
+        return set()
+    return {layer.name for layer in keras.Model(model.input, model.get_layer(SNR_LAYER).output).layers}
 
 
 def coalescence_behind_middle(model):

@@ -7,6 +7,7 @@ import numpy as np
 from keras import layers
 
 from keras_gw_resnet.models.receptive import nodes_in_order
+from keras_gw_resnet.models.templates import stem_layers
 
 
 def _is_linear(layer):
@@ -48,19 +49,23 @@ def for_inference(model, input_tensors=None, precision="float32"):
     Args:
         model: `keras.Model`.
         input_tensors: Inputs of another length; None: those of the model.
-        precision: "float32", or "bfloat16" for the layers' arithmetic; what they are fed and give is float32.
+        precision: "float32", or "bfloat16" for the arithmetic of the layers, but for those of a stem of templates; what they are fed
+            and give is float32.
 
     Returns:
         `keras.Model` whose output is that of `model.predict` to rounding.
     """
     norms = _foldable(model)
     left_out = {norm.name for norm in norms.values()}
+    stem = stem_layers(model)
 
     def clone(layer):
         config = layer.get_config()
         if layer.name in norms:
             config["use_bias"] = True
-        if precision != "float32" and not isinstance(layer, layers.InputLayer | keras.Model):
+        # Tensor arithmetic such as 1 - x is no layer, and takes the precision of what it is given.
+        plain = isinstance(layer, layers.Layer) and not isinstance(layer, layers.InputLayer | keras.Model)
+        if precision != "float32" and plain and layer.name not in stem:
             config["dtype"] = f"mixed_{precision}"
         return type(layer).from_config(config)
 

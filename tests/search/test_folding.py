@@ -53,8 +53,11 @@ def test_what_others_read_is_not_folded():
     np.testing.assert_allclose(lean.predict(strain, verbose=0), model.predict(strain, verbose=0), rtol=1e-4)
 
 
-def test_bfloat16_is_near():
-    model = build_model("resnet18", width=4)
+@pytest.mark.parametrize(
+    ("name", "options"), [("resnet18", {}), ("highway20", {}), ("resnet16", {"templates": 4, "coincidence": True})]
+)
+def test_bfloat16_is_near(name, options):
+    model = build_model(name, width=4, **options)
     settle_batch_norm(model)
     strain = np.random.default_rng(1).normal(size=(4, 2048, 2)).astype("float32")
     found = for_inference(model, precision="bfloat16").predict(strain, verbose=0)
