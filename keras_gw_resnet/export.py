@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from unittest import mock
 
 import numpy as np
 
@@ -80,14 +81,16 @@ def _without_normalization(model):
 def _onnx(model, folder, strain):
     try:
         import onnxruntime
-        import tf2onnx  # noqa: F401
+        import tf2onnx.optimizer
     except ImportError as error:
         raise InputError(
             f"--format onnx needs the package {error.name}; install it with 'make extras' or: pip install tf2onnx onnx onnxruntime"
         ) from error
-    path = folder / "model.onnx"
-    with warnings.catch_warnings():
+    path, passes = folder / "model.onnx", tf2onnx.optimizer._optimizers
+    with warnings.catch_warnings(), mock.patch.dict(passes):
         warnings.simplefilter("ignore")
+        # tf2onnx repeats its passes until none changes the graph; on a stem that joins detectors this one never ends.
+        passes.pop("merge_duplication", None)
         plain = _without_normalization(model)
         plain(strain)  # Keras exports networks that have been called
         plain.export(path, format="onnx", verbose=False)

@@ -36,13 +36,19 @@ def test_savedmodel_gives_the_same_scores(name, shape, tmp_path):
     assert path.name == "saved_model"
 
 
-@pytest.mark.parametrize("name", ["resnet18", "residual-cnn"])
-def test_onnx_gives_the_same_scores(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet18", {"input_shape": (None, 2)}),
+        ("residual-cnn", {"mean": [1.0, 2.0], "variance": [3.0, 4.0]}),
+        ("resnet16", {"templates": 4, "template_samples": 64, "coincidence": True}),
+    ],
+)
+def test_onnx_gives_the_same_scores(name, options, tmp_path):
     pytest.importorskip(
         "tf2onnx", reason="ONNX EXTRA ABSENT: pip install tf2onnx onnx onnxruntime; this check did not run"
     )
     pytest.importorskip("onnxruntime", reason="ONNX EXTRA ABSENT: this check did not run")
-    options = {"mean": [1.0, 2.0], "variance": [3.0, 4.0]} if name == "residual-cnn" else {"input_shape": (None, 2)}
     model = build_model(name, width=4, **options)
     settle_batch_norm(model)
     path, difference = export_model(model, {}, "onnx", tmp_path / "out")
