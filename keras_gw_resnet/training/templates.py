@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import scipy.signal
+from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import SignalSource
 from keras_gw_resnet.errors import InputError
@@ -21,6 +22,7 @@ from keras_gw_resnet.models.templates import (
 DRAWN, CANDIDATES, MATCHED = 24000, 1500, 3000
 # Rounds of refinement.
 ROUNDS = 8
+BAR = {"disable": None, "dynamic_ncols": True}
 SEED = 2005
 
 
@@ -72,7 +74,8 @@ def _signals(source, noise, samples, seed):
     rng = np.random.default_rng((SEED, seed))
     each = DRAWN // len(source.detectors)
     filters = np.stack([rng.integers(len(own), size=each) for own in noise.taps], axis=-1)
-    drawn = [jittered.draw(rng, part)[0] for part in np.array_split(filters, -(-each // 500))]
+    parts = tqdm(np.array_split(filters, -(-each // 500)), desc="signals for templates", unit="batch", **BAR)
+    drawn = [jittered.draw(rng, part)[0] for part in parts]
     signals = rng.permutation(np.concatenate(np.moveaxis(np.concatenate(drawn), -1, 0)))
     return signals / np.linalg.norm(signals[:, STRIDE:-STRIDE], axis=1, keepdims=True)
 
@@ -95,7 +98,7 @@ def _chosen(signals, basis, number):
 def _refined(templates, seen):
     """Refine templates (number, 2, kernels) for signals (signals, times, kernels); return (in phase, in quadrature)."""
     number, signals = len(templates), np.arange(len(seen))
-    for _ in range(ROUNDS):
+    for _ in tqdm(range(ROUNDS), desc="templates", unit="round", **BAR):
         power = sum(np.square(seen @ phase.T) for phase in np.moveaxis(templates, 1, 0))
         best = power.reshape(len(seen), -1).argmax(axis=1)
         matched, owner = seen[signals, best // number], best % number

@@ -6,7 +6,7 @@ from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.info import field_of_head, info_of
 from keras_gw_resnet.models.receptive import receptive_field
 from keras_gw_resnet.models.registry import model_options
-from keras_gw_resnet.models.templates import STRIDE, coalescence_behind_middle, set_templates
+from keras_gw_resnet.models.templates import SNR_LAYER, STRIDE, coalescence_behind_middle, set_templates, stem_layers
 from keras_gw_resnet.search.scan import Scanner
 from tests.conftest import settle_batch_norm
 
@@ -50,6 +50,18 @@ def test_stem_is_a_matched_filter(filled):
         np.testing.assert_allclose(joined[:, 1:-1, :3], sum(near), rtol=1e-5)
         for channel, power in enumerate((joined[:, :, :3], *powers)):
             np.testing.assert_allclose(joined[:, :, 3 + channel], np.log(np.exp(power).sum(axis=-1)), rtol=1e-4)
+
+
+def test_stem_keeps_its_digits_in_half_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build_model("resnet16", coincidence=True, **SMALL)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    stem = stem_layers(model)
+    assert {layer.compute_dtype for layer in model.layers if layer.name in stem and layer.weights} == {"float32"}
+    assert model.get_layer(SNR_LAYER).output.dtype == "float32"
+    assert model.get_layer("stem_conv").compute_dtype == "bfloat16"
 
 
 def test_only_the_same_template_at_nearly_the_same_time_adds_up():
