@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from keras_gw_resnet.commands.comparison import BEGIN, END, _trained_alike
-from keras_gw_resnet.commands.train_zoo import _gathered, _lacking, _recipes
+from keras_gw_resnet.commands.train_zoo import _gathered, _recipes, _to_train
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.zoo import load_card, note_measurement
@@ -123,9 +123,14 @@ def test_networks_that_need_others_come_after_them(tmp_path):
     assert [(joined / name / "model.keras").read_text() for name in "bc"] == ["zoo b", "saved c"]
     assert _gathered([], folder, home) is None
     known = _recipes(home)
-    assert _lacking({"c", "b-taught"}, known, folder, home) == [name for name in order if name not in ("a-joined", "b")]
-    assert _lacking({"a-joined"}, known, folder, home) == ["a-joined"]
+    first = [(name, None) for name in order if name not in ("a-joined", "b")]
+    assert _to_train({"c", "b-taught"}, None, known, folder, home) == first
+    assert _to_train({"a-joined"}, None, known, folder, home) == [("a-joined", None)]
+    # With another seed what is asked for is no finder for others.
+    asked = _to_train({"z-finder", "b-taught"}, 5, known, folder, home)
+    assert asked[0] == ("z-finder", None)
+    assert sorted(asked[1:]) == [("b-taught", 5), ("z-finder", 5)]
     (folder / "hard-z-finder.hdf").touch()
-    assert _lacking({"b-taught"}, known, folder, home) == ["b-taught"]
+    assert _to_train({"b-taught"}, None, known, folder, home) == [("b-taught", None)]
     with pytest.raises(InputError, match=r"z-finder: neither trained .* nor saved, and without a recipe"):
         _gathered(["z-finder"], folder, home)

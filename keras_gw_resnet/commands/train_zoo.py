@@ -16,7 +16,7 @@ TEST_SETS, VALIDATION_SETS = (("set1", 901), ("set3", 903)), (("set1", 801), ("s
 # Slides of the background that the flagship is measured on: ten times eight hours, since nine, the edges cut, are less than the three days
 # that 10 false alarms a month take.
 FLAGSHIP_SLIDES = 9
-# A recipe with hard_noise: .../hard-NAME.hdf shows what the saved network of that name finds hard in so many windows.
+# A recipe with hard_noise: .../hard-NAME.hdf shows what the network of that name finds hard in so many windows.
 HARD, HARD_WINDOWS = "hard-", 800000
 ANALYTIC = ("aLIGOZeroDetHighPower", "aLIGOMidHighSensitivityP1200087")
 SIMULATE = ("-m", "keras_gw_resnet", "simulate")
@@ -77,12 +77,11 @@ def run_train_zoo(args):
         made = folder / "bank.hdf"
         options = ("--population", "set3", "--number", waveforms, "--seed", bank)
         run_step("waveforms", made, *SIMULATE, "bank", *options, "--output", made)
-    asked = set(args.names or known)
-    for name in _lacking(asked, known, args.folder, home):
-        own_seed = args.seed is None or name not in asked
-        folder = args.folder / (name if own_seed else f"{name}-seed{args.seed}")
+    asked = set(args.names) or known.keys() & set(list_saved()) or set(known)
+    for name, other_seed in _to_train(asked, args.seed, known, args.folder, home):
+        folder = args.folder / (name if other_seed is None else f"{name}-seed{other_seed}")
         train = ("train", "--config", home / name / RECIPE, "--data", _seen(data), "--out", folder)
-        train = (*train, "--name", folder.name, *(() if own_seed else ("--seed", args.seed)))
+        train = (*train, "--name", folder.name, *(() if other_seed is None else ("--seed", other_seed)))
         for finder in _finders(known[name]):
             hard = _hard_noise(finder, args.folder)
             network = finder if hard.exists() else _newest(finder, args.folder, home)
@@ -138,18 +137,20 @@ def _recipes(home):
     return {name: recipes[name] for name in order.static_order() if name in recipes}
 
 
-def _lacking(asked, known, folder, home):
-    """List the networks to train, those first that others need: those asked for, and what they need that is nowhere.
+def _to_train(asked, seed, known, folder, home):
+    """List (name, seed) of the networks to train, those first that others need; no seed: that of the recipe.
 
-    Some networks that others need have a recipe alone. What finds hard noise is not needed where that noise was found.
+    They are those asked for, and what they need that is neither trained nor saved, as some have a recipe alone. What finds hard noise is
+    not needed where that noise was found.
     """
-    wanted = set(asked)
+    wanted = set(asked) if seed is None else set()
     for name in reversed(known):
-        if name in wanted:
+        if name in wanted | asked:
             finders = [finder for finder in _finders(known[name]) if not _hard_noise(finder, folder).exists()]
             needed = set(_begun(known[name]) + finders)
             wanted |= {other for other in needed & known.keys() if not _found(other, folder, home)}
-    return [name for name in known if name in wanted]
+    own = [(name, None) for name in known if name in wanted]
+    return own + [(name, seed) for name in known if name in asked and seed is not None]
 
 
 def _hard_noise(finder, folder):
@@ -158,7 +159,7 @@ def _hard_noise(finder, folder):
 
 
 def _finders(recipe):
-    """List the saved network that finds the hard noise of a recipe; none where it shows none.
+    """List the network that finds the hard noise of a recipe; none where it shows none.
 
     Raises:
         InputError: The name of the file does not say.
@@ -174,7 +175,7 @@ def _finders(recipe):
 
 
 def _begun(recipe):
-    """List the saved networks that the network of a recipe joins or begins with."""
+    """List the networks that the network of a recipe joins or begins with."""
     from keras_gw_resnet.zoo import networks_in
 
     return networks_in(recipe.get("options", {}))

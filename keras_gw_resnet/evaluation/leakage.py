@@ -5,13 +5,14 @@ from keras_gw_resnet.errors import InputError
 
 def trainings_of(card):
     """List the trainings that a network's weights are of, each once: its own, and those of what it began with or joins."""
-    found, waiting = [], [card.get("training", {})]
+    found, waiting = [], [(card.get("name"), card.get("training", {}))]
     while waiting:
-        training = waiting.pop()
-        if training not in found:
-            found.append(training)
-            waiting += training.get("begun_with", {}).values()
-    return found
+        # Two networks that are trained alike differ in their names alone.
+        own = waiting.pop()
+        if own not in found:
+            found.append(own)
+            waiting += own[1].get("begun_with", {}).items()
+    return [training for _, training in found]
 
 
 def seen_in_training(card, intervals, fingerprint=None):

@@ -70,10 +70,11 @@ def has_templates(model):
 
 
 def stem_layers(model):
-    """Return the names of the layers of a stem of templates; none without one."""
-    if not has_templates(model):
-        return set()
-    return {layer.name for layer in keras.Model(model.input, model.get_layer(SNR_LAYER).output).layers}
+    """Return the names of the layers of stems of templates, those of the members of an ensemble too."""
+    names = set().union(*(stem_layers(layer) for layer in model.layers if isinstance(layer, keras.Model)))
+    if has_templates(model):
+        names |= {layer.name for layer in keras.Model(model.input, model.get_layer(SNR_LAYER).output).layers}
+    return names
 
 
 def coalescence_behind_middle(model):

@@ -126,7 +126,7 @@ class Scanner:
 
     Args:
         model: `keras.Model` (batch, window, detectors) -> (batch, 1).
-        precision: "float32", or "bfloat16" for the arithmetic of all layers but the last.
+        precision: "float32", or "bfloat16" for the arithmetic of all layers but the last and a stem of templates.
         exact: Whether a network that can be slid only approximately is to score window by window.
 
     Attributes:

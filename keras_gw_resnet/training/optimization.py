@@ -6,6 +6,7 @@ from keras import layers, optimizers
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.models.places import places_of
 from keras_gw_resnet.models.registry import build_model
+from keras_gw_resnet.models.templates import stem_layers
 from keras_gw_resnet.training.location import (
     LocatedCrossentropy,
     ScoreAccuracy,
@@ -75,7 +76,7 @@ def compile_for_training(network, config, steps):
 def for_training(network, config, replicas):
     """Return the network as it trains: in the precision asked for, with batch norm over all replicas, located if asked for.
 
-    The last layer stays in float32: ranking needs its resolution.
+    The last layer stays in float32, since ranking needs its resolution, and so does a stem of templates.
     """
     mixed = config.precision != "float32"
     copy = _copy(network, f"mixed_{config.precision}" if mixed else keras.config.floatx(), replicas > 1)
@@ -90,12 +91,12 @@ def for_saving(network):
 
 
 def _copy(network, dtype, synchronized):
-    last = network.layers[-1].name
+    precise = stem_layers(network) | {network.layers[-1].name}
 
     def changed(layer):
         config = layer.get_config()
         if "dtype" in config:
-            config["dtype"] = keras.config.floatx() if layer.name == last else dtype
+            config["dtype"] = keras.config.floatx() if layer.name in precise else dtype
         if isinstance(layer, layers.BatchNormalization):
             config["synchronized"] = synchronized
         return type(layer).from_config(config)

@@ -1,7 +1,7 @@
 import pytest
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training, seen_windows
+from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training, seen_windows, trainings_of
 
 CARD = {
     "name": "net",
@@ -41,6 +41,14 @@ def test_what_a_network_began_with_counts_too():
         assert "trained on 25 s" in seen[1]
         assert "(1 of a sample of 2)" in seen_windows(card, ["b", "c"])[0]
     assert seen_windows(CARD, ["a"]) == []
+
+
+def test_members_trained_alike_count_each_and_a_common_beginning_once():
+    common, alike = {"examples": 5}, {"examples": 100}
+    begun = {**alike, "begun_with": {"first": common}}
+    members = {"a": begun, "b": begun, "c": alike, "d": alike}
+    card = {"name": "joined", "training": {"examples": 1, "begun_with": members}}
+    assert sum(training["examples"] for training in trainings_of(card)) == 1 + 4 * 100 + 5
 
 
 def test_old_and_empty_cards_claim_nothing():

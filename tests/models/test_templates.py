@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from keras_gw_resnet.models.receptive import receptive_field
 from keras_gw_resnet.models.registry import model_options
 from keras_gw_resnet.models.templates import SNR_LAYER, STRIDE, coalescence_behind_middle, set_templates, stem_layers
 from keras_gw_resnet.search.scan import Scanner
+from keras_gw_resnet.training.optimization import for_training
 from tests.conftest import settle_batch_norm
 
 SMALL = {"width": 4, "templates": 3, "template_samples": 256}
@@ -53,11 +56,8 @@ def test_stem_is_a_matched_filter(filled):
 
 
 def test_stem_keeps_its_digits_in_half_precision():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = build_model("resnet16", coincidence=True, **SMALL)
-    finally:
-        keras.config.set_dtype_policy("float32")
+    network = build_model("resnet16", coincidence=True, **SMALL)
+    model = for_training(network, SimpleNamespace(precision="bfloat16", merger_tolerance=None), 1)
     stem = stem_layers(model)
     assert {layer.compute_dtype for layer in model.layers if layer.name in stem and layer.weights} == {"float32"}
     assert model.get_layer(SNR_LAYER).output.dtype == "float32"
