@@ -55,9 +55,23 @@ def test_stem_is_a_matched_filter(filled):
             np.testing.assert_allclose(joined[:, :, 3 + channel], np.log(np.exp(power).sum(axis=-1)), rtol=1e-4)
 
 
-def test_stem_keeps_its_digits_in_half_precision():
+def in_training():
     network = build_model("resnet16", coincidence=True, **SMALL)
-    model = for_training(network, SimpleNamespace(precision="bfloat16", merger_tolerance=None), 1)
+    return for_training(network, SimpleNamespace(precision="bfloat16", merger_tolerance=None), 1)
+
+
+def under_the_policy():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        return build_model("resnet16", coincidence=True, **SMALL)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("made", [in_training, under_the_policy])
+def test_stem_keeps_its_digits_in_half_precision(made):
+    model = made()
     stem = stem_layers(model)
     assert {layer.compute_dtype for layer in model.layers if layer.name in stem and layer.weights} == {"float32"}
     assert model.get_layer(SNR_LAYER).output.dtype == "float32"
