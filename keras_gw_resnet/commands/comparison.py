@@ -66,7 +66,11 @@ def _trained_alike(cards):
         training = card.get("training", {})
         if "config" in training and not training.get("begun_with"):
             config = training["config"]
-            same = {name: value for name, value in config.items() if name not in ("model", "options", TOLERANCE)}
+            same = {
+                name: value
+                for name, value in config.items()
+                if name not in ("model", "options", "statistic_shortcut", TOLERANCE)
+            }
             key, tolerance = json.dumps([same, training["examples"]], sort_keys=True), config.get(TOLERANCE)
             if tolerance:
                 groups.setdefault((key, tolerance), []).append(card)

@@ -71,6 +71,7 @@ def _prepare(config, run, out):
     if run.backend:
         os.environ["KERAS_BACKEND"] = run.backend
     place = load_keras(lambda: prepare(config, run.coordinator, run.processes, run.process_id), training=True)
+    from keras_gw_resnet.models.shortcut import with_shortcut
     from keras_gw_resnet.training.folder import check_backend
     from keras_gw_resnet.training.growth import check_growth
     from keras_gw_resnet.training.location import check_places
@@ -81,6 +82,8 @@ def _prepare(config, run, out):
     if not network.trainable_weights:
         raise InputError(f"{config.model}: has no weights to train; an ensemble trains with --options.combine head")
     _check_members(config)
+    if config.statistic_shortcut:
+        with_shortcut(network, config.statistic_shortcut)
     if config.merger_tolerance:
         check_places(network, config)
     if config.growth == "blockwise":
@@ -135,10 +138,11 @@ def _train(config, batches, run, place, out, log_dir):
         timing, signals = calibrate_timing(*given), calibrate_statistic(*given)
         precision = f"event times good to {timing['spread_seconds']:.3f} s (68 %)"
     seconds = sum(row["seconds"] + row.get("search_seconds", 0.0) for row in history)
+    shortcut = {"statistic_shortcut": config.statistic_shortcut} if config.statistic_shortcut else {}
     card = {
         "name": run.name or out.name,
         "model": config.model,
-        "options": config.options,
+        "options": {**config.options, **shortcut},
         "sample_rate": config.whitening.sample_rate,
         "detectors": list(config.detectors),
         "window_samples": config.window_samples,

@@ -11,6 +11,7 @@ from keras import activations, initializers, layers
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.models.blocks import Style, require_counts, require_flags, require_known, require_share
 from keras_gw_resnet.models.receptive import receptive_field
+from keras_gw_resnet.models.shortcut import with_shortcut
 from keras_gw_resnet.models.weights import find_model_file, take_weights
 
 # Where the number of samples is left open, the edges are cropped if features remain of a window of this length.
@@ -80,6 +81,7 @@ def assemble(
     dropout=0.0,
     crop_edges=None,
     head_kernel_size=12,
+    statistic_shortcut=0.0,
 ):
     """Put a network together around its body.
 
@@ -101,6 +103,8 @@ def assemble(
         crop_edges: Drop the features that saw the zero padding at the window's edges before pooling: what remains
             depends on the strain alone, so that long strain can be scanned exactly. None: where some remain.
         head_kernel_size: Features that a head with pooling "logsumexp" looks at together.
+        statistic_shortcut: Weight with which what a stem of templates with `coincidence` computes is added to the logits of
+            such a head; see `shortcut.with_shortcut`. 0: not.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -136,6 +140,8 @@ def assemble(
         else:
             x = layers.Dense(classes, activation=classifier_activation, dtype="float32", name="score")(x)
     model = keras.Model(inputs, x, name=name)
+    if statistic_shortcut:
+        model = with_shortcut(model, statistic_shortcut)
     if weights is not None:
         take_weights(model, weights)
     return model

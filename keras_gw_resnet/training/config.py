@@ -59,6 +59,8 @@ class TrainingConfig:
         merger_range: Coalescence as a share of the window.
         merger_tolerance: Where the head gives a logit at each place (--options.pooling logsumexp): labels say where the
             coalescence is, within this standard deviation (s); 0: they say whether there is one.
+        statistic_shortcut: Weight with which what a stem of templates that joins the detectors computes is added to the
+            logits of the places once the training is over (--options.templates 128 --options.coincidence true); 0: not.
         lone_signal_share: Negatives that hold a signal in one detector alone.
         glitch_share: Negatives that hold a simulated glitch in one detector.
         inconsistent_share: Negatives that hold a signal whose arrival times exceed the light travel time.
@@ -111,6 +113,7 @@ class TrainingConfig:
     curriculum_epochs: int = 0
     merger_range: Pair = (0.65, 0.85)
     merger_tolerance: float = 0.0
+    statistic_shortcut: float = 0.0
     lone_signal_share: float = 0.2
     glitch_share: float = 0.0
     inconsistent_share: float = 0.0
@@ -235,6 +238,7 @@ NOT_NEGATIVE = (
     "finetune_epochs",
     "curriculum_epochs",
     "merger_tolerance",
+    "statistic_shortcut",
     "mass_power",
     "hard_windows",
 )

@@ -4,10 +4,12 @@ import functools
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_gw_resnet.datasets.shard import Shard
 from keras_gw_resnet.errors import InputError, LostProcessError, first_line
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.models.shortcut import shift_logits, with_shortcut
 from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint, out_of_patience
 from keras_gw_resnet.training.distribution import leave, undistributed
 from keras_gw_resnet.training.events import EventLog
@@ -17,7 +19,7 @@ from keras_gw_resnet.training.location import LocatedBatches, is_located, merger
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
 from keras_gw_resnet.training.progress import Progress, Timed
 from keras_gw_resnet.training.templates import fill_templates
-from keras_gw_resnet.training.validation import HardSearch, Validation, averaged_weights, best_row
+from keras_gw_resnet.training.validation import HardSearch, Validation, averaged_weights, best_row, scorer
 
 BEST, HARD = "best.keras", "hard.json"
 
@@ -80,7 +82,11 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
     leave()
     if place.first and history:
         row = best_row(history) if config.keep == "best" else history[-1]
-        return _result(model, config, checkpoints), history, row
+        model = _result(model, config, checkpoints)
+        if config.statistic_shortcut:
+            model, measured = _with_shortcut(model, batches, config)
+            row = {**row, **measured}
+        return model, history, row
     return model, history, history[-1] if history else {}
 
 
@@ -136,6 +142,15 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         )
     if place.first and phase.final:
         events.write_summary(history)
+
+
+def _with_shortcut(model, batches, config):
+    """Return the network with its shortcut, and how it does; the median score of noise stays what it was."""
+    validation, more = Validation(batches, config, []), with_shortcut(model, config.statistic_shortcut)
+    noise = validation.strain[validation.label == 0]
+    before, after = (np.median(scorer(network)(noise)) for network in (model, more))
+    shift_logits(more, before - after)
+    return more, validation.measure(scorer(more))
 
 
 def _save(path, model):

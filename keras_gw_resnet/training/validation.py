@@ -88,23 +88,31 @@ class Validation(keras.callbacks.Callback):
         super().set_model(model)
         self._score = scorer(model)
 
+    def measure(self, score):
+        """Return val_loss, val_auc, val_accuracy and val_efficiency of the scores that a function gives; None where one is not finite."""
+        self.scores = score(self.strain)
+        if not np.all(np.isfinite(self.scores)):
+            return None
+        signal = self.label == 1
+        # Of logits: log(1 + exp(-z)) for signals, log(1 + exp(z)) for noise.
+        loss = float(np.mean(np.logaddexp(0, np.where(signal, -1, 1) * self.scores)))
+        found = {"val_loss": loss, "val_auc": auc(self.scores[~signal], self.scores[signal])}
+        found["val_accuracy"] = float(np.mean((self.scores > 0) == signal))
+        found["val_efficiency"], self.threshold = math.nan, math.nan
+        if self.metric is not None:
+            found["val_efficiency"], self.threshold = self.metric.efficiency(score(self.metric.strain))
+        return found
+
     def on_epoch_end(self, epoch, logs=None):
         """Measure, unless the training has diverged: the loss in the logs is not finite then."""
         if not math.isfinite(logs["loss"]):
             return
         with averaged_weights(self.model):
-            self.scores = self._score(self.strain)
-            if not np.all(np.isfinite(self.scores)):
+            found = self.measure(self._score)
+            if found is None:
                 logs["loss"] = math.nan
                 return
-            signal = self.label == 1
-            # Of logits: log(1 + exp(-z)) for signals, log(1 + exp(z)) for noise.
-            loss = float(np.mean(np.logaddexp(0, np.where(signal, -1, 1) * self.scores)))
-            logs.update(val_loss=loss, val_auc=auc(self.scores[~signal], self.scores[signal]))
-            logs["val_accuracy"] = float(np.mean((self.scores > 0) == signal))
-            logs["val_efficiency"], self.threshold = math.nan, math.nan
-            if self.metric is not None:
-                logs["val_efficiency"], self.threshold = self.metric.efficiency(self._score(self.metric.strain))
+            logs.update(found)
             if self.phase is not None:
                 logs["phase"] = self.phase
             same = [row for row in self.history if row.get("phase") == self.phase]

@@ -1,0 +1,131 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_gw_resnet import InputError, build_model
+from keras_gw_resnet.models.places import places_of
+from keras_gw_resnet.models.shortcut import shift_logits, with_shortcut
+from keras_gw_resnet.models.templates import has_shortcut, set_templates, stem_layers
+from keras_gw_resnet.search.folding import for_inference
+from keras_gw_resnet.search.scan import Scanner
+from tests.conftest import settle_batch_norm
+
+SMALL = {"width": 4, "templates": 3, "template_samples": 256, "coincidence": True}
+PLACES = {"pooling": "logsumexp", "head_kernel_size": 4}
+WEIGHT = 0.5
+
+
+@pytest.fixture(scope="module")
+def both():
+    """A network without the shortcut, and the same with it."""
+    model = build_model("resnet16", **SMALL, **PLACES)
+    rng = np.random.default_rng(3)
+    basis = np.linalg.qr(rng.normal(size=(256, 64)))[0].T.astype("float32")
+    set_templates(model, basis, *rng.normal(size=(2, 3, 64)).astype("float32") / 8)
+    settle_batch_norm(model)
+    return model, with_shortcut(model, WEIGHT)
+
+
+def noise(samples, examples=2):
+    return np.random.default_rng(4).normal(size=(examples, samples, 2)).astype("float32")
+
+
+def test_each_place_has_its_statistic_added(both):
+    model, more = both
+    strain = noise(2048)
+    before, after = (np.asarray(keras.Model(m.input, places_of(m).output)(strain))[:, :, 0] for m in both)
+    statistic = np.asarray(keras.Model(model.input, model.get_layer("snr").output)(strain))[:, :, 15]
+    largest = statistic.reshape(2, 64, 4).max(axis=-1)
+    (first, _), count = model.get_layer("crop_edges").cropping, before.shape[1]
+    # A place takes four features, whose middle lies in the third: strides of 'same' padding see more on the right.
+    np.testing.assert_allclose(after - before, WEIGHT * largest[:, first + 2 : first + 2 + count], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(more(strain)[:, 0], np.log(np.exp(after).sum(axis=1)), rtol=1e-4)
+
+
+def test_the_loudest_place_is_the_same_with_and_without_the_stack(both):
+    """The place that answers to a signal takes the statistic of that signal."""
+    _, more = both
+    strain = noise(2048, 1) * 0.01
+    basis = np.asarray(more.get_layer("template_basis").kernel)[:, 0, :]
+    template = basis @ np.asarray(more.get_layer("templates_in_phase").kernel)[0, :, 0]
+    middles = []
+    for start in (836, 868, 900):
+        loud = strain.copy()
+        loud[0, start : start + 256] += 8 * template[:, None]
+        only = with_shortcut_alone(more)
+        middles.append(np.argmax(np.asarray(keras.Model(only.input, places_of(only).output)(loud))[0, :, 0]))
+    cropped = more.get_layer("crop_edges").cropping[0]
+    assert np.diff(middles).tolist() == [1, 1]
+    # What the loudest place takes has its middle within a feature of the template's.
+    assert abs((cropped + middles[0]) * 32 + 75.5 - (836 + 128)) < 32
+
+
+def with_shortcut_alone(model):
+    """The network with all weights of its last convolution zero but those of the statistic."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    kernel, bias = places_of(copy).get_weights()
+    kernel[:, :-1] = 0
+    places_of(copy).set_weights([kernel, bias])
+    return copy
+
+
+def test_the_builder_makes_the_same_network(both, tmp_path):
+    _, more = both
+    more.save(tmp_path / "model.keras")
+    options = {**SMALL, **PLACES, "statistic_shortcut": WEIGHT}
+    built = build_model("resnet16", **options, weights=str(tmp_path / "model.keras"))
+    np.testing.assert_allclose(built(noise(2048)), more(noise(2048)), rtol=1e-5)
+    fresh = places_of(build_model("resnet16", **options)).get_weights()[0]
+    assert fresh[:, -1, 0].tolist() == [0, 0, WEIGHT, 0]
+
+
+def test_dropout_and_activation_stay():
+    options = {**SMALL, **PLACES, "dropout": 0.2, "classifier_activation": "sigmoid"}
+    model = build_model("resnet16", **options, statistic_shortcut=WEIGHT)
+    assert has_shortcut(model) and model.get_layer("dropout").rate == 0.2
+    assert 0 < float(model(noise(2048, 1))[0, 0]) < 1 and float(keras.ops.max(model(9 * noise(2048)))) == 1
+
+
+def test_a_scan_equals_the_windows(both):
+    _, more = both
+    strain = noise(4096, 1)[0]
+    scanner = Scanner(more)
+    scores = scanner.scan(strain).scores
+    assert scanner.exact and scanner.slides and np.std(scores) > 1e-2
+    assert scanner.difference(strain, scores) < 1e-3
+
+
+def test_the_shortcut_keeps_its_digits_in_half_precision(both):
+    model, more = both
+    half = for_inference(more, precision="bfloat16")
+    assert {"statistic_pool", "features_and_statistic", "crop_edges", "score"} <= stem_layers(more) - stem_layers(model)
+    assert {half.get_layer(name).compute_dtype for name in ("features_and_statistic", "crop_edges", "score")} == {
+        "float32"
+    }
+    np.testing.assert_allclose(half(noise(2048)), more(noise(2048)), atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "lacking"),
+    [
+        (SMALL, "no places"),
+        ({"width": 4, **PLACES}, "no stem that joins"),
+        ({**SMALL, **PLACES, "coincidence": False}, "no stem that joins"),
+    ],
+)
+def test_networks_without_stem_or_places_are_refused(options, lacking):
+    with pytest.raises(InputError, match=lacking):
+        build_model("resnet16", **options, statistic_shortcut=WEIGHT)
+
+
+def test_shifted_logits_shift_the_score(both):
+    more = keras.models.clone_model(both[1])
+    more.set_weights(both[1].get_weights())
+    shift_logits(more, -3.0)
+    np.testing.assert_allclose(more(noise(2048)), both[1](noise(2048)) - 3, rtol=1e-4)
+
+
+def test_one_shortcut_is_enough(both):
+    with pytest.raises(InputError, match="has one"):
+        with_shortcut(both[1], WEIGHT)
