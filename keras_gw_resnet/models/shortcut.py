@@ -9,20 +9,23 @@ from keras_gw_resnet.models.places import places_of
 from keras_gw_resnet.models.receptive import before_cropping, receptive_field
 from keras_gw_resnet.models.templates import (
     JOIN_LAYER,
-    POOL_LAYER,
+    NEAR_LAYER,
     PRECISION,
+    SHORTCUT_LAYERS,
     STRIDE,
-    coincident_statistic,
     has_shortcut,
 )
+
+# Half the squared signal-to-noise ratio that a detector counts for at most, that of 8: a glitch is in one detector and may be far louder.
+LIMIT = 32.0
 
 
 def with_shortcut(model, weight):
     """Add the statistic of a stem that joins the detectors to the logit of each place.
 
-    The stack learns from examples, half of whose noise may be what networks find hard; the log of the likelihood ratio
-    over the templates that its stem computes learns from none (docs/flagship.md, "A shortcut around the stack", says
-    what their sum gains). Of the statistic's values that a place takes, the largest of the feature in its middle counts.
+    That is what a coincident search would rank (arXiv 1508.02357): the largest half squared signal-to-noise ratios of each detector
+    nearby, up to `LIMIT`, added template by template, of which goes the log-sum-exp over the templates. Of its values that a place
+    takes the largest of the feature in the middle counts. What it gains is in docs/flagship.md, "A shortcut around the stack".
 
     Args:
         model: `keras.Model` with a stem of templates with `coincidence`, and a head of places (`pooling="logsumexp"`).
@@ -34,16 +37,17 @@ def with_shortcut(model, weight):
     Raises:
         InputError: No such stem or head, or a network that has the shortcut.
     """
-    places, statistic = places_of(model), coincident_statistic(model)
-    if places is None or statistic is None or has_shortcut(model):
+    places, near = places_of(model), [layer for layer in model.layers if layer.name.startswith(NEAR_LAYER)]
+    if places is None or not near or has_shortcut(model):
         raise InputError(
-            f"statistic_shortcut={weight}: {model.name} has {_lacking(places, statistic)}; expected a network "
+            f"statistic_shortcut={weight}: {model.name} has {_lacking(places, near)}; expected a network "
             "with templates, coincidence=True and pooling='logsumexp'"
         )
     features, _ = before_cropping(places.input)
     field = receptive_field(model.input, features)
     steps = field.stride // STRIDE
-    statistic = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=POOL_LAYER)(statistic)
+    pool = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=f"{SHORTCUT_LAYERS}pool")
+    statistic = pool(_statistic([layer.output for layer in near]))
     tap = _middle_tap(field, receptive_field(model.input, statistic), places.kernel_size[0])
     joined = layers.Concatenate(dtype=PRECISION, name=JOIN_LAYER)([features, statistic])
     for layer in _between(features, places):
@@ -63,10 +67,26 @@ def shift_logits(model, shift):
     places_of(model).set_weights([kernel, bias + shift])
 
 
-def _lacking(places, statistic):
+def _statistic(powers):
+    """Return the log-sum-exp over the templates of the sum of the detectors' powers, each limited."""
+    limited = [
+        layers.ReLU(max_value=LIMIT, dtype=PRECISION, name=f"{SHORTCUT_LAYERS}limited_{detector}")(power)
+        for detector, power in enumerate(powers)
+    ]
+    joined = layers.Add(dtype=PRECISION, name=f"{SHORTCUT_LAYERS}joined")(limited) if len(limited) > 1 else limited[0]
+    return _named(keras.ops.logsumexp(joined, axis=-1, keepdims=True), f"{SHORTCUT_LAYERS}logsumexp")
+
+
+def _named(tensor, name):
+    """Name the operation that a tensor comes from: the names that Keras counts up may be taken in a network that was loaded."""
+    tensor._keras_history.operation.name = name
+    return tensor
+
+
+def _lacking(places, near):
     if places is None:
         return "no places"
-    return "no stem that joins the detectors" if statistic is None else "one"
+    return "one" if near else "no stem that joins the detectors"
 
 
 def _middle_tap(field, statistic, taps):
@@ -90,7 +110,7 @@ def _behind(model, places, logit):
     following = [layer for layer in model.layers if layer is not places]
     if model.outputs[0] is places.output:
         return logit
-    anywhere = keras.ops.logsumexp(logit, axis=1)
+    anywhere = _named(keras.ops.logsumexp(logit, axis=1), "anywhere")
     last = following[-1]
     return (
         layers.Activation.from_config(last.get_config())(anywhere) if isinstance(last, layers.Activation) else anywhere

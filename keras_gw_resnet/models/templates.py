@@ -19,8 +19,10 @@ RINGDOWN = 1 / 16
 COINCIDENT = 3
 BASIS_LAYER, TEMPLATE_LAYERS = "template_basis", ("templates_in_phase", "templates_in_quadrature")
 SNR_LAYER = "snr"
-# Layers of a shortcut from the stem to the head, and those of that head.
-POOL_LAYER, JOIN_LAYER, HEAD_LAYERS = "statistic_pool", "features_and_statistic", ("crop_edges", "dropout", "score")
+NEAR_LAYER = "snr_near"
+# Layers of a shortcut from the stem to the head, as their names begin, and those of that head.
+SHORTCUT_LAYERS, HEAD_LAYERS = "statistic_", ("crop_edges", "dropout", "score")
+JOIN_LAYER = f"{SHORTCUT_LAYERS}and_features"
 # Squares of signal-to-noise ratios and their exponentials need more digits than half precision has.
 PRECISION = "float32"
 
@@ -56,9 +58,9 @@ def template_stem(strain, templates, samples, coincidence=False):
         seen += [power, ops.sqrt(power + 1e-3)]
     if coincidence:
         near = [
-            layers.MaxPooling1D(COINCIDENT, strides=1, padding="same", dtype=PRECISION, name=f"snr_near_{detector}")(
-                power
-            )
+            layers.MaxPooling1D(
+                COINCIDENT, strides=1, padding="same", dtype=PRECISION, name=f"{NEAR_LAYER}_{detector}"
+            )(power)
             for detector, power in enumerate(powers)
         ]
         joined = layers.Add(dtype=PRECISION, name="snr_joined")(near) if len(near) > 1 else near[0]
@@ -76,24 +78,13 @@ def has_shortcut(model):
     return any(layer.name == JOIN_LAYER for layer in model.layers)
 
 
-def coincident_statistic(model):
-    """Return the stem's log-sum-exp over the templates, the detectors joined (batch, length, 1); None without `coincidence`."""
-    if not has_templates(model):
-        return None
-    seen, detectors = model.get_layer(SNR_LAYER).output, model.input.shape[-1]
-    templates = model.get_layer(TEMPLATE_LAYERS[0]).filters
-    if seen.shape[-1] == 2 * templates * detectors:
-        return None
-    return seen[:, :, -1 - detectors : -detectors]
-
-
 def stem_layers(model):
     """Return the names of the layers of stems of templates and of shortcuts from them, those of the members of an ensemble too."""
     names = set().union(*(stem_layers(layer) for layer in model.layers if isinstance(layer, keras.Model)))
     if has_templates(model):
         names |= {layer.name for layer in keras.Model(model.input, model.get_layer(SNR_LAYER).output).layers}
     if has_shortcut(model):
-        names |= {POOL_LAYER, JOIN_LAYER, *HEAD_LAYERS}
+        names |= {*HEAD_LAYERS, *(layer.name for layer in model.layers if layer.name.startswith(SHORTCUT_LAYERS))}
     return names
 
 

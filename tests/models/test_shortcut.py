@@ -4,7 +4,7 @@ import pytest
 
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.places import places_of
-from keras_gw_resnet.models.shortcut import shift_logits, with_shortcut
+from keras_gw_resnet.models.shortcut import LIMIT, shift_logits, with_shortcut
 from keras_gw_resnet.models.templates import has_shortcut, set_templates, stem_layers
 from keras_gw_resnet.search.folding import for_inference
 from keras_gw_resnet.search.scan import Scanner
@@ -34,8 +34,9 @@ def test_each_place_has_its_statistic_added(both):
     model, more = both
     strain = noise(2048)
     before, after = (np.asarray(keras.Model(m.input, places_of(m).output)(strain))[:, :, 0] for m in both)
-    statistic = np.asarray(keras.Model(model.input, model.get_layer("snr").output)(strain))[:, :, 15]
-    largest = statistic.reshape(2, 64, 4).max(axis=-1)
+    near = [np.asarray(keras.Model(model.input, model.get_layer(f"snr_near_{d}").output)(strain)) for d in range(2)]
+    joined = np.minimum(near[0], LIMIT) + np.minimum(near[1], LIMIT)
+    largest = np.log(np.exp(joined).sum(axis=-1)).reshape(2, 64, 4).max(axis=-1)
     (first, _), count = model.get_layer("crop_edges").cropping, before.shape[1]
     # A place takes four features, whose middle lies in the third: strides of 'same' padding see more on the right.
     np.testing.assert_allclose(after - before, WEIGHT * largest[:, first + 2 : first + 2 + count], rtol=1e-4, atol=1e-4)
@@ -99,8 +100,8 @@ def test_a_scan_equals_the_windows(both):
 def test_the_shortcut_keeps_its_digits_in_half_precision(both):
     model, more = both
     half = for_inference(more, precision="bfloat16")
-    assert {"statistic_pool", "features_and_statistic", "crop_edges", "score"} <= stem_layers(more) - stem_layers(model)
-    assert {half.get_layer(name).compute_dtype for name in ("features_and_statistic", "crop_edges", "score")} == {
+    assert {"statistic_pool", "statistic_and_features", "crop_edges", "score"} <= stem_layers(more) - stem_layers(model)
+    assert {half.get_layer(name).compute_dtype for name in ("statistic_and_features", "crop_edges", "score")} == {
         "float32"
     }
     np.testing.assert_allclose(half(noise(2048)), more(noise(2048)), atol=0.1)
@@ -117,6 +118,23 @@ def test_the_shortcut_keeps_its_digits_in_half_precision(both):
 def test_networks_without_stem_or_places_are_refused(options, lacking):
     with pytest.raises(InputError, match=lacking):
         build_model("resnet16", **options, statistic_shortcut=WEIGHT)
+
+
+def test_a_glitch_in_one_detector_counts_as_snr_8_at_most(both):
+    alone = with_shortcut_alone(both[1])
+    quiet = noise(2048, 1)
+    loud = quiet.copy()
+    loud[0, 900:1000, 0] *= 1000
+    assert np.max(np.abs(alone(loud) - alone(quiet))) < WEIGHT * LIMIT
+
+
+def test_a_loaded_network_may_get_one(both, tmp_path):
+    both[0].save(tmp_path / "model.keras")
+    keras.backend.clear_session()
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    with_shortcut(model, WEIGHT).save(tmp_path / "more.keras")
+    again = keras.saving.load_model(tmp_path / "more.keras", safe_mode=True)
+    np.testing.assert_allclose(again(noise(2048)), both[1](noise(2048)), rtol=1e-5)
 
 
 def test_shifted_logits_shift_the_score(both):
