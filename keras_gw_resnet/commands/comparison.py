@@ -59,6 +59,8 @@ def write_comparison(page, plot):
 def _trained_alike(cards):
     """Return the largest group of cards whose trainings began afresh and differ in the network alone; [] without any two.
 
+    A shortcut that is added when the training is over (`statistic_shortcut`) is part of the network.
+
     A network without places cannot learn where a signal is (`merger_tolerance`): that is the network's difference.
     """
     groups, placeless = {}, {}

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from keras_gw_resnet.models.templates import stem_layers
+
 
 @dataclass(frozen=True)
 class Block:
@@ -25,9 +27,10 @@ class Block:
 
 def blocks_of(model):
     """List the Blocks of a network from input to output; none for families without sums."""
-    by_name, found = {layer.name: layer for layer in model.layers}, []
+    by_name, stem, found = {layer.name: layer for layer in model.layers}, stem_layers(model), []
     for layer in model.layers:
-        if not isinstance(layer, layers.Add) or len(layer.input) != 2:
+        # A stem of templates adds detectors.
+        if not isinstance(layer, layers.Add) or len(layer.input) != 2 or layer.name in stem:
             continue
         name = layer.name.rsplit("_", 1)[0]
         entry, branch = layer.input

@@ -1,5 +1,8 @@
 """A shortcut around the whole residual stack: what a coincident search ranks, added to the logit of each place."""
 
+import math
+import numbers
+
 import keras
 import numpy as np
 from keras import layers
@@ -24,24 +27,29 @@ def with_shortcut(model, weight):
     """Add the statistic of a stem that joins the detectors to the logit of each place.
 
     That is what a coincident search would rank (arXiv 1508.02357): the largest half squared signal-to-noise ratios of each detector
-    nearby, up to `LIMIT`, added template by template, of which goes the log-sum-exp over the templates. Of its values that a place
-    takes the largest of the feature in the middle counts. What it gains is in docs/flagship.md, "A shortcut around the stack".
+    nearby, up to `LIMIT`, added template by template, of which goes the log-sum-exp over the templates. To the logit of a place the largest
+    value within its middle feature is added. What it gains is in docs/flagship.md, "A shortcut around the stack".
 
     Args:
         model: `keras.Model` with a stem of templates with `coincidence`, and a head of places (`pooling="logsumexp"`).
-        weight: What the statistic, a natural logarithm, is multiplied by.
+        weight: What the statistic, a natural logarithm, is multiplied by; at least 0.
 
     Returns:
-        A `keras.Model` that shares the layers of `model` but for the last; the last convolution takes one channel more.
+        A `keras.Model` that shares the layers of `model` up to its features; the last convolution takes one channel more.
 
     Raises:
-        InputError: No such stem or head, or a network that has the shortcut.
+        InputError: No such stem or head, a network that has the shortcut already, or another weight.
     """
+    if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
+        raise InputError(f"statistic_shortcut={weight!r}; expected a finite number from 0")
+    if has_shortcut(model):
+        raise InputError(f"statistic_shortcut={weight}: {model.name} has this shortcut already; leave one out")
     places, near = places_of(model), [layer for layer in model.layers if layer.name.startswith(NEAR_LAYER)]
-    if places is None or not near or has_shortcut(model):
+    if places is None or not near:
+        lacking = "no stem that joins the detectors" if places else "no places"
         raise InputError(
-            f"statistic_shortcut={weight}: {model.name} has {_lacking(places, near)}; expected a network "
-            "with templates, coincidence=True and pooling='logsumexp'"
+            f"statistic_shortcut={weight}: {model.name} has {lacking}; expected a network with templates, coincidence=True "
+            "and pooling='logsumexp', or leave it out"
         )
     features, _ = before_cropping(places.input)
     field = receptive_field(model.input, features)
@@ -50,15 +58,42 @@ def with_shortcut(model, weight):
     statistic = pool(_statistic([layer.output for layer in near]))
     tap = _middle_tap(field, receptive_field(model.input, statistic), places.kernel_size[0])
     joined = layers.Concatenate(dtype=PRECISION, name=JOIN_LAYER)([features, statistic])
-    for layer in _between(features, places):
-        joined = type(layer).from_config({**layer.get_config(), "dtype": PRECISION})(joined)
-    score = layers.Conv1D.from_config(places.get_config())
-    logit = score(joined)
     kernel, bias = places.get_weights()
     more = np.zeros_like(kernel[:, :1])
     more[tap, :, -1] = weight
-    score.set_weights([np.concatenate([kernel, more], axis=1), bias])
-    return keras.Model(model.input, _behind(model, places, logit), name=model.name)
+    return _with_head(model, features, joined, [np.concatenate([kernel, more], axis=1), bias])
+
+
+def without_shortcut(model):
+    """Return a network without its shortcut, sharing the layers up to its features; the network itself where it has none."""
+    if not has_shortcut(model):
+        return model
+    joined = model.get_layer(JOIN_LAYER)
+    kernel, bias = places_of(model).get_weights()
+    return _with_head(model, joined.output, joined.input[0], [kernel[:, :-1], bias])
+
+
+def _with_head(model, before, features, weights):
+    """Return a network whose head is handed other features than before, with other weights of its last convolution."""
+    places = places_of(model)
+    for layer in _between(before, places):
+        features = type(layer).from_config({**layer.get_config(), "dtype": PRECISION})(features)
+    score = layers.Conv1D.from_config(places.get_config())
+    output = score(features)
+    score.set_weights(weights)
+    if model.outputs[0] is not places.output:
+        output = _named(keras.ops.logsumexp(output, axis=1), "anywhere")
+        last = model.outputs[0]._keras_history.operation
+        if isinstance(last, layers.Activation):
+            output = layers.Activation.from_config(last.get_config())(output)
+    return keras.Model(model.input, output, name=model.name)
+
+
+def copy_head(bare, saved, model):
+    """Copy the last convolution of a network without shortcut into that with it, and its shortcut from a saved one that has one."""
+    kernel, bias = places_of(bare).get_weights()
+    own = places_of(saved if has_shortcut(saved) else model).get_weights()[0][:, -1:]
+    places_of(model).set_weights([np.concatenate([kernel, own], axis=1), bias])
 
 
 def shift_logits(model, shift):
@@ -83,12 +118,6 @@ def _named(tensor, name):
     return tensor
 
 
-def _lacking(places, near):
-    if places is None:
-        return "no places"
-    return "one" if near else "no stem that joins the detectors"
-
-
 def _middle_tap(field, statistic, taps):
     """Say which of the features that a place takes has its middle in the middle of the place."""
     place = ((taps - 1) * field.stride + field.right - field.left) / 2
@@ -103,15 +132,3 @@ def _between(features, places):
         found.insert(0, tensor._keras_history.operation)
         tensor = found[0].input
     return found
-
-
-def _behind(model, places, logit):
-    """Apply to other logits what a network makes of those of its places."""
-    following = [layer for layer in model.layers if layer is not places]
-    if model.outputs[0] is places.output:
-        return logit
-    anywhere = _named(keras.ops.logsumexp(logit, axis=1), "anywhere")
-    last = following[-1]
-    return (
-        layers.Activation.from_config(last.get_config())(anywhere) if isinstance(last, layers.Activation) else anywhere
-    )

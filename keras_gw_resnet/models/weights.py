@@ -111,7 +111,8 @@ def take_weights(model, weights):
     the weights of one that averages features: each place begins as the average over it. One that is deeper by whole
     residual blocks takes the weights of the shallower one: the blocks it has more begin as the identity, so that it
     begins where the shallower one ended. So does one that is a whole number of times as wide, with as many copies of
-    every channel (Net2DeeperNet and Net2WiderNet, arXiv 1511.05641).
+    every channel (Net2DeeperNet and Net2WiderNet, arXiv 1511.05641). A `statistic_shortcut` keeps its own weight where the
+    saved network has none, and is left out where this network has none.
 
     Args:
         model: `keras.Model`.
@@ -120,11 +121,21 @@ def take_weights(model, weights):
     Raises:
         InputError: No such file or network, a damaged one, or another architecture.
     """
-    from keras_gw_resnet.models.places import places_of  # with Keras, which finding a network does not need
-    from keras_gw_resnet.models.templates import TEMPLATE_LAYERS
+    # With Keras, which finding a network does not need.
+    from keras_gw_resnet.models.shortcut import copy_head, without_shortcut
 
     path = find_model_file(weights)
-    saved = load_keras_file(path)
+    saved, bare = load_keras_file(path), without_shortcut(model)
+    _take(bare, without_shortcut(saved), path)
+    if bare is not model:
+        copy_head(bare, saved, model)
+
+
+def _take(model, saved, path):
+    """Copy weights between networks without shortcuts."""
+    from keras_gw_resnet.models.places import places_of
+    from keras_gw_resnet.models.templates import TEMPLATE_LAYERS
+
     top = any(layer.name == "score" for layer in model.layers)
     places = places_of(model) if top and places_of(saved) is None else None
     own, other = _signature(model, top and not places), _signature(saved, top and not places)

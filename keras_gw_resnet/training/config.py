@@ -59,8 +59,9 @@ class TrainingConfig:
         merger_range: Coalescence as a share of the window.
         merger_tolerance: Where the head gives a logit at each place (--options.pooling logsumexp): labels say where the
             coalescence is, within this standard deviation (s); 0: they say whether there is one.
-        statistic_shortcut: Weight with which what a stem of templates that joins the detectors computes is added to the
-            logits of the places once the training is over (--options.templates 128 --options.coincidence true); 0: not.
+        statistic_shortcut: Weight with which what a search for coincident triggers ranks, computed by a stem of templates that joins
+            the detectors (--options.templates 128 --options.coincidence true), is added to the logits of the places once the training
+            is over; the median score of the negatives stays. 0: not.
         lone_signal_share: Negatives that hold a signal in one detector alone.
         glitch_share: Negatives that hold a simulated glitch in one detector.
         inconsistent_share: Negatives that hold a signal whose arrival times exceed the light travel time.

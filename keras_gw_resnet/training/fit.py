@@ -145,12 +145,17 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
 
 
 def _with_shortcut(model, batches, config):
-    """Return the network with its shortcut, and how it does; the median score of noise stays what it was."""
+    """Return the network with its shortcut, and how it does; the median score of the negatives stays what it was."""
     validation, more = Validation(batches, config, []), with_shortcut(model, config.statistic_shortcut)
-    noise = validation.strain[validation.label == 0]
-    before, after = (np.median(scorer(network)(noise)) for network in (model, more))
+    negatives = validation.strain[validation.label == 0]
+    before, after = (np.median(scorer(network)(negatives)) for network in (model, more))
     shift_logits(more, before - after)
-    return more, validation.measure(scorer(more))
+    measured = validation.measure(scorer(more))
+    if measured is None:
+        raise InputError(
+            f"--statistic-shortcut {config.statistic_shortcut}: the scores are no longer finite; leave it out"
+        )
+    return more, measured
 
 
 def _save(path, model):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model
+from keras_gw_resnet.models.anatomy import blocks_of
 from keras_gw_resnet.models.places import places_of
 from keras_gw_resnet.models.shortcut import LIMIT, shift_logits, with_shortcut
 from keras_gw_resnet.models.templates import has_shortcut, set_templates, stem_layers
@@ -43,8 +44,7 @@ def test_each_place_has_its_statistic_added(both):
     np.testing.assert_allclose(more(strain)[:, 0], np.log(np.exp(after).sum(axis=1)), rtol=1e-4)
 
 
-def test_the_loudest_place_is_the_same_with_and_without_the_stack(both):
-    """The place that answers to a signal takes the statistic of that signal."""
+def test_the_place_of_a_signal_takes_the_statistic_of_that_signal(both):
     _, more = both
     strain = noise(2048, 1) * 0.01
     basis = np.asarray(more.get_layer("template_basis").kernel)[:, 0, :]
@@ -81,6 +81,46 @@ def test_the_builder_makes_the_same_network(both, tmp_path):
     assert fresh[:, -1, 0].tolist() == [0, 0, WEIGHT, 0]
 
 
+@pytest.mark.parametrize("other", [{"crop_edges": False}, {"normalization": "group"}])
+def test_features_that_are_not_cropped_have_it_too(other):
+    model = build_model("resnet16", **SMALL, **PLACES, **other, statistic_shortcut=WEIGHT)
+    assert has_shortcut(model) and np.isfinite(float(model(noise(2048, 1))[0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        ({"statistic_shortcut": WEIGHT}, {}),
+        ({}, {"statistic_shortcut": WEIGHT}),
+        ({"statistic_shortcut": WEIGHT}, {"statistic_shortcut": 0.1}),
+        ({"include_top": False, "pooling": None}, {"statistic_shortcut": 0.1}),
+    ],
+)
+def test_weights_of_networks_with_and_without_it(own, other, tmp_path):
+    saved = build_model("resnet16", **SMALL, **PLACES, **other)
+    saved.save(tmp_path / "model.keras")
+    model = build_model("resnet16", **{**SMALL, **PLACES, **own}, weights=str(tmp_path / "model.keras"))
+    block = "stage4_block0_conv2"
+    np.testing.assert_array_equal(model.get_layer(block).kernel, saved.get_layer(block).kernel)
+    if "include_top" in own:
+        return
+    kernel, known = places_of(model).get_weights()[0], places_of(saved).get_weights()[0]
+    np.testing.assert_array_equal(kernel[:, :32], known[:, :32])
+    if own:
+        assert kernel[2, -1, 0] == pytest.approx(other.get("statistic_shortcut", WEIGHT))
+    assert kernel.shape[1] == 32 + bool(own)
+
+
+def test_a_deeper_network_begins_where_the_shallower_ended(both, tmp_path):
+    both[1].save(tmp_path / "model.keras")
+    deeper = build_model(
+        "resnet18", **SMALL, **PLACES, statistic_shortcut=WEIGHT, weights=str(tmp_path / "model.keras")
+    )
+    kernel, known = places_of(deeper).get_weights()[0], places_of(both[1]).get_weights()[0]
+    np.testing.assert_array_equal(kernel, known)
+    assert [block.name for block in blocks_of(deeper)][:1] == ["stage1_block0"] and len(blocks_of(deeper)) == 8
+
+
 def test_dropout_and_activation_stay():
     options = {**SMALL, **PLACES, "dropout": 0.2, "classifier_activation": "sigmoid"}
     model = build_model("resnet16", **options, statistic_shortcut=WEIGHT)
@@ -105,6 +145,12 @@ def test_the_shortcut_keeps_its_digits_in_half_precision(both):
         "float32"
     }
     np.testing.assert_allclose(half(noise(2048)), more(noise(2048)), atol=0.1)
+
+
+@pytest.mark.parametrize("weight", [True, -1.0, float("nan"), [1], "a"])
+def test_other_weights_are_refused(weight):
+    with pytest.raises(InputError, match="expected a finite number"):
+        build_model("resnet16", **SMALL, **PLACES, statistic_shortcut=weight)
 
 
 @pytest.mark.parametrize(
@@ -145,5 +191,5 @@ def test_shifted_logits_shift_the_score(both):
 
 
 def test_one_shortcut_is_enough(both):
-    with pytest.raises(InputError, match="has one"):
+    with pytest.raises(InputError, match="already"):
         with_shortcut(both[1], WEIGHT)
