@@ -49,7 +49,7 @@ def for_inference(model, input_tensors=None, precision="float32"):
     Args:
         model: `keras.Model`.
         input_tensors: Inputs of another length; None: those of the model.
-        precision: "float32", or "bfloat16" for the arithmetic of the layers, but for those of a stem of templates.
+        precision: "float32", or "bfloat16" for the arithmetic of the layers, but for those of a stem of templates and of a shortcut from it.
 
     Returns:
         `keras.Model` whose output is that of `model.predict` to rounding.

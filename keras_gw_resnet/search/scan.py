@@ -126,7 +126,7 @@ class Scanner:
 
     Args:
         model: `keras.Model` (batch, window, detectors) -> (batch, 1).
-        precision: "float32", or "bfloat16" for the arithmetic of all layers but the last and a stem of templates.
+        precision: "float32", or "bfloat16" for the arithmetic of all layers but the last, a stem of templates and a shortcut from it.
         exact: Whether a network that can be slid only approximately is to score window by window.
 
     Attributes:
