@@ -4,7 +4,6 @@ import math
 import numbers
 
 import keras
-import numpy as np
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
@@ -59,9 +58,9 @@ def with_shortcut(model, weight):
     tap = _middle_tap(field, receptive_field(model.input, statistic), places.kernel_size[0])
     joined = layers.Concatenate(dtype=PRECISION, name=JOIN_LAYER)([features, statistic])
     kernel, bias = places.get_weights()
-    more = np.zeros_like(kernel[:, :1])
+    more = 0 * kernel[:, :1]
     more[tap, :, -1] = weight
-    return _with_head(model, features, joined, [np.concatenate([kernel, more], axis=1), bias])
+    return _with_head(model, features, joined, [_beside(kernel, more), bias])
 
 
 def without_shortcut(model):
@@ -93,13 +92,18 @@ def copy_head(bare, saved, model):
     """Copy the last convolution of a network without shortcut into that with it, and its shortcut from a saved one that has one."""
     kernel, bias = places_of(bare).get_weights()
     own = places_of(saved if has_shortcut(saved) else model).get_weights()[0][:, -1:]
-    places_of(model).set_weights([np.concatenate([kernel, own], axis=1), bias])
+    places_of(model).set_weights([_beside(kernel, own), bias])
 
 
 def shift_logits(model, shift):
     """Add a number to the logit of every place of a network, and so to its score."""
     kernel, bias = places_of(model).get_weights()
     places_of(model).set_weights([kernel, bias + shift])
+
+
+def _beside(kernel, more):
+    """Return the kernel of a convolution with more channels."""
+    return keras.ops.convert_to_numpy(keras.ops.concatenate([kernel, more], axis=1))
 
 
 def _statistic(powers):
