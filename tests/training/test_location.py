@@ -1,3 +1,4 @@
+import csv
 import json
 
 import keras
@@ -8,6 +9,7 @@ from keras_gw_resnet import build_model
 from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.places import places_of
 from keras_gw_resnet.models.templates import TEMPLATE_LAYERS
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.training.config import TrainingConfig
@@ -122,7 +124,8 @@ def test_labels_allow_the_places_near_the_coalescence(small_bank):
 def test_trained_through_the_command_line(small_data, tmp_path):
     out = tmp_path / "run"
     changes = {"--options.pooling": "logsumexp", "--options.head-kernel-size": 8, "--merger-tolerance": 0.02}
-    templates = {"--options.templates": 8, "--options.template-samples": 512}
+    templates = {"--options.templates": 8, "--options.template-samples": 512, "--options.coincidence": "true"}
+    templates["--statistic-shortcut"] = 0.5
     result = run_command("train.py", *tiny_training(small_data, out, **changes, **templates))
     assert result.returncode == 0, result.stderr
     model = keras.saving.load_model(out / "model.keras", compile=False, safe_mode=True)
@@ -135,6 +138,15 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     np.testing.assert_allclose(basis.T @ basis, np.eye(64), atol=1e-4)
     phases = [model.get_layer(name).get_weights()[0][0] for name in TEMPLATE_LAYERS]
     np.testing.assert_allclose([np.linalg.norm(phase, axis=0) for phase in phases], 1, atol=1e-4)
+    # The shortcut is not trained; what is saved and measured has it, and the builder makes the same network.
+    *_, shortcut = np.moveaxis(places_of(model).get_weights()[0], 1, 0)
+    assert sorted(shortcut.ravel().tolist())[-2:] == [0, 0.5] and card["options"]["statistic_shortcut"] == 0.5
+    with (out / "history.csv").open() as file:
+        kept = list(csv.DictReader(file))[card["training"]["epoch_kept"] - 1]
+    assert card["metrics"]["validation"]["loss"] != pytest.approx(float(kept["val_loss"]), rel=1e-6)
+    strain = np.random.default_rng(1).normal(size=(3, 2048, 2)).astype("float32")
+    built = build_model(card["model"], **card["options"], weights=str(out))
+    np.testing.assert_allclose(built.predict(strain), model.predict(strain), rtol=1e-5)
     # A network without places, and windows that came with labels, have nothing to learn it with.
     del changes["--options.pooling"], changes["--options.head-kernel-size"]
     result = run_command("train.py", *tiny_training(small_data, tmp_path / "other", **changes))
