@@ -14,6 +14,8 @@ END = "<!-- end of the comparison -->"
 SETS = ("set1", "set3")
 RATES = (1000.0, 100.0)
 TOLERANCE = "merger_tolerance"
+# What of a configuration may differ between networks that are trained alike.
+OF_NETWORK = ("model", "options", "statistic_shortcut", TOLERANCE)
 
 
 def write_comparison(page, plot):
@@ -59,20 +61,15 @@ def write_comparison(page, plot):
 def _trained_alike(cards):
     """Return the largest group of cards whose trainings began afresh and differ in the network alone; [] without any two.
 
-    A shortcut that is added when the training is over (`statistic_shortcut`) is part of the network.
-
-    A network without places cannot learn where a signal is (`merger_tolerance`): that is the network's difference.
+    A network without places cannot learn where a signal is (`merger_tolerance`): that is the network's difference. So is a shortcut
+    that is added when the training is over (`statistic_shortcut`).
     """
     groups, placeless = {}, {}
     for card in cards:
         training = card.get("training", {})
         if "config" in training and not training.get("begun_with"):
             config = training["config"]
-            same = {
-                name: value
-                for name, value in config.items()
-                if name not in ("model", "options", "statistic_shortcut", TOLERANCE)
-            }
+            same = {name: value for name, value in config.items() if name not in OF_NETWORK}
             key, tolerance = json.dumps([same, training["examples"]], sort_keys=True), config.get(TOLERANCE)
             if tolerance:
                 groups.setdefault((key, tolerance), []).append(card)

@@ -10,6 +10,7 @@ from keras import activations, initializers, layers
 
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.models.blocks import Style, require_counts, require_flags, require_known, require_share
+from keras_gw_resnet.models.places import anywhere
 from keras_gw_resnet.models.receptive import receptive_field
 from keras_gw_resnet.models.shortcut import with_shortcut
 from keras_gw_resnet.models.weights import find_model_file, take_weights
@@ -157,8 +158,7 @@ def _anywhere(features, classes, activation, kernel_size):
     # So that the sum begins near zero.
     places = initializers.Constant(-math.log(length - kernel_size + 1) if length else 0.0)
     logit = layers.Conv1D(classes, kernel_size, bias_initializer=places, dtype="float32", name="score")(features)
-    anywhere = keras.ops.logsumexp(logit, axis=1)
-    return layers.Activation(activation, name="activation")(anywhere) if activation else anywhere
+    return anywhere(logit, activation)
 
 
 def require_shape(input_shape):

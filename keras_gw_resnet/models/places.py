@@ -1,6 +1,18 @@
 """Heads that give a logit at each place and join them by log-sum-exp."""
 
-from keras import layers
+from keras import layers, ops
+
+
+def anywhere(logit, activation=None):
+    """Return the logit of a signal anywhere, through an activation: the log-sum-exp of those at each place (batch, places, classes)."""
+    score = named(ops.logsumexp(logit, axis=1), "anywhere")
+    return layers.Activation(activation, name="activation")(score) if activation else score
+
+
+def named(tensor, name):
+    """Name the operation that a tensor comes from: the names that Keras counts up may be taken in a network that was loaded."""
+    tensor._keras_history.operation.name = name
+    return tensor
 
 
 def _last(model):

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.places import places_of
+from keras_gw_resnet.models.places import anywhere, named, places_of
 from keras_gw_resnet.models.receptive import before_cropping, receptive_field
 from keras_gw_resnet.models.templates import (
     JOIN_LAYER,
@@ -81,10 +81,8 @@ def _with_head(model, before, features, weights):
     output = score(features)
     score.set_weights(weights)
     if model.outputs[0] is not places.output:
-        output = _named(keras.ops.logsumexp(output, axis=1), "anywhere")
         last = model.outputs[0]._keras_history.operation
-        if isinstance(last, layers.Activation):
-            output = layers.Activation.from_config(last.get_config())(output)
+        output = anywhere(output, last.activation if isinstance(last, layers.Activation) else None)
     return keras.Model(model.input, output, name=model.name)
 
 
@@ -113,13 +111,7 @@ def _statistic(powers):
         for detector, power in enumerate(powers)
     ]
     joined = layers.Add(dtype=PRECISION, name=f"{SHORTCUT_LAYERS}joined")(limited) if len(limited) > 1 else limited[0]
-    return _named(keras.ops.logsumexp(joined, axis=-1, keepdims=True), f"{SHORTCUT_LAYERS}logsumexp")
-
-
-def _named(tensor, name):
-    """Name the operation that a tensor comes from: the names that Keras counts up may be taken in a network that was loaded."""
-    tensor._keras_history.operation.name = name
-    return tensor
+    return named(keras.ops.logsumexp(joined, axis=-1, keepdims=True), f"{SHORTCUT_LAYERS}logsumexp")
 
 
 def _middle_tap(field, statistic, taps):

@@ -147,10 +147,9 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
 def _with_shortcut(model, batches, config):
     """Return the network with its shortcut, and how it does; the median score of the negatives stays what it was."""
     validation, more = Validation(batches, config, []), with_shortcut(model, config.statistic_shortcut)
-    negatives = validation.strain[validation.label == 0]
-    before, after = (np.median(scorer(network)(negatives)) for network in (model, more))
-    shift_logits(more, before - after)
-    measured = validation.measure(scorer(more))
+    negatives, score = validation.strain[validation.label == 0], scorer(more)
+    shift_logits(more, np.median(scorer(model)(negatives)) - np.median(score(negatives)))
+    measured = validation.measure(score)
     if measured is None:
         raise InputError(
             f"--statistic-shortcut {config.statistic_shortcut}: the scores are no longer finite; leave it out"
