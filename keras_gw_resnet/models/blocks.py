@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.templates import template_stem
+from keras_gw_resnet.models.templates import STRIDE, STRIDES, template_stem
 
 # Keras' default of 0.99 leaves the moving statistics, and with them every validation, far behind in short runs.
 BATCH_NORM_MOMENTUM = 0.9
@@ -39,6 +39,8 @@ class Style:
             is a convolution with a max-pool.
         template_samples: Their length.
         coincidence: Whether that stem also gives what a coincident search ranks; see `templates.template_stem`.
+        template_stride: Samples from one time at which each template is tried to the next, 8, 4, 2 or 1; the stack sees the largest
+            of 8 samples.
     """
 
     kernel_size: int | tuple = 3
@@ -49,6 +51,7 @@ class Style:
     templates: int = 0
     template_samples: int = 1024
     coincidence: bool = False
+    template_stride: int = STRIDE
 
     def __post_init__(self):
         if self.normalization not in NORMALIZATIONS:
@@ -59,8 +62,13 @@ class Style:
         require_flags(coincidence=self.coincidence)
         if self.templates:
             require_counts(templates=self.templates)
-        elif self.coincidence:
-            raise InputError("coincidence=True: is of templates; give templates too, for example 128")
+        elif self.coincidence or self.template_stride != STRIDE:
+            given = "coincidence=True" if self.coincidence else f"template_stride={self.template_stride}"
+            raise InputError(f"{given}: is of templates; give templates too, for example 128")
+        if isinstance(self.template_stride, bool) or self.template_stride not in STRIDES:
+            raise InputError(
+                f"template_stride={self.template_stride!r}; expected one of {', '.join(map(str, STRIDES))}"
+            )
 
     def kernels(self, stages):
         """Return the Kernel of each stage.
@@ -119,7 +127,7 @@ class Style:
     def stem(self, x, filters, kernel_size):
         """Shorten the input: fourfold by convolution of stride 2, norm, ReLU, max-pool of stride 2; eightfold by templates."""
         if self.templates:
-            x = template_stem(x, self.templates, self.template_samples, self.coincidence)
+            x = template_stem(x, self.templates, self.template_samples, self.coincidence, self.template_stride)
             x = self.norm(x, name="snr_norm")
             return self.conv_norm(x, self.templates, 1, name="stem_conv")
         x = self.conv_norm(x, filters, kernel_size, strides=2, name="stem_conv")

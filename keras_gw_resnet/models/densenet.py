@@ -52,7 +52,7 @@ def DenseNet(
         compression: Share of the channels that a transition keeps.
         stem_kernel_size: Of the first convolution.
         style: Made of the options of `blocks.Style`, each a keyword of its own: kernel_size, normalization, kernel_initializer,
-            stochastic_depth, dilation_rate, templates, template_samples, coincidence.
+            stochastic_depth, dilation_rate, templates, template_samples, coincidence, template_stride.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
 

@@ -76,7 +76,7 @@ def HighwayNet(
         gate_bias: Bias of the transform gates at the start, negative (the source takes -1 to -4).
         stem_kernel_size: Of the first convolution.
         style: Made of the options of `blocks.Style`, each a keyword of its own: kernel_size, normalization, kernel_initializer,
-            stochastic_depth, dilation_rate, templates, template_samples, coincidence.
+            stochastic_depth, dilation_rate, templates, template_samples, coincidence, template_stride.
         name: Name of the network.
         **frame: Options of `frame.assemble`.
 

@@ -20,6 +20,7 @@ POINTWISE = (
     layers.Multiply,
     layers.Subtract,
     layers.Concatenate,
+    layers.Maximum,
     layers.Average,
 )
 # Tensor arithmetic such as 1 - x, as Keras records it in a graph; GetItem takes channels, Logsumexp goes over them.

@@ -122,7 +122,7 @@ def ResNet(
             (arXiv 1706.02677), with `preactivation` the last convolution.
         stem_kernel_size: Of the first convolution.
         style: Made of the options of `blocks.Style`, each a keyword of its own: kernel_size, normalization, kernel_initializer,
-            stochastic_depth, dilation_rate, templates, template_samples, coincidence.
+            stochastic_depth, dilation_rate, templates, template_samples, coincidence, template_stride.
         name: Name of the network.
         **frame: Options of `frame.assemble`: input_shape, include_top, weights, pooling, classes,
             classifier_activation, dropout, crop_edges.

@@ -8,8 +8,10 @@ it is trained: before the first epoch a training fills both from the waveforms o
 import keras
 from keras import layers, ops
 
-# Samples from one value of the signal-to-noise ratio to the next: finer than an autocorrelation is wide.
+# Samples from one value of the signal-to-noise ratio to the next that the residual stack sees: finer than an autocorrelation is wide.
 STRIDE = 8
+# Of what that value may be the largest: every 8, 4, 2 samples or every one.
+STRIDES = (8, 4, 2, 1)
 # Orthonormal kernels: 64 hold 99 % of the power of binary black holes of 7 to 50 solar masses in 0.5 s.
 BASIS = 64
 # Share of a template that lies behind the coalescence.
@@ -20,6 +22,7 @@ COINCIDENT = 3
 BASIS_LAYER, TEMPLATE_LAYERS = "template_basis", ("templates_in_phase", "templates_in_quadrature")
 SNR_LAYER = "snr"
 NEAR_LAYER = "snr_near"
+LARGEST_LAYER = "snr_largest"
 # Layers of a shortcut from the stem to the head, as their names begin, and those of that head.
 SHORTCUT_LAYERS, HEAD_LAYERS = "statistic_", ("crop_edges", "dropout", "score")
 JOIN_LAYER = f"{SHORTCUT_LAYERS}and_features"
@@ -27,7 +30,7 @@ JOIN_LAYER = f"{SHORTCUT_LAYERS}and_features"
 PRECISION = "float32"
 
 
-def template_stem(strain, templates, samples, coincidence=False):
+def template_stem(strain, templates, samples, coincidence=False, stride=STRIDE):
     """Filter each detector with templates.
 
     With `coincidence` the detectors are joined template by template, as a search for coincident triggers does (arXiv 1508.02357):
@@ -40,6 +43,8 @@ def template_stem(strain, templates, samples, coincidence=False):
         templates: How many.
         samples: Their length.
         coincidence: Whether to join the detectors.
+        stride: Samples from one time at which each template is tried to the next, 8, 4, 2 or 1. Of those within 8 samples the largest
+            half squared signal-to-noise ratio counts: the templates shifted by so little are sums of the same orthonormal kernels.
 
     Returns:
         Tensor (batch, samples / 8, 2 * templates * detectors): of each detector half the squared signal-to-noise ratio of each
@@ -47,12 +52,15 @@ def template_stem(strain, templates, samples, coincidence=False):
     """
     fixed = {"use_bias": False, "trainable": False, "dtype": PRECISION}
     basis = layers.Conv1D(min(BASIS, samples), samples, strides=STRIDE, padding="same", **fixed, name=BASIS_LAYER)
-    phases = [layers.Conv1D(templates, 1, **fixed, name=name) for name in TEMPLATE_LAYERS]
+    phases = [layers.Conv1D(templates * (STRIDE // stride), 1, **fixed, name=name) for name in TEMPLATE_LAYERS]
     powers, seen = [], []
     for detector in range(strain.shape[-1]):
         filtered = basis(strain[:, :, detector : detector + 1])
         in_phase, in_quadrature = (phase(filtered) for phase in phases)
         power = 0.5 * (in_phase * in_phase + in_quadrature * in_quadrature)
+        if stride < STRIDE:
+            shifted = [power[:, :, start : start + templates] for start in range(0, power.shape[-1], templates)]
+            power = layers.Maximum(dtype=PRECISION, name=f"{LARGEST_LAYER}_{detector}")(shifted)
         powers.append(power)
         # The root of zero has no derivative.
         seen += [power, ops.sqrt(power + 1e-3)]
@@ -96,13 +104,22 @@ def coalescence_behind_middle(model):
     return samples * (0.5 - RINGDOWN)
 
 
+def templates_of(model):
+    """Return (templates, stride): how many templates the stem of a network has, and at every how many samples each is tried."""
+    filters = model.get_layer(TEMPLATE_LAYERS[0]).filters
+    largest = next((layer for layer in model.layers if layer.name.startswith(LARGEST_LAYER)), None)
+    templates = largest.output.shape[-1] if largest else filters
+    return templates, STRIDE * templates // filters
+
+
 def set_templates(model, basis, in_phase, in_quadrature):
     """Fill the stem of a network.
 
     Args:
         model: `keras.Model` with a stem of templates.
         basis: Orthonormal kernels, array (kernels, samples), in the order of time.
-        in_phase, in_quadrature: Templates, arrays (templates, kernels), coefficients of the basis.
+        in_phase, in_quadrature: Templates, arrays (templates, kernels), coefficients of the basis; where they are tried more often than
+            every 8 samples, all of them at one shift, then all at the next.
     """
     model.get_layer(BASIS_LAYER).set_weights([basis.T[:, None, :]])
     for name, coefficients in zip(TEMPLATE_LAYERS, (in_phase, in_quadrature), strict=True):

@@ -12,9 +12,9 @@ from keras_gw_resnet.models.templates import (
     BASIS_LAYER,
     RINGDOWN,
     STRIDE,
-    TEMPLATE_LAYERS,
     has_templates,
     set_templates,
+    templates_of,
 )
 
 # Signals from which the basis is made and for which the templates are refined, those from which templates are chosen, and those that
@@ -32,7 +32,8 @@ def fill_templates(model, batches, config):
     The basis are the first right singular vectors of whitened signals aligned at coalescence, to half a step of the stem
     (arXiv 1005.0012). Of the signals, templates are chosen one by one, each the one that raises the mean match with the others the
     most. Then they are refined in turns: every signal, at whichever time of the stem's grid it matches best, goes to the template
-    that it matches best, and a template becomes the plane that holds the most power of the signals it was given.
+    that it matches best, and a template becomes the plane that holds the most power of the signals it was given. A stem that tries each
+    template more often has it shifted by so much, too.
 
     Args:
         model: `keras.Model`.
@@ -55,9 +56,11 @@ def fill_templates(model, batches, config):
     middle = signals[:, STRIDE:-STRIDE]
     _, vectors = np.linalg.eigh(middle.T @ middle)
     basis = vectors.T[::-1][:kernels]
-    number = model.get_layer(TEMPLATE_LAYERS[0]).filters
-    seen = np.stack([signals[:, start : start + samples] @ basis.T for start in (0, STRIDE, 2 * STRIDE)], axis=1)
-    set_templates(model, basis, *_refined(_chosen(middle, basis, number), seen))
+    number, stride = templates_of(model)
+    starts = range(0, 2 * STRIDE + 1, stride)
+    seen = np.stack([signals[:, start : start + samples] @ basis.T for start in starts], axis=1)
+    phases = _refined(_chosen(middle, basis, number), seen)
+    set_templates(model, basis, *(_at_all_shifts(phase, basis, stride) for phase in phases))
 
 
 def _signals(source, noise, samples, seed):
@@ -108,6 +111,15 @@ def _refined(templates, seen):
             if len(own) > 1:
                 templates[index] = np.linalg.svd(own, full_matrices=False)[2][:2]
     return templates[:, 0], templates[:, 1]
+
+
+def _at_all_shifts(coefficients, basis, stride):
+    """Return templates (number, kernels) at all shifts within a step of the stem, array (shifts * number, kernels)."""
+    waves = np.pad(coefficients @ basis, ((0, 0), (STRIDE, STRIDE)))
+    # The middle one of an odd number, or the two in the middle, lie around where the template was.
+    first = STRIDE + (STRIDE - stride) // 2
+    shifted = [waves[:, first - later :][:, : basis.shape[1]] for later in range(0, STRIDE, stride)]
+    return np.concatenate([wave @ basis.T for wave in shifted])
 
 
 def _unit(rows):

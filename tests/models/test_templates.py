@@ -8,7 +8,14 @@ from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.info import field_of_head, info_of
 from keras_gw_resnet.models.receptive import receptive_field
 from keras_gw_resnet.models.registry import model_options
-from keras_gw_resnet.models.templates import SNR_LAYER, STRIDE, coalescence_behind_middle, set_templates, stem_layers
+from keras_gw_resnet.models.templates import (
+    SNR_LAYER,
+    STRIDE,
+    coalescence_behind_middle,
+    set_templates,
+    stem_layers,
+    templates_of,
+)
 from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.training.optimization import for_training
 from tests.conftest import settle_batch_norm
@@ -53,6 +60,24 @@ def test_stem_is_a_matched_filter(filled):
         np.testing.assert_allclose(joined[:, 1:-1, :3], sum(near), rtol=1e-5)
         for channel, power in enumerate((joined[:, :, :3], *powers)):
             np.testing.assert_allclose(joined[:, :, 3 + channel], np.log(np.exp(power).sum(axis=-1)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("stride", [8, 4, 2, 1])
+def test_the_largest_of_all_shifts_of_a_template_is_seen(stride):
+    model = build_model("resnet16", coincidence=True, template_stride=stride, **SMALL)
+    assert templates_of(model) == (3, stride)
+    rng = np.random.default_rng(7)
+    basis = np.linalg.qr(rng.normal(size=(256, 64)))[0].T.astype("float32")
+    in_phase, in_quadrature = rng.normal(size=(2, 3 * 8 // stride, 64)).astype("float32") / 8
+    set_templates(model, basis, in_phase, in_quadrature)
+    strain = rng.normal(size=(1, 2048, 2)).astype("float32")
+    found = np.asarray(keras.Model(model.input, model.get_layer("snr").output)(strain))[0, 20]
+    start = STRIDE * 20 - 124
+    for detector in range(2):
+        part = strain[0, start : start + 256, detector]
+        half = 0.5 * ((in_phase @ basis @ part) ** 2 + (in_quadrature @ basis @ part) ** 2)
+        largest = half.reshape(8 // stride, 3).max(axis=0)
+        np.testing.assert_allclose(found[6 * detector : 6 * detector + 3], largest, rtol=1e-4, atol=1e-5)
 
 
 def in_training():
@@ -130,7 +155,8 @@ def test_a_coalescence_is_where_the_templates_have_it(filled):
 
 def test_numbers_of_templates_out_of_range_are_refused():
     wrong = {"templates": -1}, {"templates": 2.5}, {"templates": 4, "template_samples": 0}, {"coincidence": True}
-    for options in wrong:
+    strides = {"template_stride": 4}, *({"templates": 4, "template_stride": value} for value in (3, 16, True, "4"))
+    for options in (*wrong, *strides):
         with pytest.raises(InputError, match="template"):
             build_model("resnet16", width=4, **options)
 

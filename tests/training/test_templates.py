@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ def stem_of(model):
     return basis, *(np.array(model.get_layer(name).get_weights()[0])[0].T for name in TEMPLATE_LAYERS)
 
 
-def filled(batches, config):
-    model = build_model("resnet16", **OPTIONS)
+def filled(batches, config, **options):
+    model = build_model("resnet16", **OPTIONS, **options)
     fill_templates(model, batches, config)
     return stem_of(model)
 
@@ -76,6 +77,17 @@ def test_refined_templates_match_signals_that_they_have_not_seen_better(training
     # A template that no two signals match best stays as it is.
     kept = _refined(chosen.copy(), np.stack([before[1][:1]] * 3, axis=1))
     np.testing.assert_allclose(kept, (before[1], before[2]), atol=1e-6)
+
+
+def test_signals_match_templates_that_are_tried_more_often_better(training, stem):
+    finer = filled(*training, template_stride=2)
+    assert finer[1].shape == (32, 64)
+    others = _signals(training[0].training.signals, training[0].training.noise, 512, 99)
+    assert np.mean(matches(others, finer)) > np.mean(matches(others, stem)) + 0.005
+    # Every template at four shifts, from three samples earlier to three later.
+    waves = finer[1].reshape(4, 8, 64) @ finer[0]
+    for first, second in pairwise(waves):
+        np.testing.assert_allclose(second[:, 12:-10], first[:, 10:-12], atol=0.02)
 
 
 def test_templates_coalesce_before_their_last_sixteenth(stem):
