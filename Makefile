@@ -22,10 +22,10 @@ demo: $(READY)  ## simulate, train, evaluate, search: the whole job in some minu
 	@$(BIN)/python -m keras_gw_resnet demo
 
 test: $(READY)  ## run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25
 
 test-slow: $(READY)  ## run the tests that take minutes too
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not jax"
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not jax"
 
 extras: $(EXTRAS)  ## install what is optional: JAX, ONNX, gwpy, Selenium
 
@@ -36,7 +36,7 @@ $(EXTRAS): $(READY)
 # XLA's expensive passes would only make these small networks slower to compile.
 test-jax: $(EXTRAS)  ## run the tests of the networks and of several processes on JAX
 	@KERAS_BACKEND=jax XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
-		$(BIN)/python -m pytest -n 2 --dist loadfile tests/models
+		$(BIN)/python -m pytest -n 2 --dist worksteal tests/models
 	@$(BIN)/python -m pytest -m jax tests/training
 
 PSDS ?=

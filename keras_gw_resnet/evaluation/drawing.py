@@ -41,6 +41,8 @@ def _describe(layer):
         return f"{'max' if kind[0] == 'M' else 'average'}-pool {layer.pool_size[0]}, stride {layer.strides[0]}"
     if kind == "Dense":
         return f"dense {layer.units}"
+    if kind == "Maximum":
+        return f"the largest of {len(layer.input)} shifts"
     if kind == "Cropping1D":
         return f"drop {layer.cropping[0]} and {layer.cropping[1]} features at the edges"
     return {

@@ -60,15 +60,15 @@ class Style:
         require_known(initializers, kernel_initializer=self.kernel_initializer)
         require_counts(template_samples=self.template_samples)
         require_flags(coincidence=self.coincidence)
+        if not is_count(self.template_stride) or self.template_stride not in STRIDES:
+            raise InputError(
+                f"template_stride={self.template_stride!r}; expected one of {', '.join(map(str, STRIDES))}"
+            )
         if self.templates:
             require_counts(templates=self.templates)
         elif self.coincidence or self.template_stride != STRIDE:
             given = "coincidence=True" if self.coincidence else f"template_stride={self.template_stride}"
             raise InputError(f"{given}: is of templates; give templates too, for example 128")
-        if isinstance(self.template_stride, bool) or self.template_stride not in STRIDES:
-            raise InputError(
-                f"template_stride={self.template_stride!r}; expected one of {', '.join(map(str, STRIDES))}"
-            )
 
     def kernels(self, stages):
         """Return the Kernel of each stage.

@@ -6,7 +6,7 @@ from keras import initializers, layers
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.frame import builder
 from keras_gw_resnet.models.info import field_of_head
-from keras_gw_resnet.models.places import places_of
+from keras_gw_resnet.models.places import anywhere, places_of
 from keras_gw_resnet.models.receptive import before_cropping
 from keras_gw_resnet.models.weights import card_beside, find_model_file, load_keras_file
 
@@ -72,7 +72,7 @@ def Ensemble(members, combine="mean", *, mergers=None, name="ensemble"):
         joined = layers.Concatenate(name="logits")(logits)
         given = {"kernel_initializer": initializers.Constant(1 / len(members)), "name": "score"}
         joined = (layers.Conv1D(1, 1, **given) if all(places) else layers.Dense(1, **given))(joined)
-    return keras.Model(inputs, keras.ops.logsumexp(joined, axis=1) if all(places) else joined, name=name)
+    return keras.Model(inputs, anywhere(joined) if all(places) else joined, name=name)
 
 
 def _places_skipped(members, places, mergers):

@@ -6,7 +6,7 @@ from keras import layers, ops
 def anywhere(logit, activation=None):
     """Return the logit of a signal anywhere, through an activation: the log-sum-exp of those at each place (batch, places, classes)."""
     score = named(ops.logsumexp(logit, axis=1), "anywhere")
-    return layers.Activation(activation, name="activation")(score) if activation else score
+    return layers.Activation(activation, dtype="float32", name="activation")(score) if activation else score
 
 
 def named(tensor, name):

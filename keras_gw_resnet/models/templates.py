@@ -10,7 +10,7 @@ from keras import layers, ops
 
 # Samples from one value of the signal-to-noise ratio to the next that the residual stack sees: finer than an autocorrelation is wide.
 STRIDE = 8
-# Of what that value may be the largest: every 8, 4, 2 samples or every one.
+# Samples from one time at which a template is tried to the next; the stack sees the largest of each `STRIDE`.
 STRIDES = (8, 4, 2, 1)
 # Orthonormal kernels: 64 hold 99 % of the power of binary black holes of 7 to 50 solar masses in 0.5 s.
 BASIS = 64
@@ -34,7 +34,7 @@ def template_stem(strain, templates, samples, coincidence=False, stride=STRIDE):
     """Filter each detector with templates.
 
     With `coincidence` the detectors are joined template by template, as a search for coincident triggers does (arXiv 1508.02357):
-    the largest half squared signal-to-noise ratios of each detector within 4 ms are added, so that only the same template at nearly
+    the largest half squared signal-to-noise ratios of each detector within 4 ms (5 with a finer `stride`) are added, so that only the same template at nearly
     the same time adds up. Of what this gives, and of each detector's alone, goes the log-sum-exp over the templates with it: the log of
     the likelihood ratio where all templates are alike likely, but for their amplitudes.
 
@@ -48,7 +48,7 @@ def template_stem(strain, templates, samples, coincidence=False, stride=STRIDE):
 
     Returns:
         Tensor (batch, samples / 8, 2 * templates * detectors): of each detector half the squared signal-to-noise ratio of each
-        template, and its root. With `coincidence` as many channels more as there are templates, and one, and one for each detector.
+        template, the largest of its times, and its root. With `coincidence` as many channels more as there are templates, and one, and one for each detector.
     """
     fixed = {"use_bias": False, "trainable": False, "dtype": PRECISION}
     basis = layers.Conv1D(min(BASIS, samples), samples, strides=STRIDE, padding="same", **fixed, name=BASIS_LAYER)

@@ -134,8 +134,15 @@ def take_weights(model, weights):
 def _take(model, saved, path):
     """Copy weights between networks without shortcuts."""
     from keras_gw_resnet.models.places import places_of
-    from keras_gw_resnet.models.templates import TEMPLATE_LAYERS
+    from keras_gw_resnet.models.templates import TEMPLATE_LAYERS, has_templates, templates_of
 
+    if has_templates(model) and has_templates(saved):
+        (_, expected), (_, stride) = templates_of(model), templates_of(saved)
+        if expected != stride:
+            raise InputError(
+                f"{path}: its templates are tried every {stride} samples, those of {model.name} every {expected}; "
+                f"give template_stride={stride} (--options.template_stride {stride})"
+            )
     top = any(layer.name == "score" for layer in model.layers)
     places = places_of(model) if top and places_of(saved) is None else None
     own, other = _signature(model, top and not places), _signature(saved, top and not places)

@@ -32,8 +32,8 @@ def fill_templates(model, batches, config):
     The basis are the first right singular vectors of whitened signals aligned at coalescence, to half a step of the stem
     (arXiv 1005.0012). Of the signals, templates are chosen one by one, each the one that raises the mean match with the others the
     most. Then they are refined in turns: every signal, at whichever time of the stem's grid it matches best, goes to the template
-    that it matches best, and a template becomes the plane that holds the most power of the signals it was given. A stem that tries each
-    template more often has it shifted by so much, too.
+    that it matches best, and a template becomes the plane that holds the most power of the signals it was given. A stem that tries the
+    templates more often holds each at every shift.
 
     Args:
         model: `keras.Model`.
@@ -115,8 +115,10 @@ def _refined(templates, seen):
 
 def _at_all_shifts(coefficients, basis, stride):
     """Return templates (number, kernels) at all shifts within a step of the stem, array (shifts * number, kernels)."""
+    if stride == STRIDE:
+        return coefficients
     waves = np.pad(coefficients @ basis, ((0, 0), (STRIDE, STRIDE)))
-    # The middle one of an odd number, or the two in the middle, lie around where the template was.
+    # They lie evenly around the template; those of a stride of 1 from 3 samples earlier to 4 later.
     first = STRIDE + (STRIDE - stride) // 2
     shifted = [waves[:, first - later :][:, : basis.shape[1]] for later in range(0, STRIDE, stride)]
     return np.concatenate([wave @ basis.T for wave in shifted])

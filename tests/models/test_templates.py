@@ -81,7 +81,7 @@ def test_the_largest_of_all_shifts_of_a_template_is_seen(stride):
 
 
 def in_training():
-    network = build_model("resnet16", coincidence=True, **SMALL)
+    network = build_model("resnet16", coincidence=True, template_stride=4, **SMALL)
     return for_training(network, SimpleNamespace(precision="bfloat16", merger_tolerance=None), 1)
 
 
@@ -89,7 +89,7 @@ def under_the_policy():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        return build_model("resnet16", coincidence=True, **SMALL)
+        return build_model("resnet16", coincidence=True, template_stride=4, **SMALL)
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -155,7 +155,10 @@ def test_a_coalescence_is_where_the_templates_have_it(filled):
 
 def test_numbers_of_templates_out_of_range_are_refused():
     wrong = {"templates": -1}, {"templates": 2.5}, {"templates": 4, "template_samples": 0}, {"coincidence": True}
-    strides = {"template_stride": 4}, *({"templates": 4, "template_stride": value} for value in (3, 16, True, "4"))
+    strides = (
+        {"template_stride": 4},
+        *({"templates": 4, "template_stride": value} for value in (3, 16, True, "4", 4.0, None)),
+    )
     for options in (*wrong, *strides):
         with pytest.raises(InputError, match="template"):
             build_model("resnet16", width=4, **options)

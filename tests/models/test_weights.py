@@ -198,6 +198,13 @@ def test_templates_are_not_copied(tmp_path):
         ResNet((1, 1), **stem, templates=8, weights=tmp_path / "net.keras")
 
 
+def test_templates_tried_more_often_are_not_mixed_up(tmp_path):
+    """Half as many templates, each at twice as many shifts, have weights of the same shapes."""
+    ResNet((1, 1), width=4, template_samples=64, templates=4, template_stride=2).save(tmp_path / "net.keras")
+    with pytest.raises(InputError, match=r"every 2 samples.*template_stride=2"):
+        ResNet((1, 1), width=8, template_samples=64, templates=8, template_stride=4, weights=tmp_path / "net.keras")
+
+
 def test_a_wider_and_deeper_network_takes_both(tmp_path):
     whole = {"crop_edges": False, "pooling": "logsumexp", "head_kernel_size": 4}
     model = ResNet((1, 1), "bottleneck", width=4, **whole)
