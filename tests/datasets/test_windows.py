@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.datasets.windows import LabelledWindows, check_windows, import_g2net, open_windows, split_windows
-from tests.conftest import assert_refused, run_command
+from tests.conftest import assert_refused, run_command, run_commands
 
 
 def write_g2net(folder, number=40, seed=0):
@@ -114,13 +114,12 @@ def test_a_network_trains_on_labelled_windows(windows_file, tmp_path):
     result = json.loads((tmp_path / "measured" / "evaluation.json").read_text())
     assert result["signal_windows"] + result["noise_windows"] == 10
     assert 0 <= result["auc"] <= 1
-    wrong = ("--out", tmp_path / "wrong", "--detectors", "H1", "L1")
-    refused = run_command("train.py", "--model", "resnet16", "--data", windows_file, *wrong)
-    assert_refused(refused, "windows.hdf5", "4096 samples of H1 L1 V1")
+    train = ("train", "--model", "resnet16", "--data", windows_file, "--out", tmp_path / "wrong")
+    located = ("--options.pooling", "logsumexp", "--merger-tolerance", 0.02, "--width", 4)
+    fewer, unlocated = run_commands([(*train, "--detectors", "H1", "L1"), (*train, *located)])
+    assert_refused(fewer, "windows.hdf5", "4096 samples of H1 L1 V1")
+    assert_refused(unlocated, "windows.hdf5", "do not say where a signal is", "--merger-tolerance 0")
     assert not (tmp_path / "wrong").exists()
-    located = ("--options.pooling", "logsumexp", "--merger-tolerance", 0.02, "--out", tmp_path / "wrong", "--width", 4)
-    refused = run_command("train.py", "--model", "resnet16", "--data", windows_file, *located)
-    assert_refused(refused, "windows.hdf5", "do not say where a signal is", "--merger-tolerance 0")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_run_leaves_what_it_says(small_run):
 
 
 LONGER = {
-    "--epochs": 5,
+    "--epochs": 4,
     "--steps-per-epoch": 8,
     "--early-stopping": 4,
     "--weight-averaging": 0.9,
