@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from keras_gw_resnet.commands.comparison import BEGIN, END, _trained_alike
+from keras_gw_resnet.commands.comparison import BEGIN, END, _exceptions, _trained_alike
 from keras_gw_resnet.commands.train_zoo import _gathered, _recipes, _to_train
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
@@ -46,7 +46,7 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
     assert "| - | 2600 ± 50 (at 4000) | 2600 ± 50 (at 4000) | - | - |" in lines["two"]
     assert plot.stat().st_size > 10_000
     other = json.loads((home / "three" / "card.json").read_text())
-    other["training"]["config"]["learning_rate"] *= 2
+    other["training"]["config"]["batch_size"] *= 2
     (home / "three" / "card.json").write_text(json.dumps(other))
     result = run_command(*given, env=env)
     assert result.returncode == 0, result.stderr
@@ -74,6 +74,19 @@ def test_a_network_without_places_is_trained_like_those_that_learn_them():
     also = card("also", merger_tolerance=0.0)
     assert _trained_alike([without, also, *others]) == [without, also]
     assert _trained_alike([one, coarser]) == []
+
+
+def test_how_a_network_is_taught_is_said_where_it_differs():
+    def card(name, **changes):
+        config = {"seed": 1, "merger_tolerance": 0.02, "learning_rate": 0.008, "snr_start": None, **changes}
+        return {"name": name, "training": {"config": config, "examples": 100}}
+
+    cards = [card("one"), card("slow", learning_rate=0.004, snr_start=[10.0, 25.0]), card("two")]
+    assert _trained_alike(cards) == cards
+    assert list(_exceptions(cards)) == [
+        "`slow` has `learning_rate` 0.004 in place of 0.008.",
+        "`slow` has `snr_start` [10.0, 25.0] in place of null.",
+    ]
 
 
 def test_the_zoo_is_trained_from_recipes_alone(tmp_path):

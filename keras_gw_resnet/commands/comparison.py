@@ -14,8 +14,10 @@ END = "<!-- end of the comparison -->"
 SETS = ("set1", "set3")
 RATES = (1000.0, 100.0)
 TOLERANCE = "merger_tolerance"
-# What of a configuration may differ between networks that are trained alike.
-OF_NETWORK = ("model", "options", "statistic_shortcut", TOLERANCE)
+# What of a configuration may differ between networks that are trained alike: the network, and how fast and from which signals on it is
+# taught, which is said below their table.
+TAUGHT = ("learning_rate", "snr_start", "curriculum_epochs")
+OF_NETWORK = ("model", "options", "statistic_shortcut", TOLERANCE, *TAUGHT)
 
 
 def write_comparison(page, plot):
@@ -48,9 +50,8 @@ def write_comparison(page, plot):
     if alike and others:
         training = alike[0]["training"]
         same = f"the same data, seed ({training['config']['seed']}), schedule and {training['examples']:,} examples"
-        written = (
-            f"Trained alike: {same}.\n\n{_markdown(alike)}\n\nOthers, each by its own recipe.\n\n{_markdown(others)}"
-        )
+        exceptions = "".join(f"\n\n{line}" for line in _exceptions(alike))
+        written = f"Trained alike: {same}.\n\n{_markdown(alike)}{exceptions}\n\nOthers, each by its own recipe.\n\n{_markdown(others)}"
     with written_aside(page) as aside:
         aside.write_text(f"{before}{BEGIN}\n{written}\n{END}{after}")
     points = [point for card in cards for point in _points(card)]
@@ -78,6 +79,16 @@ def _trained_alike(cards):
     groups = {key: group + placeless.get(key[0], []) for key, group in groups.items()} | placeless
     largest = max(groups.values(), key=len, default=[])
     return largest if len(largest) > 1 else []
+
+
+def _exceptions(cards):
+    """Yield what differs from most in how networks that are trained alike are taught, a line each."""
+    for name in TAUGHT:
+        values = [json.dumps(card["training"]["config"].get(name)) for card in cards]
+        usual = max(values, key=values.count)
+        for card, value in zip(cards, values, strict=True):
+            if value != usual:
+                yield f"`{card['name']}` has `{name}` {value} in place of {usual}."
 
 
 def _row_at(card, name, rate):

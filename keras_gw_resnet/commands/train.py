@@ -15,6 +15,8 @@ from keras_gw_resnet.files import FULL, written_aside
 
 # Longest time between the signals that a queue system sends to the processes of a job.
 SIGNAL_SECONDS = 2.0
+# What of a training are options of the network that comes of it.
+SHORTCUT = ("statistic_shortcut", "statistic_templates")
 
 
 def add_train(subparsers):
@@ -83,7 +85,7 @@ def _prepare(config, run, out):
         raise InputError(f"{config.model}: has no weights to train; an ensemble trains with --options.combine head")
     _check_members(config)
     if config.statistic_shortcut:
-        with_shortcut(network, config.statistic_shortcut)
+        with_shortcut(network, config.statistic_shortcut, config.statistic_templates)
     if config.merger_tolerance:
         check_places(network, config)
     if config.growth == "blockwise":
@@ -138,7 +140,7 @@ def _train(config, batches, run, place, out, log_dir):
         timing, signals = calibrate_timing(*given), calibrate_statistic(*given)
         precision = f"event times good to {timing['spread_seconds']:.3f} s (68 %)"
     seconds = sum(row["seconds"] + row.get("search_seconds", 0.0) for row in history)
-    shortcut = {"statistic_shortcut": config.statistic_shortcut} if config.statistic_shortcut else {}
+    shortcut = {name: value for name in SHORTCUT if (value := getattr(config, name))}
     card = {
         "name": run.name or out.name,
         "model": config.model,

@@ -83,6 +83,7 @@ def assemble(
     crop_edges=None,
     head_kernel_size=12,
     statistic_shortcut=0.0,
+    statistic_templates=0,
 ):
     """Put a network together around its body.
 
@@ -106,6 +107,7 @@ def assemble(
         head_kernel_size: Features that a head with pooling "logsumexp" looks at together.
         statistic_shortcut: Weight with which what a stem of templates with `coincidence` computes is added to the logits of
             such a head; see `shortcut.with_shortcut`. 0: not.
+        statistic_templates: How many templates of its own that shortcut has, which a training fills; 0: those of the stem.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -142,7 +144,11 @@ def assemble(
             x = layers.Dense(classes, activation=classifier_activation, dtype="float32", name="score")(x)
     model = keras.Model(inputs, x, name=name)
     if statistic_shortcut:
-        model = with_shortcut(model, statistic_shortcut)
+        model = with_shortcut(model, statistic_shortcut, statistic_templates)
+    elif statistic_templates:
+        raise InputError(
+            f"statistic_templates={statistic_templates}: is of a shortcut; give statistic_shortcut too, for example 1"
+        )
     if weights is not None:
         take_weights(model, weights)
     return model

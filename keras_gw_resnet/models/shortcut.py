@@ -8,39 +8,52 @@ from keras import layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.places import anywhere, named, places_of
-from keras_gw_resnet.models.receptive import before_cropping, receptive_field
+from keras_gw_resnet.models.receptive import before_cropping, nodes_in_order, receptive_field
 from keras_gw_resnet.models.templates import (
+    BASIS_LAYER,
     JOIN_LAYER,
     NEAR_LAYER,
     PRECISION,
     SHORTCUT_LAYERS,
     STRIDE,
+    TEMPLATE_LAYERS,
     has_shortcut,
+    near_powers,
+    template_powers,
 )
 
 # Half the squared signal-to-noise ratio that a detector counts for at most, that of 8: a glitch is in one detector and may be far louder.
 LIMIT = 32.0
+# Samples from one time at which a template of the shortcut's own is tried to the next.
+OWN_STRIDE = 4
+OWN_LAYERS = tuple(SHORTCUT_LAYERS + name for name in TEMPLATE_LAYERS)
 
 
-def with_shortcut(model, weight):
+def with_shortcut(model, weight, templates=0):
     """Add the statistic of a stem that joins the detectors to the logit of each place.
 
     That is what a coincident search would rank (arXiv 1508.02357): the largest half squared signal-to-noise ratios of each detector
     nearby, up to `LIMIT`, added template by template, of which goes the log-sum-exp over the templates. To the logit of a place the largest
     value within its middle feature is added. What it gains is in docs/flagship.md, "A shortcut around the stack".
 
+    The templates may be others than those that the residual stack sees: what is ranked does best with few of them, the stack with many
+    (docs/flagship.md, "Templates of the shortcut's own"). They are sums of the same orthonormal kernels, and yet to be filled.
+
     Args:
         model: `keras.Model` with a stem of templates with `coincidence`, and a head of places (`pooling="logsumexp"`).
         weight: What the statistic, a natural logarithm, is multiplied by; at least 0.
+        templates: How many templates of its own the statistic has; 0: those of the stem.
 
     Returns:
         A `keras.Model` that shares the layers of `model` up to its features; the last convolution takes one channel more.
 
     Raises:
-        InputError: No such stem or head, a network that has the shortcut already, or another weight.
+        InputError: No such stem or head, a network that has the shortcut already, another weight or number.
     """
     if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
         raise InputError(f"statistic_shortcut={weight!r}; expected a finite number from 0")
+    if isinstance(templates, bool) or not isinstance(templates, numbers.Integral) or templates < 0:
+        raise InputError(f"statistic_templates={templates!r}; expected a whole number from 0")
     if has_shortcut(model):
         raise InputError(f"statistic_shortcut={weight}: {model.name} has this shortcut already; leave one out")
     places, near = places_of(model), [layer for layer in model.layers if layer.name.startswith(NEAR_LAYER)]
@@ -54,7 +67,7 @@ def with_shortcut(model, weight):
     field = receptive_field(model.input, features)
     steps = field.stride // STRIDE
     pool = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=f"{SHORTCUT_LAYERS}pool")
-    statistic = pool(_statistic([layer.output for layer in near]))
+    statistic = pool(_statistic(_own_powers(model, templates) if templates else [layer.output for layer in near]))
     tap = _middle_tap(field, receptive_field(model.input, statistic), places.kernel_size[0])
     joined = layers.Concatenate(dtype=PRECISION, name=JOIN_LAYER)([features, statistic])
     kernel, bias = places.get_weights()
@@ -86,9 +99,28 @@ def _with_head(model, before, features, weights):
     return keras.Model(model.input, output, name=model.name)
 
 
+def own_templates_of(model):
+    """Return how many templates of its own the shortcut of a network has; 0: it has those of the stem, or there is none."""
+    found = [layer for layer in model.layers if layer.name == OWN_LAYERS[0]]
+    return found[0].filters * OWN_STRIDE // STRIDE if found else 0
+
+
 def copy_head(bare, saved, model):
-    """Copy the last convolution of a network without shortcut into that with it, and its shortcut from a saved one that has one."""
+    """Copy the last convolution of a network without shortcut into that with it, and its shortcut from a saved one that has one.
+
+    Raises:
+        InputError: The shortcut has templates of its own, and that of the saved network has not as many.
+    """
     kernel, bias = places_of(bare).get_weights()
+    templates, known = own_templates_of(model), own_templates_of(saved)
+    if (has_shortcut(saved) and templates != known) or (templates and not known):
+        raise InputError(
+            f"statistic_templates={templates}: the shortcut of {saved.name} has {known}; expected weights of a network with as many, "
+            f"or statistic_templates={known}"
+        )
+    if templates:
+        for name in OWN_LAYERS:
+            model.get_layer(name).set_weights(saved.get_layer(name).get_weights())
     own = places_of(saved if has_shortcut(saved) else model).get_weights()[0][:, -1:]
     places_of(model).set_weights([_beside(kernel, own), bias])
 
@@ -102,6 +134,17 @@ def shift_logits(model, shift):
 def _beside(kernel, more):
     """Return the kernel of a convolution with more channels."""
     return keras.ops.convert_to_numpy(keras.ops.concatenate([kernel, more], axis=1))
+
+
+def _own_powers(model, templates):
+    """Return half the squared signal-to-noise ratios of templates of the shortcut's own, the largest nearby, a tensor a detector."""
+    basis = model.get_layer(BASIS_LAYER)
+    filtered = [node.output_tensors[0] for node in nodes_in_order(model) if node.operation is basis]
+    powers = template_powers(filtered, templates, OWN_STRIDE, SHORTCUT_LAYERS)
+    for number, node in enumerate(nodes_in_order(keras.Model(filtered, powers))):
+        if not isinstance(node.operation, layers.Layer):
+            node.operation.name = f"{SHORTCUT_LAYERS}operation_{number}"
+    return near_powers(powers, SHORTCUT_LAYERS)
 
 
 def _statistic(powers):

@@ -28,15 +28,16 @@ SHORTCUT_LAYERS, HEAD_LAYERS = "statistic_", ("crop_edges", "dropout", "score")
 JOIN_LAYER = f"{SHORTCUT_LAYERS}and_features"
 # Squares of signal-to-noise ratios and their exponentials need more digits than half precision has.
 PRECISION = "float32"
+FIXED = {"use_bias": False, "trainable": False, "dtype": PRECISION}
 
 
 def template_stem(strain, templates, samples, coincidence=False, stride=STRIDE):
     """Filter each detector with templates.
 
     With `coincidence` the detectors are joined template by template, as a search for coincident triggers does (arXiv 1508.02357):
-    the largest half squared signal-to-noise ratios of each detector within 4 ms (5 with a finer `stride`) are added, so that only the same template at nearly
-    the same time adds up. Of what this gives, and of each detector's alone, goes the log-sum-exp over the templates with it: the log of
-    the likelihood ratio where all templates are alike likely, but for their amplitudes.
+    the largest half squared signal-to-noise ratios of each detector within 4 ms (5 with a finer `stride`) are added, so that only the
+    same template at nearly the same time adds up. Of what this gives, and of each detector's alone, goes the log-sum-exp over the
+    templates with it: the log of the likelihood ratio where all templates are alike likely, but for their amplitudes.
 
     Args:
         strain: Whitened strain (batch, samples, detectors).
@@ -48,32 +49,53 @@ def template_stem(strain, templates, samples, coincidence=False, stride=STRIDE):
 
     Returns:
         Tensor (batch, samples / 8, 2 * templates * detectors): of each detector half the squared signal-to-noise ratio of each
-        template, the largest of its times, and its root. With `coincidence` as many channels more as there are templates, and one, and one for each detector.
+        template, the largest of its times, and its root. With `coincidence` as many channels more as there are templates, and one, and
+        one for each detector.
     """
-    fixed = {"use_bias": False, "trainable": False, "dtype": PRECISION}
-    basis = layers.Conv1D(min(BASIS, samples), samples, strides=STRIDE, padding="same", **fixed, name=BASIS_LAYER)
-    phases = [layers.Conv1D(templates * (STRIDE // stride), 1, **fixed, name=name) for name in TEMPLATE_LAYERS]
-    powers, seen = [], []
-    for detector in range(strain.shape[-1]):
-        filtered = basis(strain[:, :, detector : detector + 1])
-        in_phase, in_quadrature = (phase(filtered) for phase in phases)
-        power = 0.5 * (in_phase * in_phase + in_quadrature * in_quadrature)
-        if stride < STRIDE:
-            shifted = [power[:, :, start : start + templates] for start in range(0, power.shape[-1], templates)]
-            power = layers.Maximum(dtype=PRECISION, name=f"{LARGEST_LAYER}_{detector}")(shifted)
-        powers.append(power)
-        # The root of zero has no derivative.
-        seen += [power, ops.sqrt(power + 1e-3)]
+    basis = layers.Conv1D(min(BASIS, samples), samples, strides=STRIDE, padding="same", **FIXED, name=BASIS_LAYER)
+    filtered = [basis(strain[:, :, detector : detector + 1]) for detector in range(strain.shape[-1])]
+    powers = template_powers(filtered, templates, stride)
+    # The root of zero has no derivative.
+    seen = [part for power in powers for part in (power, ops.sqrt(power + 1e-3))]
     if coincidence:
-        near = [
-            layers.MaxPooling1D(
-                COINCIDENT, strides=1, padding="same", dtype=PRECISION, name=f"{NEAR_LAYER}_{detector}"
-            )(power)
-            for detector, power in enumerate(powers)
-        ]
+        near = near_powers(powers)
         joined = layers.Add(dtype=PRECISION, name="snr_joined")(near) if len(near) > 1 else near[0]
         seen += [joined, *(ops.logsumexp(power, axis=-1, keepdims=True) for power in (joined, *powers))]
     return layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(seen)
+
+
+def template_powers(filtered, templates, stride, prefix=""):
+    """Return half the squared signal-to-noise ratio of each template, of those of its times within a step of the stem the largest.
+
+    Args:
+        filtered: What the orthonormal kernels gave, a tensor (batch, steps, kernels) a detector.
+        templates: How many.
+        stride: See `template_stem`.
+        prefix: Of the names of the layers.
+
+    Returns:
+        List of tensors (batch, steps, templates), one a detector.
+    """
+    phases = [layers.Conv1D(templates * (STRIDE // stride), 1, **FIXED, name=prefix + name) for name in TEMPLATE_LAYERS]
+    powers = []
+    for detector, kernels in enumerate(filtered):
+        in_phase, in_quadrature = (phase(kernels) for phase in phases)
+        power = 0.5 * (in_phase * in_phase + in_quadrature * in_quadrature)
+        if stride < STRIDE:
+            shifted = [power[:, :, start : start + templates] for start in range(0, power.shape[-1], templates)]
+            power = layers.Maximum(dtype=PRECISION, name=f"{prefix}{LARGEST_LAYER}_{detector}")(shifted)
+        powers.append(power)
+    return powers
+
+
+def near_powers(powers, prefix=""):
+    """Return the largest of each `COINCIDENT` neighbouring values, each detector's own."""
+    return [
+        layers.MaxPooling1D(
+            COINCIDENT, strides=1, padding="same", dtype=PRECISION, name=f"{prefix}{NEAR_LAYER}_{detector}"
+        )(power)
+        for detector, power in enumerate(powers)
+    ]
 
 
 def has_templates(model):

@@ -90,11 +90,13 @@ def get_population(name):
 
     Args:
         name: Key in `POPULATIONS`, or path of a YAML file with fields of `Population`; `base` names a population whose
-            fields it takes over. Example: `{base: set3, mass_range: [5, 80]}`.
+            fields it takes over. Example: `{base: set3, mass_range: [5, 80]}`. A Population is returned as it is.
 
     Raises:
         InputError: There is none, or the file does not describe one.
     """
+    if isinstance(name, Population):
+        return name
     if name in POPULATIONS:
         return POPULATIONS[name]
     if Path(name).suffix in (".yaml", ".yml"):

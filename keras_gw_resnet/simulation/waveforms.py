@@ -77,7 +77,7 @@ def make_bank(
     """Draw binaries and generate their waveforms in several processes.
 
     Args:
-        population: Name of a population.
+        population: A Population, or the name of one.
         number: How many waveforms.
         seed: Seed of the draw; the bank depends on it and on the other arguments alone.
         duration_seconds: Seconds kept, most of them before the coalescence.
@@ -121,6 +121,6 @@ def make_bank(
         sample_rate=sample_rate,
         merger_sample=before,
         detectors=geometries,
-        population=population,
+        population=getattr(population, "name", population),
         seed=seed,
     )

@@ -62,6 +62,8 @@ class TrainingConfig:
         statistic_shortcut: Weight with which what a search for coincident triggers ranks, computed by a stem of templates that joins
             the detectors (--options.templates 128 --options.coincidence true), is added to the logits of the places once the training
             is over; the median score of the negatives stays. 0: not.
+        statistic_templates: How many templates of its own that shortcut has, of binaries of the bank's masses, but without spins and higher
+            modes; 0: those of the stem.
         lone_signal_share: Negatives that hold a signal in one detector alone.
         glitch_share: Negatives that hold a simulated glitch in one detector.
         inconsistent_share: Negatives that hold a signal whose arrival times exceed the light travel time.
@@ -115,6 +117,7 @@ class TrainingConfig:
     merger_range: Pair = (0.65, 0.85)
     merger_tolerance: float = 0.0
     statistic_shortcut: float = 0.0
+    statistic_templates: int = 0
     lone_signal_share: float = 0.2
     glitch_share: float = 0.0
     inconsistent_share: float = 0.0
@@ -240,6 +243,7 @@ NOT_NEGATIVE = (
     "curriculum_epochs",
     "merger_tolerance",
     "statistic_shortcut",
+    "statistic_templates",
     "mass_power",
     "hard_windows",
 )

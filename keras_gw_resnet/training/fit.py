@@ -18,7 +18,7 @@ from keras_gw_resnet.training.growth import network_of, phases_of
 from keras_gw_resnet.training.location import LocatedBatches, is_located, mergers_for, without_places
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
 from keras_gw_resnet.training.progress import Progress, Timed
-from keras_gw_resnet.training.templates import fill_templates
+from keras_gw_resnet.training.templates import fill_statistic, fill_templates
 from keras_gw_resnet.training.validation import HardSearch, Validation, averaged_weights, best_row, scorer
 
 BEST, HARD = "best.keras", "hard.json"
@@ -146,7 +146,11 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
 
 def _with_shortcut(model, batches, config):
     """Return the network with its shortcut, and how it does; the median score of the negatives stays what it was."""
-    validation, more = Validation(batches, config, []), with_shortcut(model, config.statistic_shortcut)
+    validation, more = (
+        Validation(batches, config, []),
+        with_shortcut(model, config.statistic_shortcut, config.statistic_templates),
+    )
+    fill_statistic(more, batches, config)
     negatives, score = validation.strain[validation.label == 0], scorer(more)
     shift_logits(more, np.median(scorer(model)(negatives)) - np.median(score(negatives)))
     measured = validation.measure(score)

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import scipy.signal
 from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import SignalSource
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.shortcut import OWN_LAYERS, OWN_STRIDE, own_templates_of
 from keras_gw_resnet.models.templates import (
     BASIS_LAYER,
     RINGDOWN,
@@ -16,10 +18,14 @@ from keras_gw_resnet.models.templates import (
     set_templates,
     templates_of,
 )
+from keras_gw_resnet.simulation.populations import Population
+from keras_gw_resnet.simulation.waveforms import make_bank
 
 # Signals from which the basis is made and for which the templates are refined, those from which templates are chosen, and those that
 # they are chosen to match.
 DRAWN, CANDIDATES, MATCHED = 24000, 1500, 3000
+# Waveforms without spins and higher modes from which the templates of a shortcut's own are drawn.
+PLAIN = 3000
 # Rounds of refinement.
 ROUNDS = 8
 BAR = {"disable": None, "dynamic_ncols": True}
@@ -45,22 +51,66 @@ def fill_templates(model, batches, config):
     """
     if not has_templates(model):
         return
+    source = _source(model, batches, config)
+    samples, _, kernels = model.get_layer(BASIS_LAYER).kernel.shape
+    signals = _signals(source, batches.training.noise, samples, config.seed)
+    middle = signals[:, STRIDE:-STRIDE]
+    _, vectors = np.linalg.eigh(middle.T @ middle)
+    basis = vectors.T[::-1][:kernels]
+    set_templates(model, basis, *_templates(signals, basis, *templates_of(model)))
+
+
+def fill_statistic(model, batches, config):
+    """Fill the templates of its own that the shortcut of a network has; a network without them is left as it is.
+
+    They are those of binaries of the bank's masses, but without spins and higher modes, chosen and refined as `fill_templates` does: a
+    manifold of fewer dimensions, which takes fewer templates, and fewer templates have fewer chances to take noise for a signal.
+
+    Args:
+        model: `keras.Model` with `shortcut.with_shortcut`, its stem filled.
+        batches: Batches of the training.
+        config: TrainingConfig.
+
+    Raises:
+        InputError: Labelled windows, which hold no waveforms.
+    """
+    number = own_templates_of(model)
+    if not number:
+        return
+    source = _source(model, batches, config)
+    masses = [source.bank.parameters[name] for name in ("mass1", "mass2")]
+    prior = Population("without spins", mass_range=(np.min(masses), np.max(masses)), spins="none", modes=((2, 2),))
+    plain = make_bank(prior, PLAIN, seed=config.seed, sample_rate=source.bank.sample_rate, detectors=config.detectors)
+    noise, kernel = batches.training.noise, model.get_layer(BASIS_LAYER).kernel
+    plain = SignalSource(plain, noise.taps, source.detectors, source.window_samples, source.settings)
+    basis = np.asarray(keras.ops.convert_to_numpy(kernel))[:, 0].T
+    signals = _signals(plain, noise, kernel.shape[0], config.seed)
+    for name, coefficients in zip(OWN_LAYERS, _templates(signals, basis, number, OWN_STRIDE), strict=True):
+        model.get_layer(name).set_weights([coefficients.T[None]])
+
+
+def _source(model, batches, config):
+    """Return the signals of a training.
+
+    Raises:
+        InputError: Labelled windows, which hold no waveforms.
+    """
     source = getattr(batches.training, "signals", None)
     if source is None:
         raise InputError(
             f"{config.data}: labelled windows hold no waveforms for the templates of {model.name}; begin with a trained network "
             "(--options.weights), or leave out --options.templates"
         )
-    samples, _, kernels = model.get_layer(BASIS_LAYER).kernel.shape
-    signals = _signals(source, batches.training.noise, samples, config.seed)
-    middle = signals[:, STRIDE:-STRIDE]
-    _, vectors = np.linalg.eigh(middle.T @ middle)
-    basis = vectors.T[::-1][:kernels]
-    number, stride = templates_of(model)
+    return source
+
+
+def _templates(signals, basis, number, stride):
+    """Return (in phase, in quadrature) of templates, chosen and refined, at all shifts within a step of the stem."""
+    samples = basis.shape[1]
     starts = range(0, 2 * STRIDE + 1, stride)
     seen = np.stack([signals[:, start : start + samples] @ basis.T for start in starts], axis=1)
-    phases = _refined(_chosen(middle, basis, number), seen)
-    set_templates(model, basis, *(_at_all_shifts(phase, basis, stride) for phase in phases))
+    phases = _refined(_chosen(signals[:, STRIDE:-STRIDE], basis, number), seen)
+    return [_at_all_shifts(phase, basis, stride) for phase in phases]
 
 
 def _signals(source, noise, samples, seed):

@@ -5,7 +5,7 @@ import pytest
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.anatomy import blocks_of
 from keras_gw_resnet.models.places import places_of
-from keras_gw_resnet.models.shortcut import LIMIT, shift_logits, with_shortcut
+from keras_gw_resnet.models.shortcut import LIMIT, OWN_LAYERS, own_templates_of, shift_logits, with_shortcut
 from keras_gw_resnet.models.templates import has_shortcut, set_templates, stem_layers
 from keras_gw_resnet.search.folding import for_inference
 from keras_gw_resnet.search.scan import Scanner
@@ -202,3 +202,71 @@ def test_shifted_logits_shift_the_score(both):
 def test_one_shortcut_is_enough(both):
     with pytest.raises(InputError, match="already"):
         with_shortcut(both[1], WEIGHT)
+
+
+@pytest.fixture(scope="module")
+def own(both):
+    """The network with a shortcut that has two templates of its own."""
+    more = with_shortcut(both[0], WEIGHT, 2)
+    rng = np.random.default_rng(6)
+    for name in OWN_LAYERS:
+        more.get_layer(name).set_weights([rng.normal(size=(1, 64, 4)).astype("float32") / 8])
+    return more
+
+
+def test_templates_of_its_own_are_ranked(both, own):
+    model, strain = both[0], noise(2048)
+    before, after = (np.asarray(keras.Model(m.input, places_of(m).output)(strain))[:, :, 0] for m in (model, own))
+    basis, half = np.asarray(model.get_layer("template_basis").kernel)[:, 0], 0
+    padded = np.pad(strain, ((0, 0), (124, 124), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 256, axis=1)[:, ::8]
+    for detector in range(2):
+        filtered = windows[:, :, detector] @ basis
+        power = sum(np.square(filtered @ own.get_layer(name).get_weights()[0][0]) / 2 for name in OWN_LAYERS)
+        power = np.pad(np.maximum(power[..., :2], power[..., 2:]), ((0, 0), (1, 1), (0, 0)))
+        half += np.minimum(np.max([power[:, :-2], power[:, 1:-1], power[:, 2:]], axis=0), LIMIT)
+    largest = np.log(np.exp(half).sum(axis=-1)).reshape(2, 64, 4).max(axis=-1)
+    (first, _), count = model.get_layer("crop_edges").cropping, before.shape[1]
+    np.testing.assert_allclose(after - before, WEIGHT * largest[:, first + 2 : first + 2 + count], rtol=1e-3, atol=1e-3)
+    assert own_templates_of(own) == 2 and own_templates_of(both[1]) == own_templates_of(model) == 0
+
+
+def test_the_builder_takes_templates_of_its_own_with_the_weights(both, own, tmp_path):
+    own.save(tmp_path / "own.keras")
+    both[1].save(tmp_path / "stem.keras")
+    both[0].save(tmp_path / "none.keras")
+    options = {**SMALL, **PLACES, "statistic_shortcut": 0.1}
+    built = build_model("resnet16", **options, statistic_templates=2, weights=str(tmp_path / "own.keras"))
+    np.testing.assert_allclose(built(noise(2048)), own(noise(2048)), rtol=1e-4)
+    plain = build_model("resnet16", **SMALL, **PLACES, weights=str(tmp_path / "own.keras"))
+    np.testing.assert_allclose(plain(noise(2048)), both[0](noise(2048)), rtol=1e-4)
+    for file, number, known in (("own", 0, 2), ("own", 3, 2), ("stem", 2, 0), ("none", 2, 0)):
+        with pytest.raises(InputError, match=f"statistic_templates={number}: .* has {known}"):
+            build_model("resnet16", **options, statistic_templates=number, weights=str(tmp_path / f"{file}.keras"))
+
+
+def test_a_loaded_network_may_get_templates_of_its_own(both, own, tmp_path):
+    both[0].save(tmp_path / "model.keras")
+    keras.backend.clear_session()
+    more = with_shortcut(keras.saving.load_model(tmp_path / "model.keras"), WEIGHT, 2)
+    for name in OWN_LAYERS:
+        more.get_layer(name).set_weights(own.get_layer(name).get_weights())
+    more.save(tmp_path / "more.keras")
+    again = keras.saving.load_model(tmp_path / "more.keras", safe_mode=True)
+    np.testing.assert_allclose(again(noise(2048)), own(noise(2048)), rtol=1e-5)
+    scanner, strain = Scanner(again), noise(4096, 1)[0]
+    assert scanner.exact and scanner.difference(strain, scanner.scan(strain).scores) < 1e-3
+    assert stem_layers(again) >= {*OWN_LAYERS, "statistic_snr_near_0", "statistic_snr_largest_1"}
+    half = for_inference(again, precision="bfloat16")
+    assert {half.get_layer(name).compute_dtype for name in (*OWN_LAYERS, "statistic_snr_near_0")} == {"float32"}
+
+
+@pytest.mark.parametrize("templates", [True, -1, 1.5, "a"])
+def test_other_numbers_of_templates_are_refused(templates):
+    with pytest.raises(InputError, match="expected a whole number from 0"):
+        build_model("resnet16", **SMALL, **PLACES, statistic_shortcut=WEIGHT, statistic_templates=templates)
+
+
+def test_templates_of_no_shortcut_are_refused():
+    with pytest.raises(InputError, match="statistic_templates=3: is of a shortcut"):
+        build_model("resnet16", **SMALL, **PLACES, statistic_templates=3)

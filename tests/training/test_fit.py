@@ -32,15 +32,15 @@ def test_run_leaves_what_it_says(small_run):
 
 
 LONGER = {
-    "--epochs": 4,
-    "--steps-per-epoch": 8,
+    "--epochs": 6,
+    "--steps-per-epoch": 12,
     "--early-stopping": 4,
     "--weight-averaging": 0.9,
     "--options.pooling": "logsumexp",
     "--options.head-kernel-size": 8,
     "--merger-tolerance": 0.02,
     "--hard-share": 0.5,
-    "--hard-windows": 300,
+    "--hard-windows": 500,
 }
 
 

@@ -1,25 +1,72 @@
+import keras
 import numpy as np
 import pytest
 
+from keras_gw_resnet.models.shortcut import OWN_LAYERS, OWN_STRIDE, with_shortcut
+from keras_gw_resnet.models.templates import BASIS_LAYER, STRIDE
+from keras_gw_resnet.training import templates
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
 from keras_gw_resnet.training.fit import _with_shortcut
 from keras_gw_resnet.training.optimization import new_network
-from keras_gw_resnet.training.templates import fill_templates
+from keras_gw_resnet.training.templates import fill_statistic, fill_templates
 from keras_gw_resnet.training.validation import Validation, scorer
 
 
-def test_the_median_of_the_negatives_stays(small_data):
+@pytest.fixture(scope="module")
+def config(small_data):
     few = {"validation_noise": 200, "validation_signals": 50, "false_alarm_probability": 0.05, "validation_batches": 4}
     options = {"width": 4, "templates": 4, "template_samples": 256, "coincidence": True, "pooling": "logsumexp"}
     found = {"data": str(small_data), "detectors": ("H1", "L1"), "window_samples": 2048, "batch_size": 16}
-    config = TrainingConfig(model="resnet16", options=options, statistic_shortcut=0.5, **found, **few)
-    batches = load_batches(config)
+    return TrainingConfig(model="resnet16", options=options, statistic_shortcut=0.5, **found, **few)
+
+
+@pytest.fixture(scope="module")
+def batches(config):
+    return load_batches(config)
+
+
+@pytest.fixture(scope="module")
+def model(config, batches):
     model = new_network(config)
     fill_templates(model, batches, config)
+    return model
+
+
+def test_the_median_of_the_negatives_stays(model, batches, config):
     more, measured = _with_shortcut(model, batches, config)
     validation = Validation(batches, config, [])
     negatives = validation.strain[validation.label == 0]
     before, after = (network.predict(negatives, verbose=0)[:, 0] for network in (model, more))
     assert np.median(after) == pytest.approx(np.median(before), abs=1e-4) and np.std(after - before) > 0.1
     assert measured == pytest.approx(validation.measure(scorer(more)))
+
+
+def test_templates_of_the_shortcut_are_binaries_without_spins(model, batches, config, monkeypatch):
+    """They match such binaries, which the templates of the stem, as many, were not made for."""
+    made = []
+
+    def few(prior, number, **options):
+        made.append((prior, number))
+        return make_bank(prior, 60, **options, processes=1)
+
+    make_bank = templates.make_bank
+    monkeypatch.setattr(templates, "make_bank", few)
+    monkeypatch.setattr(templates, "DRAWN", 4000)
+    more = with_shortcut(model, 0.5, 3)
+    fill_statistic(more, batches, config)
+    ((prior, number),) = made
+    assert prior.spins == "none" and prior.modes == ((2, 2),) and number == templates.PLAIN
+    bank = batches.training.signals.bank
+    assert prior.mass_range == (bank.parameters["mass2"].min(), bank.parameters["mass1"].max())
+    basis = np.asarray(keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel))[:, 0]
+    in_phase, in_quadrature = (more.get_layer(name).get_weights()[0][0] for name in OWN_LAYERS)
+    assert in_phase.shape == (64, 3 * STRIDE // OWN_STRIDE)
+    waves = np.stack([basis @ in_phase, basis @ in_quadrature])
+    np.testing.assert_allclose(np.linalg.norm(waves, axis=1), 1, atol=0.02)
+    np.testing.assert_allclose(np.einsum("st,st->t", *waves), 0, atol=0.02)
+    # The second half are the first, tried so many samples later.
+    np.testing.assert_allclose(waves[:, OWN_STRIDE:, 3:], waves[:, :-OWN_STRIDE, :3], atol=0.05)
+    untouched = with_shortcut(model, 0.5)
+    fill_statistic(untouched, batches, config)
+    assert len(made) == 1

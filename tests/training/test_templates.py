@@ -6,7 +6,6 @@ import pytest
 from keras_gw_resnet import build_model
 from keras_gw_resnet.datasets.windows import write_windows
 from keras_gw_resnet.models.templates import BASIS_LAYER, STRIDE, TEMPLATE_LAYERS
-from keras_gw_resnet.training import templates
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
 from keras_gw_resnet.training.templates import _at_all_shifts, _chosen, _refined, _signals, fill_templates
@@ -24,14 +23,6 @@ def filled(batches, config, **options):
     model = build_model("resnet16", **OPTIONS, **options)
     fill_templates(model, batches, config)
     return stem_of(model)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fewer_signals():
-    """A quarter of the signals: enough for eight templates."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(templates, "DRAWN", 6000)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +102,7 @@ def test_templates_coalesce_before_their_last_sixteenth(stem):
     envelope = np.hypot(in_phase @ basis, in_quadrature @ basis)
     early = 512 * 15 / 16 - np.argmax(envelope, axis=1)
     # That of a light or precessing system may peak before the end of its inspiral.
-    assert np.median(np.abs(early)) < 16 and np.all((early > -8) & (early < 128))
+    assert np.median(np.abs(early)) < 8 and np.all((early > -8) & (early < 128))
 
 
 def test_templates_follow_from_the_seed(training, stem):
