@@ -148,6 +148,7 @@ class TrainingConfig:
             raise InputError(f"--seed is {self.seed}; expected a whole number from 0 to {2**32 - 1}")
         self._check_detectors()
         self._check_contradictions()
+        self._check_belongings()
         self.injections()
 
     def _check_detectors(self):
@@ -164,10 +165,6 @@ class TrainingConfig:
             )
         if self.devices and self.batch_size % self.devices:
             raise InputError(f"--batch-size {self.batch_size} cannot be divided among {self.devices} devices")
-        if (self.snr_start is None) != (self.curriculum_epochs == 0):
-            raise InputError(
-                "--snr-start and --curriculum-epochs belong together: where the SNR starts, and for how long"
-            )
         fixed = [name for name in FIXED_OPTIONS if name in self.options]
         if fixed:
             raise InputError(f"--options.{fixed[0]}: follows from the training and cannot be set")
@@ -178,10 +175,6 @@ class TrainingConfig:
                 f"--validation-noise {self.validation_noise} windows cannot show a false-alarm probability of "
                 f"{self.false_alarm_probability:g}; expected at least {LEAST_FALSE_ALARMS / self.false_alarm_probability:.0f}"
             )
-        if self.hard_share and not (self.hard_windows or self.hard_noise):
-            raise InputError("--hard-share needs --hard-windows to search, or --hard-noise")
-        if self.hard_noise and not self.hard_share:
-            raise InputError("--hard-noise needs --hard-share: the share of the negatives that are drawn from it")
         if self.merger_tolerance and self.label_smoothing:
             raise InputError("--merger-tolerance and --label-smoothing exclude each other")
         if self.weight_decay and self.optimizer == "adam":
@@ -190,6 +183,18 @@ class TrainingConfig:
             raise InputError(f"--warmup-epochs {self.warmup_epochs} leaves nothing of --epochs {self.epochs}")
         if self.finetune_epochs and (self.growth != "blockwise" or self.finetune_epochs >= self.epochs):
             raise InputError("--finetune-epochs is a part of --epochs, with --growth blockwise")
+
+    def _check_belongings(self):
+        if (self.snr_start is None) != (self.curriculum_epochs == 0):
+            raise InputError(
+                "--snr-start and --curriculum-epochs belong together: where the SNR starts, and for how long"
+            )
+        if self.hard_share and not (self.hard_windows or self.hard_noise):
+            raise InputError("--hard-share needs --hard-windows to search, or --hard-noise")
+        if self.hard_noise and not self.hard_share:
+            raise InputError("--hard-noise needs --hard-share: the share of the negatives that are drawn from it")
+        if self.statistic_templates and not self.statistic_shortcut:
+            raise InputError("--statistic-templates are of a shortcut: give --statistic-shortcut too, for example 0.5")
 
     def injections(self):
         """Return the InjectionSettings of the run."""

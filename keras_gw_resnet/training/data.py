@@ -246,6 +246,8 @@ def _labelled(config):
         raise InputError(f"{config.data}: labelled windows are shown as they are; leave out --noise and the shares")
     if config.merger_tolerance:
         raise InputError(f"{config.data}: labelled windows do not say where a signal is; expected --merger-tolerance 0")
+    if config.statistic_templates:
+        raise InputError(f"{config.data}: labelled windows hold no waveforms; leave out --statistic-templates")
     rows, held_out = split_windows(header, config.validation_share, VALIDATION_SEED)
     for own in (rows, held_out):
         check_windows(header, own)

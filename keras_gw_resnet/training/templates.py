@@ -24,7 +24,7 @@ from keras_gw_resnet.simulation.waveforms import make_bank
 # Signals from which the basis is made and for which the templates are refined, those from which templates are chosen, and those that
 # they are chosen to match.
 DRAWN, CANDIDATES, MATCHED = 24000, 1500, 3000
-# Waveforms without spins and higher modes from which the templates of a shortcut's own are drawn.
+# Waveforms without spins and higher modes from which the templates of a shortcut's own are drawn, at most as many as the bank holds.
 PLAIN = 3000
 # Rounds of refinement.
 ROUNDS = 8
@@ -80,7 +80,13 @@ def fill_statistic(model, batches, config):
     source = _source(model, batches, config)
     masses = [source.bank.parameters[name] for name in ("mass1", "mass2")]
     prior = Population("without spins", mass_range=(np.min(masses), np.max(masses)), spins="none", modes=((2, 2),))
-    plain = make_bank(prior, PLAIN, seed=config.seed, sample_rate=source.bank.sample_rate, detectors=config.detectors)
+    plain = make_bank(
+        prior,
+        min(PLAIN, len(source.bank)),
+        seed=config.seed,
+        sample_rate=source.bank.sample_rate,
+        detectors=config.detectors,
+    )
     noise, kernel = batches.training.noise, model.get_layer(BASIS_LAYER).kernel
     plain = SignalSource(plain, noise.taps, source.detectors, source.window_samples, source.settings)
     basis = np.asarray(keras.ops.convert_to_numpy(kernel))[:, 0].T

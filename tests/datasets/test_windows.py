@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.datasets.windows import LabelledWindows, check_windows, import_g2net, open_windows, split_windows
+from keras_gw_resnet.training.config import TrainingConfig
+from keras_gw_resnet.training.data import load_batches
 from tests.conftest import assert_refused, run_command, run_commands
 
 
@@ -120,6 +122,13 @@ def test_a_network_trains_on_labelled_windows(windows_file, tmp_path):
     assert_refused(fewer, "windows.hdf5", "4096 samples of H1 L1 V1")
     assert_refused(unlocated, "windows.hdf5", "do not say where a signal is", "--merger-tolerance 0")
     assert not (tmp_path / "wrong").exists()
+
+
+def test_labelled_windows_have_no_waveforms_for_a_shortcut(windows_file):
+    data = {"data": str(windows_file), "detectors": ("H1", "L1", "V1"), "window_samples": 4096}
+    config = TrainingConfig(model="resnet16", **data, statistic_shortcut=0.5, statistic_templates=3)
+    with pytest.raises(InputError, match="leave out --statistic-templates"):
+        load_batches(config)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def test_survives_json_and_names_differences():
         ({"detectors": ("H1", "H1")}, "expected each once"),
         ({"seed": -1}, "--seed"),
         ({"weight_averaging": 1.0}, "--weight-averaging"),
+        ({"statistic_templates": 3}, "--statistic-shortcut too"),
     ],
 )
 def test_contradictions_are_refused(options, mentioned):

@@ -10,6 +10,7 @@ from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.places import places_of
+from keras_gw_resnet.models.shortcut import own_templates_of
 from keras_gw_resnet.models.templates import TEMPLATE_LAYERS
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.training.config import TrainingConfig
@@ -125,7 +126,7 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     out = tmp_path / "run"
     changes = {"--options.pooling": "logsumexp", "--options.head-kernel-size": 8, "--merger-tolerance": 0.02}
     templates = {"--options.templates": 8, "--options.template-samples": 512, "--options.coincidence": "true"}
-    templates["--statistic-shortcut"] = 0.5
+    templates |= {"--statistic-shortcut": 0.5, "--statistic-templates": 4}
     # A network without places has nothing to learn where a signal is with, and nothing to add a shortcut to.
     other = tmp_path / "other"
     result, unlocated, without_places = run_commands(
@@ -152,6 +153,7 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     # The shortcut is not trained; what is saved and measured has it, and the builder makes the same network.
     assert places_of(model).get_weights()[0][:, -1, 0].tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0]
     assert card["options"]["statistic_shortcut"] == 0.5
+    assert card["options"]["statistic_templates"] == own_templates_of(model) == 4
     with (out / "history.csv").open() as file:
         kept = list(csv.DictReader(file))[card["training"]["epoch_kept"] - 1]
     assert card["metrics"]["validation"]["loss"] != pytest.approx(float(kept["val_loss"]), rel=1e-6)

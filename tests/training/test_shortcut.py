@@ -46,17 +46,17 @@ def test_templates_of_the_shortcut_are_binaries_without_spins(model, batches, co
     """They match such binaries, which the templates of the stem, as many, were not made for."""
     made = []
 
-    def few(prior, number, **options):
+    def counted(prior, number, **options):
         made.append((prior, number))
-        return make_bank(prior, 60, **options, processes=1)
+        return make_bank(prior, number, **options, processes=1)
 
     make_bank = templates.make_bank
-    monkeypatch.setattr(templates, "make_bank", few)
+    monkeypatch.setattr(templates, "make_bank", counted)
     monkeypatch.setattr(templates, "DRAWN", 4000)
     more = with_shortcut(model, 0.5, 3)
     fill_statistic(more, batches, config)
     ((prior, number),) = made
-    assert prior.spins == "none" and prior.modes == ((2, 2),) and number == templates.PLAIN
+    assert prior.spins == "none" and prior.modes == ((2, 2),) and number == len(batches.training.signals.bank)
     bank = batches.training.signals.bank
     assert prior.mass_range == (bank.parameters["mass2"].min(), bank.parameters["mass1"].max())
     basis = np.asarray(keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel))[:, 0]
