@@ -73,6 +73,8 @@ def test_a_network_without_places_is_trained_like_those_that_learn_them():
     assert _trained_alike([coarser, without, *others]) == [coarser, without]
     also = card("also", merger_tolerance=0.0)
     assert _trained_alike([without, also, *others]) == [without, also]
+    # A card that was written before there were such templates.
+    assert _trained_alike([one, card("newer", statistic_templates=0)]) == [one, card("newer", statistic_templates=0)]
     assert _trained_alike([one, coarser]) == []
 
 
@@ -84,8 +86,7 @@ def test_how_a_network_is_taught_is_said_where_it_differs():
     cards = [card("one"), card("slow", learning_rate=0.004, snr_start=[10.0, 25.0]), card("two")]
     assert _trained_alike(cards) == cards
     assert list(_exceptions(cards)) == [
-        "`slow` has `learning_rate` 0.004 in place of 0.008.",
-        "`slow` has `snr_start` [10.0, 25.0] in place of null.",
+        "`slow` has `learning_rate` 0.004 in place of 0.008, `snr_start` [10.0, 25.0] in place of none."
     ]
 
 

@@ -17,7 +17,7 @@ TOLERANCE = "merger_tolerance"
 # What of a configuration may differ between networks that are trained alike: the network, and how fast and from which signals on it is
 # taught, which is said below their table.
 TAUGHT = ("learning_rate", "snr_start", "curriculum_epochs")
-OF_NETWORK = ("model", "options", "statistic_shortcut", TOLERANCE, *TAUGHT)
+OF_NETWORK = ("model", "options", "statistic_shortcut", "statistic_templates", TOLERANCE, *TAUGHT)
 
 
 def write_comparison(page, plot):
@@ -60,7 +60,7 @@ def write_comparison(page, plot):
 
 
 def _trained_alike(cards):
-    """Return the largest group of cards whose trainings began afresh and differ in the network alone; [] without any two.
+    """Return the largest group of cards whose trainings began afresh and differ in `OF_NETWORK` alone; [] without any two.
 
     A network without places cannot learn where a signal is (`merger_tolerance`): that is the network's difference. So is a shortcut
     that is added when the training is over (`statistic_shortcut`).
@@ -82,13 +82,13 @@ def _trained_alike(cards):
 
 
 def _exceptions(cards):
-    """Yield what differs from most in how networks that are trained alike are taught, a line each."""
-    for name in TAUGHT:
-        values = [json.dumps(card["training"]["config"].get(name)) for card in cards]
-        usual = max(values, key=values.count)
-        for card, value in zip(cards, values, strict=True):
-            if value != usual:
-                yield f"`{card['name']}` has `{name}` {value} in place of {usual}."
+    """Yield what differs from most in how networks that are trained alike are taught, a line a network."""
+    every = [{name: json.dumps(card["training"]["config"].get(name)) for name in TAUGHT} for card in cards]
+    usual = {name: max(values := [own[name] for own in every], key=values.count) for name in TAUGHT}
+    for card, own in zip(cards, every, strict=True):
+        said = [f"`{name}` {own[name]} in place of {usual[name]}" for name in TAUGHT if own[name] != usual[name]]
+        if said:
+            yield f"`{card['name']}` has {', '.join(said)}.".replace("null", "none")
 
 
 def _row_at(card, name, rate):

@@ -107,7 +107,8 @@ def assemble(
         head_kernel_size: Features that a head with pooling "logsumexp" looks at together.
         statistic_shortcut: Weight with which what a stem of templates with `coincidence` computes is added to the logits of
             such a head; see `shortcut.with_shortcut`. 0: not.
-        statistic_templates: How many templates of its own that shortcut has, which a training fills; 0: those of the stem.
+        statistic_templates: How many templates of its own that shortcut has, tried every 4 samples, which `train.py
+            --statistic-templates` fills; 0: those of the stem.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).

@@ -12,6 +12,7 @@ from keras_gw_resnet.models.receptive import before_cropping, nodes_in_order, re
 from keras_gw_resnet.models.templates import (
     BASIS_LAYER,
     JOIN_LAYER,
+    LARGEST_LAYER,
     NEAR_LAYER,
     PRECISION,
     SHORTCUT_LAYERS,
@@ -101,11 +102,11 @@ def _with_head(model, before, features, weights):
 
 def own_templates_of(model):
     """Return how many templates of its own the shortcut of a network has; 0: it has those of the stem, or there is none."""
-    found = [layer for layer in model.layers if layer.name == OWN_LAYERS[0]]
-    return found[0].filters * OWN_STRIDE // STRIDE if found else 0
+    largest = next((layer for layer in model.layers if layer.name == f"{SHORTCUT_LAYERS}{LARGEST_LAYER}_0"), None)
+    return largest.output.shape[-1] if largest else 0
 
 
-def copy_head(bare, saved, model):
+def copy_head(bare, saved, model, path):
     """Copy the last convolution of a network without shortcut into that with it, and its shortcut from a saved one that has one.
 
     Raises:
@@ -114,9 +115,10 @@ def copy_head(bare, saved, model):
     kernel, bias = places_of(bare).get_weights()
     templates, known = own_templates_of(model), own_templates_of(saved)
     if (has_shortcut(saved) and templates != known) or (templates and not known):
+        whose = f"its shortcut has {known} templates of its own" if has_shortcut(saved) else "it has no shortcut"
         raise InputError(
-            f"statistic_templates={templates}: the shortcut of {saved.name} has {known}; expected weights of a network with as many, "
-            f"or statistic_templates={known}"
+            f"{path}: {whose}, that of {model.name} {templates}; expected weights of a network with as many, "
+            f"or statistic_templates={known} (--options.statistic_templates {known})"
         )
     if templates:
         for name in OWN_LAYERS:
@@ -139,7 +141,9 @@ def _beside(kernel, more):
 def _own_powers(model, templates):
     """Return half the squared signal-to-noise ratios of templates of the shortcut's own, the largest nearby, a tensor a detector."""
     basis = model.get_layer(BASIS_LAYER)
-    filtered = [node.output_tensors[0] for node in nodes_in_order(model) if node.operation is basis]
+    calls = [node for node in nodes_in_order(model) if node.operation is basis]
+    # The stem calls it for one detector after the other.
+    filtered = [node.output_tensors[0] for node in sorted(calls, key=basis._inbound_nodes.index)]
     powers = template_powers(filtered, templates, OWN_STRIDE, SHORTCUT_LAYERS)
     for number, node in enumerate(nodes_in_order(keras.Model(filtered, powers))):
         if not isinstance(node.operation, layers.Layer):

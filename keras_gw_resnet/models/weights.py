@@ -112,7 +112,7 @@ def take_weights(model, weights):
     residual blocks takes the weights of the shallower one: the blocks it has more begin as the identity, so that it
     begins where the shallower one ended. So does one that is a whole number of times as wide, with as many copies of
     every channel (Net2DeeperNet and Net2WiderNet, arXiv 1511.05641). A `statistic_shortcut` keeps its own weight where the
-    saved network has none, and is left out where this network has none.
+    saved network has none, unless it has templates of its own, and is left out where this network has none.
 
     Args:
         model: `keras.Model`.
@@ -128,7 +128,7 @@ def take_weights(model, weights):
     saved, bare = load_keras_file(path), without_shortcut(model)
     _take(bare, without_shortcut(saved), path)
     if bare is not model:
-        copy_head(bare, saved, model)
+        copy_head(bare, saved, model, path)
 
 
 def _take(model, saved, path):

@@ -62,8 +62,8 @@ class TrainingConfig:
         statistic_shortcut: Weight with which what a search for coincident triggers ranks, computed by a stem of templates that joins
             the detectors (--options.templates 128 --options.coincidence true), is added to the logits of the places once the training
             is over; the median score of the negatives stays. 0: not.
-        statistic_templates: How many templates of its own that shortcut has, of binaries of the bank's masses, but without spins and higher
-            modes; 0: those of the stem.
+        statistic_templates: How many templates of its own that shortcut has, tried every 4 samples: of binaries in the range of the bank's
+            masses, without spins and higher modes; 0: those of the stem.
         lone_signal_share: Negatives that hold a signal in one detector alone.
         glitch_share: Negatives that hold a simulated glitch in one detector.
         inconsistent_share: Negatives that hold a signal whose arrival times exceed the light travel time.
@@ -195,6 +195,11 @@ class TrainingConfig:
             raise InputError("--hard-noise needs --hard-share: the share of the negatives that are drawn from it")
         if self.statistic_templates and not self.statistic_shortcut:
             raise InputError("--statistic-templates are of a shortcut: give --statistic-shortcut too, for example 0.5")
+        if self.options.get("statistic_templates") and not self.options.get("weights"):
+            raise InputError(
+                "--options.statistic_templates: nothing would fill them; give --statistic-templates in its place, or --options.weights of a "
+                "network that has them"
+            )
 
     def injections(self):
         """Return the InjectionSettings of the run."""

@@ -18,7 +18,7 @@ from keras_gw_resnet.training.growth import network_of, phases_of
 from keras_gw_resnet.training.location import LocatedBatches, is_located, mergers_for, without_places
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
 from keras_gw_resnet.training.progress import Progress, Timed
-from keras_gw_resnet.training.templates import fill_statistic, fill_templates
+from keras_gw_resnet.training.templates import bank_without_spins, fill_statistic, fill_templates
 from keras_gw_resnet.training.validation import HardSearch, Validation, averaged_weights, best_row, scorer
 
 BEST, HARD = "best.keras", "hard.json"
@@ -60,6 +60,8 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
     if path:
         with place.scope():
             model, history = load_checkpoint(path)
+    # Whatever can fail does so before the first epoch.
+    plain = bank_without_spins(batches, config) if config.statistic_templates and place.first else None
     if done and config.hard_share and config.hard_windows:
         batches.training.hard.restore(checkpoints / HARD, done)
     if place.first:
@@ -84,7 +86,7 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
         row = best_row(history) if config.keep == "best" else history[-1]
         model = _result(model, config, checkpoints)
         if config.statistic_shortcut:
-            model, measured = _with_shortcut(model, batches, config)
+            model, measured = _with_shortcut(model, batches, config, plain)
             row = {**row, **measured}
         return model, history, row
     return model, history, history[-1] if history else {}
@@ -144,13 +146,15 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         events.write_summary(history)
 
 
-def _with_shortcut(model, batches, config):
-    """Return the network with its shortcut, and how it does; the median score of the negatives stays what it was."""
-    validation, more = (
-        Validation(batches, config, []),
-        with_shortcut(model, config.statistic_shortcut, config.statistic_templates),
-    )
-    fill_statistic(more, batches, config)
+def _with_shortcut(model, batches, config, plain=None):
+    """Return the network with its shortcut, and how it does; the median score of the negatives stays what it was.
+
+    `plain` is the bank for templates of the shortcut's own.
+    """
+    validation = Validation(batches, config, [])
+    more = with_shortcut(model, config.statistic_shortcut, config.statistic_templates)
+    if plain is not None:
+        fill_statistic(more, batches, config, plain)
     negatives, score = validation.strain[validation.label == 0], scorer(more)
     shift_logits(more, np.median(scorer(model)(negatives)) - np.median(score(negatives)))
     measured = validation.measure(score)

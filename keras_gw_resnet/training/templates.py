@@ -24,7 +24,7 @@ from keras_gw_resnet.simulation.waveforms import make_bank
 # Signals from which the basis is made and for which the templates are refined, those from which templates are chosen, and those that
 # they are chosen to match.
 DRAWN, CANDIDATES, MATCHED = 24000, 1500, 3000
-# Waveforms without spins and higher modes from which the templates of a shortcut's own are drawn, at most as many as the bank holds.
+# Waveforms without spins and higher modes from which the templates of a shortcut's own are drawn.
 PLAIN = 3000
 # Rounds of refinement.
 ROUNDS = 8
@@ -51,63 +51,66 @@ def fill_templates(model, batches, config):
     """
     if not has_templates(model):
         return
-    source = _source(model, batches, config)
-    samples, _, kernels = model.get_layer(BASIS_LAYER).kernel.shape
-    signals = _signals(source, batches.training.noise, samples, config.seed)
-    middle = signals[:, STRIDE:-STRIDE]
-    _, vectors = np.linalg.eigh(middle.T @ middle)
-    basis = vectors.T[::-1][:kernels]
-    set_templates(model, basis, *_templates(signals, basis, *templates_of(model)))
-
-
-def fill_statistic(model, batches, config):
-    """Fill the templates of its own that the shortcut of a network has; a network without them is left as it is.
-
-    They are those of binaries of the bank's masses, but without spins and higher modes, chosen and refined as `fill_templates` does: a
-    manifold of fewer dimensions, which takes fewer templates, and fewer templates have fewer chances to take noise for a signal.
-
-    Args:
-        model: `keras.Model` with `shortcut.with_shortcut`, its stem filled.
-        batches: Batches of the training.
-        config: TrainingConfig.
-
-    Raises:
-        InputError: Labelled windows, which hold no waveforms.
-    """
-    number = own_templates_of(model)
-    if not number:
-        return
-    source = _source(model, batches, config)
-    masses = [source.bank.parameters[name] for name in ("mass1", "mass2")]
-    prior = Population("without spins", mass_range=(np.min(masses), np.max(masses)), spins="none", modes=((2, 2),))
-    plain = make_bank(
-        prior,
-        min(PLAIN, len(source.bank)),
-        seed=config.seed,
-        sample_rate=source.bank.sample_rate,
-        detectors=config.detectors,
-    )
-    noise, kernel = batches.training.noise, model.get_layer(BASIS_LAYER).kernel
-    plain = SignalSource(plain, noise.taps, source.detectors, source.window_samples, source.settings)
-    basis = np.asarray(keras.ops.convert_to_numpy(kernel))[:, 0].T
-    signals = _signals(plain, noise, kernel.shape[0], config.seed)
-    for name, coefficients in zip(OWN_LAYERS, _templates(signals, basis, number, OWN_STRIDE), strict=True):
-        model.get_layer(name).set_weights([coefficients.T[None]])
-
-
-def _source(model, batches, config):
-    """Return the signals of a training.
-
-    Raises:
-        InputError: Labelled windows, which hold no waveforms.
-    """
     source = getattr(batches.training, "signals", None)
     if source is None:
         raise InputError(
             f"{config.data}: labelled windows hold no waveforms for the templates of {model.name}; begin with a trained network "
             "(--options.weights), or leave out --options.templates"
         )
-    return source
+    samples, _, kernels = model.get_layer(BASIS_LAYER).kernel.shape
+    signals = _signals(source.bank, source, batches.training.noise, samples, config.seed)
+    middle = signals[:, STRIDE:-STRIDE]
+    _, vectors = np.linalg.eigh(middle.T @ middle)
+    basis = vectors.T[::-1][:kernels]
+    set_templates(model, basis, *_templates(signals, basis, *templates_of(model)))
+
+
+def bank_without_spins(batches, config):
+    """Simulate the bank of waveforms that `fill_statistic` takes: without spins and higher modes.
+
+    Their masses are uniform between the smallest and the largest of the training's bank.
+
+    Args:
+        batches: Batches of the training, none of labelled windows.
+        config: TrainingConfig.
+
+    Returns:
+        WaveformBank of `PLAIN` waveforms, as long as those of the training's bank.
+
+    Raises:
+        InputError: The training's bank does not know its masses.
+    """
+    bank = batches.training.signals.bank
+    try:
+        masses = [bank.parameters[name] for name in ("mass1", "mass2")]
+    except KeyError as error:
+        raise InputError(
+            f"{config.data}: the waveform bank does not say {error}; make it with 'keras-gw-resnet simulate bank', or leave out "
+            "--statistic-templates"
+        ) from error
+    population = Population("without spins", mass_range=(np.min(masses), np.max(masses)), spins="none", modes=((2, 2),))
+    size = {"sample_rate": bank.sample_rate, "duration_seconds": bank.hplus.shape[1] / bank.sample_rate}
+    return make_bank(population, PLAIN, seed=config.seed, detectors=config.detectors, **size)
+
+
+def fill_statistic(model, batches, config, bank):
+    """Fill the templates of its own that the shortcut of a network has, chosen and refined as `fill_templates` does.
+
+    Binaries without spins are a manifold of fewer dimensions, which takes fewer templates, and fewer templates have fewer chances to take
+    noise for a signal.
+
+    Args:
+        model: `keras.Model` with `shortcut.with_shortcut`, its stem filled.
+        batches: Batches of the training.
+        config: TrainingConfig.
+        bank: WaveformBank, from `bank_without_spins`.
+    """
+    kernel = keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel)
+    basis = np.asarray(kernel)[:, 0].T
+    signals = _signals(bank, batches.training.signals, batches.training.noise, len(kernel), config.seed)
+    coefficients = _templates(signals, basis, own_templates_of(model), OWN_STRIDE)
+    for name, own in zip(OWN_LAYERS, coefficients, strict=True):
+        model.get_layer(name).set_weights([own.T[None]])
 
 
 def _templates(signals, basis, number, stride):
@@ -119,17 +122,17 @@ def _templates(signals, basis, number, stride):
     return [_at_all_shifts(phase, basis, stride) for phase in phases]
 
 
-def _signals(source, noise, samples, seed):
-    """Draw whitened signals of single detectors, float32 array (DRAWN, samples + 2 * STRIDE), of unit power in the middle.
+def _signals(bank, source, noise, samples, seed):
+    """Draw whitened signals of a bank, as a SignalSource draws its own, of single detectors, float32 array (DRAWN, samples + 2 * STRIDE), of unit power in the middle.
 
     They coalesce within half a step of where templates do, in the middle `samples`.
     """
     # Detectors at the Earth's centre see every signal at the same time.
-    centred = {name: replace(g, location=np.zeros(3)) for name, g in source.bank.detectors.items()}
+    centred = {name: replace(g, location=np.zeros(3)) for name, g in bank.detectors.items()}
     longer = samples + 2 * STRIDE
     around = (samples * (1 - RINGDOWN) + STRIDE * np.array([0.5, 1.5])) / longer
     settings = replace(source.settings, merger_range=tuple(around), snr_start=None)
-    jittered = SignalSource(replace(source.bank, detectors=centred), noise.taps, source.detectors, longer, settings)
+    jittered = SignalSource(replace(bank, detectors=centred), noise.taps, source.detectors, longer, settings)
     rng = np.random.default_rng((SEED, seed))
     each = DRAWN // len(source.detectors)
     filters = np.stack([rng.integers(len(own), size=each) for own in noise.taps], axis=-1)

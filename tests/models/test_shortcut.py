@@ -231,6 +231,17 @@ def test_templates_of_its_own_are_ranked(both, own):
     assert own_templates_of(own) == 2 and own_templates_of(both[1]) == own_templates_of(model) == 0
 
 
+def test_the_detectors_keep_their_order(own, tmp_path):
+    own.save(tmp_path / "own.keras")
+    for model in (own, keras.saving.load_model(tmp_path / "own.keras")):
+        first, second = (keras.Model(model.input, model.get_layer(f"statistic_snr_near_{d}").output) for d in range(2))
+        strain = noise(2048, 1)
+        other = strain.copy()
+        other[..., 1] += 1
+        np.testing.assert_array_equal(first(other), first(strain))
+        assert np.max(np.abs(np.asarray(second(other)) - np.asarray(second(strain)))) > 0.1
+
+
 def test_the_builder_takes_templates_of_its_own_with_the_weights(both, own, tmp_path):
     own.save(tmp_path / "own.keras")
     both[1].save(tmp_path / "stem.keras")
@@ -241,7 +252,7 @@ def test_the_builder_takes_templates_of_its_own_with_the_weights(both, own, tmp_
     plain = build_model("resnet16", **SMALL, **PLACES, weights=str(tmp_path / "own.keras"))
     np.testing.assert_allclose(plain(noise(2048)), both[0](noise(2048)), rtol=1e-4)
     for file, number, known in (("own", 0, 2), ("own", 3, 2), ("stem", 2, 0), ("none", 2, 0)):
-        with pytest.raises(InputError, match=f"statistic_templates={number}: .* has {known}"):
+        with pytest.raises(InputError, match=rf"{file}.keras: .*statistic_templates={known}"):
             build_model("resnet16", **options, statistic_templates=number, weights=str(tmp_path / f"{file}.keras"))
 
 

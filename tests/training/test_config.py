@@ -42,6 +42,7 @@ def test_survives_json_and_names_differences():
         ({"seed": -1}, "--seed"),
         ({"weight_averaging": 1.0}, "--weight-averaging"),
         ({"statistic_templates": 3}, "--statistic-shortcut too"),
+        ({"options": {"statistic_shortcut": 1, "statistic_templates": 3}}, "nothing would fill them"),
     ],
 )
 def test_contradictions_are_refused(options, mentioned):

@@ -10,7 +10,7 @@ from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.places import places_of
-from keras_gw_resnet.models.shortcut import own_templates_of
+from keras_gw_resnet.models.shortcut import OWN_LAYERS, own_templates_of
 from keras_gw_resnet.models.templates import TEMPLATE_LAYERS
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.training.config import TrainingConfig
@@ -154,6 +154,8 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     assert places_of(model).get_weights()[0][:, -1, 0].tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0]
     assert card["options"]["statistic_shortcut"] == 0.5
     assert card["options"]["statistic_templates"] == own_templates_of(model) == 4
+    own = [model.get_layer(name).get_weights()[0][0] for name in OWN_LAYERS]
+    np.testing.assert_allclose([np.linalg.norm(phase, axis=0) for phase in own], 1, atol=0.02)
     with (out / "history.csv").open() as file:
         kept = list(csv.DictReader(file))[card["training"]["epoch_kept"] - 1]
     assert card["metrics"]["validation"]["loss"] != pytest.approx(float(kept["val_loss"]), rel=1e-6)

@@ -1,7 +1,11 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.shortcut import OWN_LAYERS, OWN_STRIDE, with_shortcut
 from keras_gw_resnet.models.templates import BASIS_LAYER, STRIDE
 from keras_gw_resnet.training import templates
@@ -9,7 +13,7 @@ from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
 from keras_gw_resnet.training.fit import _with_shortcut
 from keras_gw_resnet.training.optimization import new_network
-from keras_gw_resnet.training.templates import fill_statistic, fill_templates
+from keras_gw_resnet.training.templates import bank_without_spins, fill_statistic, fill_templates
 from keras_gw_resnet.training.validation import Validation, scorer
 
 
@@ -43,30 +47,36 @@ def test_the_median_of_the_negatives_stays(model, batches, config):
 
 
 def test_templates_of_the_shortcut_are_binaries_without_spins(model, batches, config, monkeypatch):
-    """They match such binaries, which the templates of the stem, as many, were not made for."""
-    made = []
-
-    def counted(prior, number, **options):
-        made.append((prior, number))
-        return make_bank(prior, number, **options, processes=1)
-
-    make_bank = templates.make_bank
-    monkeypatch.setattr(templates, "make_bank", counted)
+    """They match such binaries better than as many that were made of the bank do."""
+    monkeypatch.setattr(templates, "PLAIN", 60)
     monkeypatch.setattr(templates, "DRAWN", 4000)
-    more = with_shortcut(model, 0.5, 3)
-    fill_statistic(more, batches, config)
-    ((prior, number),) = made
-    assert prior.spins == "none" and prior.modes == ((2, 2),) and number == len(batches.training.signals.bank)
-    bank = batches.training.signals.bank
-    assert prior.mass_range == (bank.parameters["mass2"].min(), bank.parameters["mass1"].max())
+    plain, own = bank_without_spins(batches, config), batches.training.signals.bank
+    spins = [plain.parameters[f"spin{body}{axis}"] for body in (1, 2) for axis in "xyz"]
+    assert len(plain) == 60 and not np.any(spins) and plain.hplus.shape[1] == own.hplus.shape[1]
+    assert own.parameters["mass2"].min() <= plain.parameters["mass2"].min()
+    assert plain.parameters["mass1"].max() <= own.parameters["mass1"].max()
     basis = np.asarray(keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel))[:, 0]
-    in_phase, in_quadrature = (more.get_layer(name).get_weights()[0][0] for name in OWN_LAYERS)
-    assert in_phase.shape == (64, 3 * STRIDE // OWN_STRIDE)
-    waves = np.stack([basis @ in_phase, basis @ in_quadrature])
-    np.testing.assert_allclose(np.linalg.norm(waves, axis=1), 1, atol=0.02)
-    np.testing.assert_allclose(np.einsum("st,st->t", *waves), 0, atol=0.02)
-    # The second half are the first, tried so many samples later.
-    np.testing.assert_allclose(waves[:, OWN_STRIDE:, 3:], waves[:, :-OWN_STRIDE, :3], atol=0.05)
-    untouched = with_shortcut(model, 0.5)
-    fill_statistic(untouched, batches, config)
-    assert len(made) == 1
+    seen = (
+        templates._signals(plain, batches.training.signals, batches.training.noise, 256, 9)[:, STRIDE:-STRIDE] @ basis
+    )
+    match = {}
+    for name, bank in (("plain", plain), ("own", own)):
+        more = with_shortcut(model, 0.5, 3)
+        fill_statistic(more, batches, config, bank)
+        in_phase, in_quadrature = (more.get_layer(layer).get_weights()[0][0] for layer in OWN_LAYERS)
+        match[name] = np.hypot(seen @ in_phase, seen @ in_quadrature).max(axis=1).mean()
+        assert in_phase.shape == (64, 3 * STRIDE // OWN_STRIDE)
+        waves = np.stack([basis @ in_phase, basis @ in_quadrature])
+        np.testing.assert_allclose(np.linalg.norm(waves, axis=1), 1, atol=0.02)
+        np.testing.assert_allclose(np.einsum("st,st->t", *waves), 0, atol=0.02)
+        # The second half are the first, tried so many samples later.
+        np.testing.assert_allclose(waves[:, OWN_STRIDE:, 3:], waves[:, :-OWN_STRIDE, :3], atol=0.05)
+    assert match["own"] < match["plain"] < 1
+
+
+def test_a_bank_that_does_not_know_its_masses_is_refused(batches, config):
+    signals = batches.training.signals
+    known = {name: values for name, values in signals.bank.parameters.items() if name != "mass1"}
+    unknown = SimpleNamespace(bank=replace(signals.bank, parameters=known))
+    with pytest.raises(InputError, match=r"does not say 'mass1'.*--statistic-templates"):
+        bank_without_spins(SimpleNamespace(training=SimpleNamespace(signals=unknown)), config)
