@@ -62,8 +62,8 @@ class TrainingConfig:
         statistic_shortcut: Weight with which what a search for coincident triggers ranks, computed by a stem of templates that joins
             the detectors (--options.templates 128 --options.coincidence true), is added to the logits of the places once the training
             is over; the median score of the negatives stays. 0: not.
-        statistic_templates: How many templates of its own that shortcut has, tried every 4 samples: of binaries in the range of the bank's
-            masses, without spins and higher modes; 0: those of the stem.
+        statistic_templates: How many templates of its own that shortcut has, tried every 4 samples: of binaries of the bank's masses, the
+            lightest left out, without spins and higher modes; 0: those of the stem.
         lone_signal_share: Negatives that hold a signal in one detector alone.
         glitch_share: Negatives that hold a simulated glitch in one detector.
         inconsistent_share: Negatives that hold a signal whose arrival times exceed the light travel time.

@@ -26,6 +26,8 @@ from keras_gw_resnet.simulation.waveforms import make_bank
 DRAWN, CANDIDATES, MATCHED = 24000, 1500, 3000
 # Waveforms without spins and higher modes from which the templates of a shortcut's own are drawn.
 PLAIN = 3000
+# Share of the signals, as a training draws them, whose lighter mass is left out of them.
+LIGHT = 0.05
 # Rounds of refinement.
 ROUNDS = 8
 BAR = {"disable": None, "dynamic_ncols": True}
@@ -68,7 +70,8 @@ def fill_templates(model, batches, config):
 def bank_without_spins(batches, config):
     """Simulate the bank of waveforms that `fill_statistic` takes: without spins and higher modes.
 
-    Their masses are uniform between the smallest and the largest of the training's bank.
+    Their masses are uniform between the largest of the training's bank and the smallest that all but `LIGHT` of its signals exceed: the
+    templates of lighter ones are the longest, and take noise for a signal the most often.
 
     Args:
         batches: Batches of the training, none of labelled windows.
@@ -82,19 +85,23 @@ def bank_without_spins(batches, config):
     """
     bank = batches.training.signals.bank
     try:
-        masses = [bank.parameters[name] for name in ("mass1", "mass2")]
+        heavier, lighter, chirp = (bank.parameters[name] for name in ("mass1", "mass2", "mchirp"))
     except KeyError as error:
         raise InputError(
             f"{config.data}: the waveform bank does not say {error}; make it with 'keras-gw-resnet simulate bank', or leave out "
             "--statistic-templates"
         ) from error
-    population = Population("without spins", mass_range=(np.min(masses), np.max(masses)), spins="none", modes=((2, 2),))
+    order, weight = np.argsort(lighter), chirp**config.mass_power
+    least = lighter[order][np.searchsorted(np.cumsum(weight[order]), LIGHT * weight.sum())]
+    population = Population("without spins", mass_range=(least, heavier.max()), spins="none", modes=((2, 2),))
     size = {"sample_rate": bank.sample_rate, "duration_seconds": bank.hplus.shape[1] / bank.sample_rate}
     return make_bank(population, PLAIN, seed=config.seed, detectors=config.detectors, **size)
 
 
 def fill_statistic(model, batches, config, bank):
     """Fill the templates of its own that the shortcut of a network has, chosen and refined as `fill_templates` does.
+
+    They are for every kind of noise as often as the training shows it, while those of the stem are for all whitening filters alike.
 
     Binaries without spins are a manifold of fewer dimensions, which takes fewer templates, and fewer templates have fewer chances to take
     noise for a signal.
@@ -107,7 +114,8 @@ def fill_statistic(model, batches, config, bank):
     """
     kernel = keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel)
     basis = np.asarray(kernel)[:, 0].T
-    signals = _signals(bank, batches.training.signals, batches.training.noise, len(kernel), config.seed)
+    training = batches.training
+    signals = _signals(bank, training.signals, training.noise, len(kernel), config.seed, as_shown=True)
     coefficients = _templates(signals, basis, own_templates_of(model), OWN_STRIDE)
     for name, own in zip(OWN_LAYERS, coefficients, strict=True):
         model.get_layer(name).set_weights([own.T[None]])
@@ -122,10 +130,11 @@ def _templates(signals, basis, number, stride):
     return [_at_all_shifts(phase, basis, stride) for phase in phases]
 
 
-def _signals(bank, source, noise, samples, seed):
+def _signals(bank, source, noise, samples, seed, as_shown=False):
     """Draw whitened signals of a bank, as a SignalSource draws its own, of single detectors, float32 array (DRAWN, samples + 2 * STRIDE), of unit power in the middle.
 
-    They coalesce within half a step of where templates do, in the middle `samples`.
+    They coalesce within half a step of where templates do, in the middle `samples`. The whitening filters are those of the noise, all alike
+    often, or `as_shown`: as often as the noise is drawn.
     """
     # Detectors at the Earth's centre see every signal at the same time.
     centred = {name: replace(g, location=np.zeros(3)) for name, g in bank.detectors.items()}
@@ -135,7 +144,10 @@ def _signals(bank, source, noise, samples, seed):
     jittered = SignalSource(replace(bank, detectors=centred), noise.taps, source.detectors, longer, settings)
     rng = np.random.default_rng((SEED, seed))
     each = DRAWN // len(source.detectors)
-    filters = np.stack([rng.integers(len(own), size=each) for own in noise.taps], axis=-1)
+    if as_shown:
+        filters = noise.draw(rng, each)[1]
+    else:
+        filters = np.stack([rng.integers(len(own), size=each) for own in noise.taps], axis=-1)
     parts = tqdm(np.array_split(filters, -(-each // 500)), desc="signals for templates", unit="batch", **BAR)
     drawn = [jittered.draw(rng, part)[0] for part in parts]
     signals = rng.permutation(np.concatenate(np.moveaxis(np.concatenate(drawn), -1, 0)))

@@ -53,7 +53,7 @@ def test_templates_of_the_shortcut_are_binaries_without_spins(model, batches, co
     plain, own = bank_without_spins(batches, config), batches.training.signals.bank
     spins = [plain.parameters[f"spin{body}{axis}"] for body in (1, 2) for axis in "xyz"]
     assert len(plain) == 60 and not np.any(spins) and plain.hplus.shape[1] == own.hplus.shape[1]
-    assert own.parameters["mass2"].min() <= plain.parameters["mass2"].min()
+    assert np.quantile(own.parameters["mass2"], 0.01) < plain.parameters["mass2"].min()
     assert plain.parameters["mass1"].max() <= own.parameters["mass1"].max()
     basis = np.asarray(keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel))[:, 0]
     seen = (
