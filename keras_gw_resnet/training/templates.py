@@ -102,7 +102,6 @@ def fill_statistic(model, batches, config, bank):
     """Fill the templates of its own that the shortcut of a network has, chosen and refined as `fill_templates` does.
 
     They are for every kind of noise as often as the training shows it, while those of the stem are for all whitening filters alike.
-
     Binaries without spins are a manifold of fewer dimensions, which takes fewer templates, and fewer templates have fewer chances to take
     noise for a signal.
 
@@ -131,10 +130,10 @@ def _templates(signals, basis, number, stride):
 
 
 def _signals(bank, source, noise, samples, seed, as_shown=False):
-    """Draw whitened signals of a bank, as a SignalSource draws its own, of single detectors, float32 array (DRAWN, samples + 2 * STRIDE), of unit power in the middle.
+    """Draw whitened signals of a bank as single detectors see them, float32 array (DRAWN, samples + 2 * STRIDE), of unit power in the middle.
 
-    They coalesce within half a step of where templates do, in the middle `samples`. The whitening filters are those of the noise, all alike
-    often, or `as_shown`: as often as the noise is drawn.
+    Detectors and settings are those of a SignalSource. The signals coalesce within half a step of where templates do, in the middle `samples`.
+    The whitening filters are those of the noise, all alike often, or `as_shown`: as often as the noise is drawn.
     """
     # Detectors at the Earth's centre see every signal at the same time.
     centred = {name: replace(g, location=np.zeros(3)) for name, g in bank.detectors.items()}
