@@ -37,8 +37,8 @@ def with_shortcut(model, weight, templates=0):
     nearby, up to `LIMIT`, added template by template, of which goes the log-sum-exp over the templates. To the logit of a place the largest
     value within its middle feature is added. What it gains is in docs/flagship.md, "A shortcut around the stack".
 
-    The templates may be others than those that the residual stack sees: what is ranked does best with few of them, the stack with many
-    (docs/flagship.md, "Templates of the shortcut's own"). They are sums of the same orthonormal kernels, and yet to be filled.
+    The templates may be others than those that the residual stack sees: what is ranked may see farther with few of them, the stack is
+    given many (docs/flagship.md, "Templates of the shortcut's own"). They are sums of the same orthonormal kernels, and yet to be filled.
 
     Args:
         model: `keras.Model` with a stem of templates with `coincidence`, and a head of places (`pooling="logsumexp"`).
@@ -114,7 +114,7 @@ def copy_head(bare, saved, model, path):
     """
     kernel, bias = places_of(bare).get_weights()
     templates, known = own_templates_of(model), own_templates_of(saved)
-    if (has_shortcut(saved) and templates != known) or (templates and not known):
+    if templates != known:
         whose = f"its shortcut has {known} templates of its own" if has_shortcut(saved) else "it has no shortcut"
         raise InputError(
             f"{path}: {whose}, that of {model.name} {templates}; expected weights of a network with as many, "
