@@ -17,7 +17,7 @@ TOLERANCE = "merger_tolerance"
 # What of a configuration may differ between networks that are trained alike: the network, and how fast and from which signals on it is
 # taught, which is said below their table.
 TAUGHT = ("learning_rate", "snr_start", "curriculum_epochs")
-OF_NETWORK = ("model", "options", "statistic_shortcut", "statistic_templates", TOLERANCE, *TAUGHT)
+OF_NETWORK = ("model", "options", "statistic_shortcut", "statistic_templates", "statistic_coherent", TOLERANCE, *TAUGHT)
 
 
 def write_comparison(page, plot):

@@ -16,7 +16,7 @@ from keras_gw_resnet.files import FULL, written_aside
 # Longest time between the signals that a queue system sends to the processes of a job.
 SIGNAL_SECONDS = 2.0
 # What of a training are options of the network that comes of it.
-SHORTCUT = ("statistic_shortcut", "statistic_templates")
+SHORTCUT = ("statistic_shortcut", "statistic_templates", "statistic_coherent")
 
 
 def add_train(subparsers):
@@ -85,7 +85,7 @@ def _prepare(config, run, out):
         raise InputError(f"{config.model}: has no weights to train; an ensemble trains with --options.combine head")
     _check_members(config)
     if config.statistic_shortcut:
-        with_shortcut(network, config.statistic_shortcut, config.statistic_templates)
+        with_shortcut(network, config.statistic_shortcut, config.statistic_templates, config.statistic_coherent)
     if config.merger_tolerance:
         check_places(network, config)
     if config.growth == "blockwise":

@@ -84,6 +84,7 @@ def assemble(
     head_kernel_size=12,
     statistic_shortcut=0.0,
     statistic_templates=0,
+    statistic_coherent=False,
 ):
     """Put a network together around its body.
 
@@ -109,6 +110,7 @@ def assemble(
             such a head; see `shortcut.with_shortcut`. 0: not.
         statistic_templates: How many templates of its own that shortcut has, tried every 4 samples, which `train.py
             --statistic-templates` fills; 0: those of the stem.
+        statistic_coherent: Whether these join H1 and L1 by their phases.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -145,11 +147,10 @@ def assemble(
             x = layers.Dense(classes, activation=classifier_activation, dtype="float32", name="score")(x)
     model = keras.Model(inputs, x, name=name)
     if statistic_shortcut:
-        model = with_shortcut(model, statistic_shortcut, statistic_templates)
-    elif statistic_templates:
-        raise InputError(
-            f"statistic_templates={statistic_templates}: is of a shortcut; give statistic_shortcut too, for example 1"
-        )
+        model = with_shortcut(model, statistic_shortcut, statistic_templates, statistic_coherent)
+    elif statistic_templates or statistic_coherent:
+        option = f"statistic_templates={statistic_templates}" if statistic_templates else "statistic_coherent=True"
+        raise InputError(f"{option}: is of a shortcut; give statistic_shortcut too, for example 1")
     if weights is not None:
         take_weights(model, weights)
     return model

@@ -29,6 +29,9 @@ POINTWISE_OPERATIONS = (
     "Subtract",
     "Multiply",
     "Negative",
+    "Divide",
+    "TrueDivide",
+    "Minimum",
     "Concatenate",
     "Sigmoid",
     "Relu",
@@ -74,6 +77,11 @@ class ReceptiveField:
             right=self.right + (reach - before) * self.stride,
         )
 
+    def _later(self, features):
+        """Those of a sequence that begins so many features later; earlier where negative."""
+        samples = features * self.stride
+        return replace(self, left=self.left - samples, right=self.right + samples)
+
 
 def _merge(fields, name):
     if len({f.stride for f in fields}) != 1:
@@ -93,6 +101,10 @@ def _after(operation, fields):
         )
     if isinstance(operation, POOLINGS):
         return first._through(operation.pool_size[0], operation.strides[0], operation.padding)
+    if isinstance(operation, layers.ZeroPadding1D):
+        return first._later(-operation.padding[0])
+    if isinstance(operation, layers.Cropping1D):
+        return first._later(operation.cropping[0])
     if isinstance(operation, GLOBAL_NORMS):
         return replace(first, local=False)
     raise ValueError(f"the receptive field of a {type(operation).__name__} layer ({operation.name}) is not known")

@@ -12,14 +12,16 @@ from keras_gw_resnet.models.receptive import before_cropping, nodes_in_order, re
 from keras_gw_resnet.models.templates import (
     BASIS_LAYER,
     JOIN_LAYER,
-    LARGEST_LAYER,
     NEAR_LAYER,
     PRECISION,
     SHORTCUT_LAYERS,
     STRIDE,
     TEMPLATE_LAYERS,
+    half_square,
     has_shortcut,
     near_powers,
+    slices,
+    template_phases,
     template_powers,
 )
 
@@ -27,10 +29,15 @@ from keras_gw_resnet.models.templates import (
 LIMIT = 32.0
 # Samples from one time at which a template of the shortcut's own is tried to the next.
 OWN_STRIDE = 4
+# Such times that a signal may be earlier or later in one detector than in the other, 10 ms: what light needs from H1 to L1.
+DELAYS = 5
+# How much the phases of a signal in H1 and L1 lie around opposite ones, concentration of a von Mises distribution: over all directions,
+# inclinations and polarisations, weighted by the volume that they are seen in, 3.3 at delays of 8 to 10 ms and 17 at none.
+CONCENTRATION = 6.0
 OWN_LAYERS = tuple(SHORTCUT_LAYERS + name for name in TEMPLATE_LAYERS)
 
 
-def with_shortcut(model, weight, templates=0):
+def with_shortcut(model, weight, templates=0, coherent=False):
     """Add the statistic of a stem that joins the detectors to the logit of each place.
 
     That is what a coincident search would rank (arXiv 1508.02357): the largest half squared signal-to-noise ratios of each detector
@@ -40,10 +47,14 @@ def with_shortcut(model, weight, templates=0):
     The templates may be others than those that the residual stack sees: what is ranked may see farther with few of them, the stack is
     given many (docs/flagship.md, "Templates of the shortcut's own"). They are sums of the same orthonormal kernels, and yet to be filled.
 
+    With `coherent` two detectors are joined as H1 and L1 see a signal: at a delay of up to 10 ms, alike loud, and with nearly opposite phases
+    (consistency of phases, times and amplitudes, arXiv 1705.01513). What is loud in one detector alone counts for half.
+
     Args:
         model: `keras.Model` with a stem of templates with `coincidence`, and a head of places (`pooling="logsumexp"`).
         weight: What the statistic, a natural logarithm, is multiplied by; at least 0.
         templates: How many templates of its own the statistic has; 0: those of the stem.
+        coherent: Whether to join the templates of its own by their phases: of H1 and L1 alone.
 
     Returns:
         A `keras.Model` that shares the layers of `model` up to its features; the last convolution takes one channel more.
@@ -55,6 +66,16 @@ def with_shortcut(model, weight, templates=0):
         raise InputError(f"statistic_shortcut={weight!r}; expected a finite number from 0")
     if isinstance(templates, bool) or not isinstance(templates, numbers.Integral) or templates < 0:
         raise InputError(f"statistic_templates={templates!r}; expected a whole number from 0")
+    if not isinstance(coherent, bool):
+        raise InputError(f"statistic_coherent={coherent!r}; expected True or False")
+    if coherent and not templates:
+        raise InputError(
+            "statistic_coherent=True: is of templates of its own; give statistic_templates too, for example 40"
+        )
+    if coherent and model.input_shape[-1] != 2:
+        raise InputError(
+            f"statistic_coherent=True: {model.name} takes {model.input_shape[-1]} detectors; expected two, H1 and L1, or leave it out"
+        )
     if has_shortcut(model):
         raise InputError(f"statistic_shortcut={weight}: {model.name} has this shortcut already; leave one out")
     places, near = places_of(model), [layer for layer in model.layers if layer.name.startswith(NEAR_LAYER)]
@@ -68,7 +89,9 @@ def with_shortcut(model, weight, templates=0):
     field = receptive_field(model.input, features)
     steps = field.stride // STRIDE
     pool = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=f"{SHORTCUT_LAYERS}pool")
-    statistic = pool(_statistic(_own_powers(model, templates) if templates else [layer.output for layer in near]))
+    stem = [layer.output for layer in near]
+    joined = _own_joined(model, templates, coherent) if templates else _sum_of(stem)
+    statistic = pool(named(keras.ops.logsumexp(joined, axis=-1, keepdims=True), f"{SHORTCUT_LAYERS}logsumexp"))
     tap = _middle_tap(field, receptive_field(model.input, statistic), places.kernel_size[0])
     joined = layers.Concatenate(dtype=PRECISION, name=JOIN_LAYER)([features, statistic])
     kernel, bias = places.get_weights()
@@ -102,8 +125,8 @@ def _with_head(model, before, features, weights):
 
 def own_templates_of(model):
     """Return how many templates of its own the shortcut of a network has; 0: it has those of the stem, or there is none."""
-    largest = next((layer for layer in model.layers if layer.name == f"{SHORTCUT_LAYERS}{LARGEST_LAYER}_0"), None)
-    return largest.output.shape[-1] if largest else 0
+    own = next((layer for layer in model.layers if layer.name == OWN_LAYERS[0]), None)
+    return own.filters * OWN_STRIDE // STRIDE if own else 0
 
 
 def copy_head(bare, saved, model, path):
@@ -138,27 +161,84 @@ def _beside(kernel, more):
     return keras.ops.convert_to_numpy(keras.ops.concatenate([kernel, more], axis=1))
 
 
-def _own_powers(model, templates):
-    """Return half the squared signal-to-noise ratios of templates of the shortcut's own, the largest nearby, a tensor a detector."""
+def _own_joined(model, templates, coherent):
+    """Join the detectors by templates of the shortcut's own, tensor (batch, steps, templates)."""
     basis = model.get_layer(BASIS_LAYER)
     calls = [node for node in nodes_in_order(model) if node.operation is basis]
     # The stem calls it for one detector after the other.
     filtered = [node.output_tensors[0] for node in sorted(calls, key=basis._inbound_nodes.index)]
-    powers = template_powers(filtered, templates, OWN_STRIDE, SHORTCUT_LAYERS)
-    for number, node in enumerate(nodes_in_order(keras.Model(filtered, powers))):
+    if coherent:
+        joined = _coherent_sum(template_phases(filtered, templates, OWN_STRIDE, SHORTCUT_LAYERS), templates)
+    else:
+        joined = _sum_of(
+            near_powers(template_powers(filtered, templates, OWN_STRIDE, SHORTCUT_LAYERS), SHORTCUT_LAYERS)
+        )
+    # The names that Keras counts up may be taken in a network that was loaded.
+    for number, node in enumerate(nodes_in_order(keras.Model(filtered, joined))):
         if not isinstance(node.operation, layers.Layer):
             node.operation.name = f"{SHORTCUT_LAYERS}operation_{number}"
-    return near_powers(powers, SHORTCUT_LAYERS)
+    return joined
 
 
-def _statistic(powers):
-    """Return the log-sum-exp over the templates of the sum of the detectors' powers, each limited."""
+def _sum_of(powers):
+    """Add the detectors' half squared signal-to-noise ratios, each limited."""
     limited = [
         layers.ReLU(max_value=LIMIT, dtype=PRECISION, name=f"{SHORTCUT_LAYERS}limited_{detector}")(power)
         for detector, power in enumerate(powers)
     ]
-    joined = layers.Add(dtype=PRECISION, name=f"{SHORTCUT_LAYERS}joined")(limited) if len(limited) > 1 else limited[0]
-    return named(keras.ops.logsumexp(joined, axis=-1, keepdims=True), f"{SHORTCUT_LAYERS}logsumexp")
+    return layers.Add(dtype=PRECISION, name=f"{SHORTCUT_LAYERS}joined")(limited) if len(limited) > 1 else limited[0]
+
+
+def _coherent_sum(phases, templates):
+    """Join two detectors by the phases of each template, the largest of all delays and of the times within a step of the stem.
+
+    A signal that is alike loud in both with phases that differ by d has a log-likelihood ratio of (a^2 + b^2) / 4 + a b cos(d - e) / 2, where a and b
+    are the signal-to-noise ratios and e the difference of their phases. Over a von Mises distribution of d around pi this gives
+    (a^2 + b^2) / 4 + log I0(r) - log I0(k), with r^2 = (a b / 2)^2 + k^2 - k a b cos(e); of log I0 the argument alone is taken, which it comes near to.
+
+    Args:
+        phases: As `template_phases` returns them, of two detectors.
+        templates: How many.
+    """
+    limited = [_limited(*pair) for pair in phases]
+    times = STRIDE // OWN_STRIDE
+    steps = -(-DELAYS // times)
+    delays = 2 * DELAYS + 1
+    # Of the second detector what is `steps` earlier to as much later, all of it beside each other.
+    later = [_at_all_steps(tensor, steps, f"{SHORTCUT_LAYERS}{number}") for number, tensor in enumerate(limited[1])]
+    first = [slices(tensor, templates) for tensor in limited[0]]
+    found = []
+    for time in range(times):
+        start = (steps * times + time - DELAYS) * templates
+        in_phase, in_quadrature, power = (tensor[:, :, start : start + delays * templates] for tensor in later)
+        own_phase, own_quadrature, own_power = (
+            layers.Concatenate(dtype=PRECISION, name=f"{SHORTCUT_LAYERS}{number}_at_{time}")([parts[time]] * delays)
+            for number, parts in enumerate(first)
+        )
+        product = own_phase * in_phase + own_quadrature * in_quadrature
+        # The root of a number that rounding made negative is none.
+        root = keras.ops.sqrt(own_power * power + CONCENTRATION**2 - CONCENTRATION * product + 1e-3)
+        found += slices(0.5 * (own_power + power) + root - CONCENTRATION, templates)
+    return layers.Maximum(dtype=PRECISION, name=f"{SHORTCUT_LAYERS}joined")(found)
+
+
+def _limited(in_phase, in_quadrature):
+    """Return in phase, in quadrature and half the square of a signal-to-noise ratio, limited."""
+    power = half_square(in_phase, in_quadrature)
+    limited = keras.ops.minimum(power, LIMIT)
+    # What is limited keeps its phase.
+    scale = keras.ops.sqrt(limited / (power + 1e-6))
+    return in_phase * scale, in_quadrature * scale, limited
+
+
+def _at_all_steps(tensor, steps, name):
+    """Return a sequence so many steps earlier to as many later, side by side; beyond its ends there are zeros."""
+    padded = layers.ZeroPadding1D(steps, dtype=PRECISION, name=f"{name}_padded")(tensor)
+    shifted = [
+        layers.Cropping1D((start, 2 * steps - start), dtype=PRECISION, name=f"{name}_from_{start}")(padded)
+        for start in range(2 * steps + 1)
+    ]
+    return layers.Concatenate(dtype=PRECISION, name=f"{name}_at_all_steps")(shifted)
 
 
 def _middle_tap(field, statistic, taps):

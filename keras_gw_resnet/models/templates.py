@@ -64,8 +64,8 @@ def template_stem(strain, templates, samples, coincidence=False, stride=STRIDE):
     return layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(seen)
 
 
-def template_powers(filtered, templates, stride, prefix=""):
-    """Return half the squared signal-to-noise ratio of each template, of those of its times within a step of the stem the largest.
+def template_phases(filtered, templates, stride, prefix=""):
+    """Return what each template gives in phase and in quadrature, at all of its times within a step of the stem.
 
     Args:
         filtered: What the orthonormal kernels gave, a tensor (batch, steps, kernels) a detector.
@@ -74,18 +74,40 @@ def template_powers(filtered, templates, stride, prefix=""):
         prefix: Of the names of the layers.
 
     Returns:
-        List of tensors (batch, steps, templates), one a detector.
+        List of pairs of tensors (batch, steps, 8 / stride * templates), one a detector; all templates at the earliest time, then all at the next.
     """
     phases = [layers.Conv1D(templates * (STRIDE // stride), 1, **FIXED, name=prefix + name) for name in TEMPLATE_LAYERS]
+    return [tuple(phase(kernels) for phase in phases) for kernels in filtered]
+
+
+def half_square(in_phase, in_quadrature):
+    """Return half the squared signal-to-noise ratio."""
+    return 0.5 * (in_phase * in_phase + in_quadrature * in_quadrature)
+
+
+def template_powers(filtered, templates, stride, prefix=""):
+    """Return half the squared signal-to-noise ratio of each template, of those of its times within a step of the stem the largest.
+
+    Args:
+        filtered, templates, stride, prefix: As of `template_phases`.
+
+    Returns:
+        List of tensors (batch, steps, templates), one a detector.
+    """
     powers = []
-    for detector, kernels in enumerate(filtered):
-        in_phase, in_quadrature = (phase(kernels) for phase in phases)
-        power = 0.5 * (in_phase * in_phase + in_quadrature * in_quadrature)
+    for detector, phases in enumerate(template_phases(filtered, templates, stride, prefix)):
+        power = half_square(*phases)
         if stride < STRIDE:
-            shifted = [power[:, :, start : start + templates] for start in range(0, power.shape[-1], templates)]
-            power = layers.Maximum(dtype=PRECISION, name=f"{prefix}{LARGEST_LAYER}_{detector}")(shifted)
+            power = layers.Maximum(dtype=PRECISION, name=f"{prefix}{LARGEST_LAYER}_{detector}")(
+                slices(power, templates)
+            )
         powers.append(power)
     return powers
+
+
+def slices(tensor, width):
+    """Cut the channels of a tensor into parts of equal width."""
+    return [tensor[:, :, start : start + width] for start in range(0, tensor.shape[-1], width)]
 
 
 def near_powers(powers, prefix=""):

@@ -64,6 +64,7 @@ class TrainingConfig:
             is over; the median score of the negatives stays. 0: not.
         statistic_templates: How many templates of its own that shortcut has, tried every 4 samples: of binaries of the bank's masses, the
             lightest left out, without spins and higher modes; 0: those of the stem.
+        statistic_coherent: Whether these join H1 and L1 as both see a signal: alike loud, and with nearly opposite phases.
         lone_signal_share: Negatives that hold a signal in one detector alone.
         glitch_share: Negatives that hold a simulated glitch in one detector.
         inconsistent_share: Negatives that hold a signal whose arrival times exceed the light travel time.
@@ -118,6 +119,7 @@ class TrainingConfig:
     merger_tolerance: float = 0.0
     statistic_shortcut: float = 0.0
     statistic_templates: int = 0
+    statistic_coherent: bool = False
     lone_signal_share: float = 0.2
     glitch_share: float = 0.0
     inconsistent_share: float = 0.0
@@ -195,6 +197,14 @@ class TrainingConfig:
             raise InputError("--hard-noise needs --hard-share: the share of the negatives that are drawn from it")
         if self.statistic_templates and not self.statistic_shortcut:
             raise InputError("--statistic-templates are of a shortcut: give --statistic-shortcut too, for example 0.5")
+        if self.statistic_coherent and not self.statistic_templates:
+            raise InputError(
+                "--statistic-coherent is of templates of the shortcut's own: give --statistic-templates too, for example 40"
+            )
+        if self.statistic_coherent and self.detectors and sorted(self.detectors) != ["H1", "L1"]:
+            raise InputError(
+                f"--statistic-coherent is for H1 and L1, which see opposite phases; leave it out for {' and '.join(self.detectors)}"
+            )
         if self.options.get("statistic_templates") and not self.options.get("weights"):
             raise InputError(
                 "--options.statistic_templates: nothing would fill them; give --statistic-templates in its place, or --options.weights of a "

@@ -152,7 +152,7 @@ def _with_shortcut(model, batches, config, plain=None):
     `plain` is the bank for templates of the shortcut's own.
     """
     validation = Validation(batches, config, [])
-    more = with_shortcut(model, config.statistic_shortcut, config.statistic_templates)
+    more = with_shortcut(model, config.statistic_shortcut, config.statistic_templates, config.statistic_coherent)
     if plain is not None:
         fill_statistic(more, batches, config, plain)
     negatives, score = validation.strain[validation.label == 0], scorer(more)

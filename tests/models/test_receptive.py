@@ -53,6 +53,16 @@ def test_features_away_from_the_padding_do_not_know_the_edge(name, dilation_rate
     assert np.abs(part[0] - whole[offset]).max() > 10 * rounding
 
 
+def test_what_is_shifted_sees_later_samples_or_earlier_ones():
+    inputs = keras.Input((64, 1))
+    padded = layers.ZeroPadding1D((2, 2))(layers.Conv1D(1, 4, strides=4, use_bias=False)(inputs))
+    field = receptive_field(
+        inputs, layers.Add()([layers.Cropping1D((0, 4))(padded), layers.Cropping1D((3, 1))(padded)])
+    )
+    # The first is two features earlier, the second one later.
+    assert (field.stride, field.left, field.right) == (4, 8, 7)
+
+
 def test_layers_that_are_not_local_are_refused():
     inputs = keras.Input((64, 2))
     with pytest.raises(ValueError, match="not known"):

@@ -5,7 +5,14 @@ import pytest
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.anatomy import blocks_of
 from keras_gw_resnet.models.places import places_of
-from keras_gw_resnet.models.shortcut import LIMIT, OWN_LAYERS, own_templates_of, shift_logits, with_shortcut
+from keras_gw_resnet.models.shortcut import (
+    CONCENTRATION,
+    LIMIT,
+    OWN_LAYERS,
+    own_templates_of,
+    shift_logits,
+    with_shortcut,
+)
 from keras_gw_resnet.models.templates import has_shortcut, set_templates, stem_layers
 from keras_gw_resnet.search.folding import for_inference
 from keras_gw_resnet.search.scan import Scanner
@@ -214,21 +221,111 @@ def own(both):
     return more
 
 
-def test_templates_of_its_own_are_ranked(both, own):
-    model, strain = both[0], noise(2048)
-    before, after = (np.asarray(keras.Model(m.input, places_of(m).output)(strain))[:, :, 0] for m in (model, own))
-    basis, half = np.asarray(model.get_layer("template_basis").kernel)[:, 0], 0
+def own_phases(model, own, strain):
+    """What two templates of the shortcut's own give, each 4 samples apart: arrays (phase, detector, batch, times, templates)."""
+    basis = np.asarray(model.get_layer("template_basis").kernel)[:, 0]
     padded = np.pad(strain, ((0, 0), (124, 124), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, 256, axis=1)[:, ::8]
-    for detector in range(2):
-        filtered = windows[:, :, detector] @ basis
-        power = sum(np.square(filtered @ own.get_layer(name).get_weights()[0][0]) / 2 for name in OWN_LAYERS)
-        power = np.pad(np.maximum(power[..., :2], power[..., 2:]), ((0, 0), (1, 1), (0, 0)))
-        half += np.minimum(np.max([power[:, :-2], power[:, 1:-1], power[:, 2:]], axis=0), LIMIT)
-    largest = np.log(np.exp(half).sum(axis=-1)).reshape(2, 64, 4).max(axis=-1)
+    phases = [own.get_layer(name).get_weights()[0][0] for name in OWN_LAYERS]
+    filtered = [windows[:, :, detector] @ basis for detector in range(2)]
+    return [[(kernels @ phase).reshape(len(strain), -1, 2) for kernels in filtered] for phase in phases]
+
+
+def added(model, more, strain):
+    """What the shortcut adds to the logit of every place, and what it should be of a statistic of each step of the stem."""
+    before, after = (np.asarray(keras.Model(m.input, places_of(m).output)(strain))[:, :, 0] for m in (model, more))
     (first, _), count = model.get_layer("crop_edges").cropping, before.shape[1]
-    np.testing.assert_allclose(after - before, WEIGHT * largest[:, first + 2 : first + 2 + count], rtol=1e-3, atol=1e-3)
+
+    def of(joined):
+        largest = np.log(np.exp(joined).sum(axis=-1)).reshape(len(strain), 64, 4).max(axis=-1)
+        return WEIGHT * largest[:, first + 2 : first + 2 + count]
+
+    return after - before, of
+
+
+def test_templates_of_its_own_are_ranked(both, own):
+    model, strain = both[0], noise(2048)
+    half = 0
+    for powers in np.square(own_phases(model, own, strain)).sum(axis=0) / 2:
+        power = np.pad(powers.reshape(2, 256, 2, 2).max(axis=2), ((0, 0), (1, 1), (0, 0)))
+        half += np.minimum(np.max([power[:, :-2], power[:, 1:-1], power[:, 2:]], axis=0), LIMIT)
+    given, of = added(model, own, strain)
+    np.testing.assert_allclose(given, of(half), rtol=1e-3, atol=1e-3)
     assert own_templates_of(own) == 2 and own_templates_of(both[1]) == own_templates_of(model) == 0
+
+
+@pytest.fixture(scope="module")
+def coherent(both, own):
+    """The same with templates that join the detectors by their phases."""
+    more = with_shortcut(both[0], WEIGHT, 2, coherent=True)
+    for name in OWN_LAYERS:
+        more.get_layer(name).set_weights(own.get_layer(name).get_weights())
+    return more
+
+
+@pytest.mark.parametrize("loud", [1, 12])
+def test_phases_are_joined(both, coherent, loud):
+    """By the definition, as complex numbers and delay by delay."""
+    model, strain = both[0], noise(2048)
+    strain[0, 900:1100, 0] *= loud
+    snr = np.array([1, 1j]) @ np.moveaxis(own_phases(model, coherent, strain), 0, -2)
+    snr = snr * np.minimum(1, np.sqrt(2 * LIMIT) / np.abs(snr))
+    assert loud == 1 or np.abs(snr).max() == pytest.approx(np.sqrt(2 * LIMIT))
+    padded = np.pad(snr[1], ((0, 0), (5, 5), (0, 0)))
+    found = []
+    for delay in range(11):
+        a, b = snr[0], padded[:, delay : delay + 512]
+        towards = np.abs(a * np.conj(b) / 2 - CONCENTRATION)
+        found.append((np.abs(a) ** 2 + np.abs(b) ** 2) / 4 + towards - CONCENTRATION)
+    given, of = added(model, coherent, strain)
+    np.testing.assert_allclose(given, of(np.max(found, axis=0).reshape(2, 256, 2, 2).max(axis=2)), rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize(("sign", "delay"), [(-1, 0), (-1, 16), (1, 0), (-1, 64)])
+def test_a_signal_of_opposite_phases_within_ten_milliseconds_counts_for_more(both, coherent, sign, delay):
+    basis = np.asarray(coherent.get_layer("template_basis").kernel)[:, 0, :]
+    template = basis @ np.asarray(coherent.get_layer(OWN_LAYERS[0]).kernel)[0, :, 0]
+    strain = np.zeros((1, 2048, 2), "float32")
+    strain[0, 900:1156, 0] = 5 * template / np.linalg.norm(template)
+    strain[0, 900 + delay : 1156 + delay, 1] = sign * strain[0, 900:1156, 0]
+    once = strain.copy()
+    once[..., 1] = 0
+    gained = with_shortcut_alone(coherent)(strain) - with_shortcut_alone(coherent)(once)
+    assert (float(gained[0, 0]) > WEIGHT * 8) == (sign == -1 and delay <= 20)
+
+
+def test_a_network_that_joins_phases_is_like_any_other(both, own, coherent, tmp_path):
+    coherent.save(tmp_path / "coherent.keras")
+    keras.backend.clear_session()
+    again = keras.saving.load_model(tmp_path / "coherent.keras", safe_mode=True)
+    np.testing.assert_allclose(again(noise(2048)), coherent(noise(2048)), rtol=1e-5)
+    scanner, strain = Scanner(again), noise(4096, 1)[0]
+    assert scanner.exact and scanner.slides and scanner.difference(strain, scanner.scan(strain).scores) < 1e-3
+    half = for_inference(again, precision="bfloat16")
+    assert {layer.compute_dtype for layer in half.layers if layer.name.startswith("statistic_")} == {"float32"}
+    options = {**SMALL, **PLACES, "statistic_shortcut": 0.1, "statistic_templates": 2, "statistic_coherent": True}
+    built = build_model("resnet16", **options, weights=str(tmp_path / "coherent.keras"))
+    np.testing.assert_allclose(built(noise(2048)), coherent(noise(2048)), rtol=1e-4)
+    assert own_templates_of(again) == 2
+    deeper = build_model("resnet18", **options, weights=str(tmp_path / "coherent.keras"))
+    assert np.isfinite(float(deeper(noise(2048, 1))[0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"statistic_templates": 2, "statistic_coherent": 1}, "expected True or False"),
+        ({"statistic_coherent": True}, "give statistic_templates too"),
+        (
+            {"statistic_templates": 2, "statistic_coherent": True, "input_shape": (2048, 3)},
+            "takes 3 detectors; expected two",
+        ),
+        ({"statistic_coherent": True, "statistic_shortcut": 0}, "statistic_coherent=True: is of a shortcut"),
+    ],
+)
+def test_phases_of_other_networks_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        build_model("resnet16", **{**SMALL, **PLACES, "statistic_shortcut": WEIGHT, **options})
 
 
 def test_the_detectors_keep_their_order(own, tmp_path):

@@ -42,6 +42,11 @@ def test_survives_json_and_names_differences():
         ({"seed": -1}, "--seed"),
         ({"weight_averaging": 1.0}, "--weight-averaging"),
         ({"statistic_templates": 3}, "--statistic-shortcut too"),
+        ({"statistic_shortcut": 1, "statistic_coherent": True}, "--statistic-templates too"),
+        (
+            {"statistic_shortcut": 1, "statistic_templates": 3, "statistic_coherent": True, "detectors": ("H1", "V1")},
+            "leave it out for H1 and V1",
+        ),
         ({"options": {"statistic_shortcut": 1, "statistic_templates": 3}}, "nothing would fill them"),
     ],
 )

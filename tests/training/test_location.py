@@ -126,7 +126,7 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     out = tmp_path / "run"
     changes = {"--options.pooling": "logsumexp", "--options.head-kernel-size": 8, "--merger-tolerance": 0.02}
     templates = {"--options.templates": 8, "--options.template-samples": 512, "--options.coincidence": "true"}
-    templates |= {"--statistic-shortcut": 0.5, "--statistic-templates": 4}
+    templates |= {"--statistic-shortcut": 0.5, "--statistic-templates": 4, "--statistic-coherent": "true"}
     # A network without places has nothing to learn where a signal is with, and nothing to add a shortcut to.
     other = tmp_path / "other"
     result, unlocated, without_places = run_commands(
@@ -154,6 +154,7 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     assert places_of(model).get_weights()[0][:, -1, 0].tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0]
     assert card["options"]["statistic_shortcut"] == 0.5
     assert card["options"]["statistic_templates"] == own_templates_of(model) == 4
+    assert card["options"]["statistic_coherent"] and model.get_layer("statistic_0_padded")
     own = [model.get_layer(name).get_weights()[0][0] for name in OWN_LAYERS]
     np.testing.assert_allclose([np.linalg.norm(phase, axis=0) for phase in own], 1, atol=0.02)
     with (out / "history.csv").open() as file:
