@@ -104,6 +104,8 @@ def draw_comparison(points, alike=()):
     Returns:
         matplotlib Figure.
     """
+    from matplotlib import ticker
+
     names = sorted({point[0] for point in points})
     figure, _ = new_figure(1, 4.5)
     figure.clear()
@@ -128,8 +130,11 @@ def draw_comparison(points, alike=()):
             )
         costs = [point[2] / 1e6 for point in points if point[0] == name]
         # A scale that reads well where all cost the same.
-        limits = min(costs) / 2, 2 * max(costs)
+        limits = min(costs) / 1.4, 1.4 * max(costs)
         axis.set(xscale="log", xlim=limits, xlabel="million multiply-adds per second of strain", title=name)
+        axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter("")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("sensitive distance at 1000 false alarms a month (Mpc)")
     known = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from keras_gw_resnet.errors import InputError, first_line
 
 # Names for whichever saved network is the best of its kind.
-ALIASES = {"flagship": "resnet18-w16-stride4"}
+ALIASES = {"flagship": "resnet18-w16-coherent"}
 
 
 def saved_models_folder():

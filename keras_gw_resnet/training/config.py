@@ -203,7 +203,7 @@ class TrainingConfig:
             )
         if self.statistic_coherent and self.detectors and sorted(self.detectors) != ["H1", "L1"]:
             raise InputError(
-                f"--statistic-coherent is for H1 and L1, which see opposite phases; leave it out for {' and '.join(self.detectors)}"
+                f"--statistic-coherent is for H1 and L1, which see opposite phases; give --statistic-coherent false for {' and '.join(self.detectors)}"
             )
         if self.options.get("statistic_templates") and not self.options.get("weights"):
             raise InputError(

@@ -45,7 +45,7 @@ def test_survives_json_and_names_differences():
         ({"statistic_shortcut": 1, "statistic_coherent": True}, "--statistic-templates too"),
         (
             {"statistic_shortcut": 1, "statistic_templates": 3, "statistic_coherent": True, "detectors": ("H1", "V1")},
-            "leave it out for H1 and V1",
+            "--statistic-coherent false for H1 and V1",
         ),
         ({"options": {"statistic_shortcut": 1, "statistic_templates": 3}}, "nothing would fill them"),
     ],
