@@ -165,8 +165,7 @@ def _own_joined(model, templates, coherent):
     """Join the detectors by templates of the shortcut's own, tensor (batch, steps, templates)."""
     basis = model.get_layer(BASIS_LAYER)
     calls = [node for node in nodes_in_order(model) if node.operation is basis]
-    # The stem calls it for one detector after the other.
-    filtered = [node.output_tensors[0] for node in sorted(calls, key=basis._inbound_nodes.index)]
+    filtered = [node.output_tensors[0] for node in sorted(calls, key=_detector)]
     if coherent:
         joined = _coherent_sum(template_phases(filtered, templates, OWN_STRIDE, SHORTCUT_LAYERS), templates)
     else:
@@ -178,6 +177,13 @@ def _own_joined(model, templates, coherent):
         if not isinstance(node.operation, layers.Layer):
             node.operation.name = f"{SHORTCUT_LAYERS}operation_{number}"
     return joined
+
+
+def _detector(call):
+    """Return the number of the detector whose strain a call of the stem's kernels takes: copies of a network may hold the calls in any order."""
+    history = call.input_tensors[0]._keras_history
+    _, (*_, channels) = history.operation._inbound_nodes[history.node_index].arguments.args
+    return channels.start
 
 
 def _sum_of(powers):
@@ -200,20 +206,20 @@ def _coherent_sum(phases, templates):
         phases: As `template_phases` returns them, of two detectors.
         templates: How many.
     """
-    limited = [_limited(*pair) for pair in phases]
+    first, last = (_limited(*pair) for pair in phases)
     times = STRIDE // OWN_STRIDE
     steps = -(-DELAYS // times)
     delays = 2 * DELAYS + 1
-    # Of the second detector what is `steps` earlier to as much later, all of it beside each other.
-    later = [_at_all_steps(tensor, steps, f"{SHORTCUT_LAYERS}{number}") for number, tensor in enumerate(limited[1])]
-    first = [slices(tensor, templates) for tensor in limited[0]]
+    # Of the first detector what is `steps` earlier to as much later, all of it beside each other.
+    around = [_at_all_steps(tensor, steps, f"{SHORTCUT_LAYERS}{number}") for number, tensor in enumerate(first)]
+    last = [slices(tensor, templates) for tensor in last]
     found = []
     for time in range(times):
         start = (steps * times + time - DELAYS) * templates
-        in_phase, in_quadrature, power = (tensor[:, :, start : start + delays * templates] for tensor in later)
+        in_phase, in_quadrature, power = (tensor[:, :, start : start + delays * templates] for tensor in around)
         own_phase, own_quadrature, own_power = (
             layers.Concatenate(dtype=PRECISION, name=f"{SHORTCUT_LAYERS}{number}_at_{time}")([parts[time]] * delays)
-            for number, parts in enumerate(first)
+            for number, parts in enumerate(last)
         )
         product = own_phase * in_phase + own_quadrature * in_quadrature
         # The root of a number that rounding made negative is none.

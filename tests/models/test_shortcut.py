@@ -271,10 +271,11 @@ def test_phases_are_joined(both, coherent, loud):
     snr = np.array([1, 1j]) @ np.moveaxis(own_phases(model, coherent, strain), 0, -2)
     snr = snr * np.minimum(1, np.sqrt(2 * LIMIT) / np.abs(snr))
     assert loud == 1 or np.abs(snr).max() == pytest.approx(np.sqrt(2 * LIMIT))
-    padded = np.pad(snr[1], ((0, 0), (5, 5), (0, 0)))
+    # The times are those of the last detector, the delays those of the first.
+    padded = np.pad(snr[0], ((0, 0), (5, 5), (0, 0)))
     found = []
     for delay in range(11):
-        a, b = snr[0], padded[:, delay : delay + 512]
+        a, b = snr[1], padded[:, delay : delay + 512]
         towards = np.abs(a * np.conj(b) / 2 - CONCENTRATION)
         found.append((np.abs(a) ** 2 + np.abs(b) ** 2) / 4 + towards - CONCENTRATION)
     given, of = added(model, coherent, strain)
