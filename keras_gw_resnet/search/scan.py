@@ -88,6 +88,8 @@ def _sliding(model):
         field = receptive_field(model.input, features)
     except ValueError:
         return None
+    if features.shape[1] * field.stride > model.input_shape[1]:  # padded otherwise than 'same' does
+        return None
     return _Sliding(arriving, field, cropping, places) if model.input_shape[1] % field.stride == 0 else None
 
 

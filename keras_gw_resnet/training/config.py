@@ -196,12 +196,19 @@ class TrainingConfig:
         if self.hard_noise and not self.hard_share:
             raise InputError("--hard-noise needs --hard-share: the share of the negatives that are drawn from it")
         if self.statistic_templates and not self.statistic_shortcut:
-            raise InputError("--statistic-templates are of a shortcut: give --statistic-shortcut too, for example 0.5")
+            raise InputError(
+                "--statistic-templates are of a shortcut: give --statistic-shortcut too, for example 0.5, or --statistic-templates 0"
+            )
         if self.statistic_coherent and not self.statistic_templates:
             raise InputError(
-                "--statistic-coherent is of templates of the shortcut's own: give --statistic-templates too, for example 40"
+                "--statistic-coherent is of templates of the shortcut's own: give --statistic-templates too, for example 40, or --statistic-coherent false"
             )
-        if self.statistic_coherent and self.detectors and sorted(self.detectors) != ["H1", "L1"]:
+        coherent = self.statistic_coherent or self.options.get("statistic_coherent")
+        if coherent and self.whitening.sample_rate != 2048:
+            raise InputError(
+                f"--statistic-coherent is for a sample rate of 2048 Hz, not {self.whitening.sample_rate}; give --statistic-coherent false"
+            )
+        if coherent and self.detectors and sorted(self.detectors) != ["H1", "L1"]:
             raise InputError(
                 f"--statistic-coherent is for H1 and L1, which see opposite phases; give --statistic-coherent false for {' and '.join(self.detectors)}"
             )

@@ -247,7 +247,9 @@ def _labelled(config):
     if config.merger_tolerance:
         raise InputError(f"{config.data}: labelled windows do not say where a signal is; expected --merger-tolerance 0")
     if config.statistic_templates:
-        raise InputError(f"{config.data}: labelled windows hold no waveforms; leave out --statistic-templates")
+        raise InputError(
+            f"{config.data}: labelled windows hold no waveforms; leave out --statistic-templates, or give 0 and --statistic-coherent false"
+        )
     rows, held_out = split_windows(header, config.validation_share, VALIDATION_SEED)
     for own in (rows, held_out):
         check_windows(header, own)

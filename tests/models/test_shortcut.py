@@ -282,6 +282,16 @@ def test_phases_are_joined(both, coherent, loud):
     np.testing.assert_allclose(given, of(np.max(found, axis=0).reshape(2, 256, 2, 2).max(axis=2)), rtol=1e-3, atol=2e-3)
 
 
+def test_a_copied_network_keeps_its_detectors_apart(both, coherent):
+    """As a training does; a copy may hold the calls of the stem in another order."""
+    copy = keras.models.clone_model(both[0])
+    copy.set_weights(both[0].get_weights())
+    more = with_shortcut(copy, WEIGHT, 2, coherent=True)
+    for name in OWN_LAYERS:
+        more.get_layer(name).set_weights(coherent.get_layer(name).get_weights())
+    np.testing.assert_allclose(more(noise(2048)), coherent(noise(2048)), rtol=1e-5)
+
+
 @pytest.mark.parametrize(("sign", "delay"), [(-1, 0), (-1, 16), (1, 0), (-1, 64)])
 def test_a_signal_of_opposite_phases_within_ten_milliseconds_counts_for_more(both, coherent, sign, delay):
     basis = np.asarray(coherent.get_layer("template_basis").kernel)[:, 0, :]
@@ -308,6 +318,11 @@ def test_a_network_that_joins_phases_is_like_any_other(both, own, coherent, tmp_
     built = build_model("resnet16", **options, weights=str(tmp_path / "coherent.keras"))
     np.testing.assert_allclose(built(noise(2048)), coherent(noise(2048)), rtol=1e-4)
     assert own_templates_of(again) == 2
+    own.save(tmp_path / "own.keras")
+    for file, joined in (("coherent", False), ("own", True)):
+        other = {**options, "statistic_coherent": joined}
+        with pytest.raises(InputError, match=rf"{file}.keras: .*statistic_coherent={not joined}"):
+            build_model("resnet16", **other, weights=str(tmp_path / f"{file}.keras"))
     deeper = build_model("resnet18", **options, weights=str(tmp_path / "coherent.keras"))
     assert np.isfinite(float(deeper(noise(2048, 1))[0, 0]))
 

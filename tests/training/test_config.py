@@ -3,6 +3,7 @@ import json
 import pytest
 
 from keras_gw_resnet import InputError
+from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.training.config import TrainingConfig
 
 
@@ -43,6 +44,11 @@ def test_survives_json_and_names_differences():
         ({"weight_averaging": 1.0}, "--weight-averaging"),
         ({"statistic_templates": 3}, "--statistic-shortcut too"),
         ({"statistic_shortcut": 1, "statistic_coherent": True}, "--statistic-templates too"),
+        ({"options": {"statistic_coherent": True}, "detectors": ("H1", "V1")}, "for H1 and V1"),
+        (
+            {"options": {"statistic_coherent": True}, "whitening": Whitening(sample_rate=4096)},
+            "2048 Hz, not 4096",
+        ),
         (
             {"statistic_shortcut": 1, "statistic_templates": 3, "statistic_coherent": True, "detectors": ("H1", "V1")},
             "--statistic-coherent false for H1 and V1",
