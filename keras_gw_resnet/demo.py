@@ -92,7 +92,7 @@ def _event_files(folder):
     files = find_gw150914()
     if files:
         return files, "REAL strain: GW150914, H1 and L1 (gwosc.org)", GW150914
-    from keras_gw_resnet.simulation.event import SIMULATED_COALESCENCE, write_simulated_event
+    from keras_gw_resnet.simulation.example_event import SIMULATED_COALESCENCE, write_simulated_event
 
     simulated = folder / "simulated-event"
     files = sorted(simulated.glob("*.hdf5"))

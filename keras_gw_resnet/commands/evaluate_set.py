@@ -239,8 +239,8 @@ def _write(result, matched, networks, found, output):
     from keras_gw_resnet.evaluation.report import write_set_report
     from keras_gw_resnet.evaluation.set_plots import draw_found_fraction, draw_injections, draw_sensitivity
     from keras_gw_resnet.search.background import write_background
-    from keras_gw_resnet.search.events import write_events_hdf5
-    from keras_gw_resnet.training.event_file import write_pictures
+    from keras_gw_resnet.search.candidates import write_events_hdf5
+    from keras_gw_resnet.training.tensorboard_file import write_pictures
 
     every = {one["model"]: one for one in result["networks"]}
     told = result["networks"][0]["told_at"]["rate"]

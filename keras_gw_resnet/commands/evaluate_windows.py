@@ -93,7 +93,7 @@ def _write(result, args, folder):
     from keras_gw_resnet.evaluation.plots import save
     from keras_gw_resnet.evaluation.report import facts_html, figure_html, table_html, write_page
     from keras_gw_resnet.evaluation.window_plots import draw_efficiency, draw_scores
-    from keras_gw_resnet.training.event_file import write_pictures
+    from keras_gw_resnet.training.tensorboard_file import write_pictures
 
     what = "labelled windows" if args.data.is_file() else "simulated signals in held-out noise"
     title = f"{result['model']}: {what}, AUC {result['auc']:.4f}"

@@ -34,7 +34,7 @@ def run_mlgwsc(args):
     card = load_card(args.model)
     refuse_input([args.output], {h.path for h in find_segments([args.input])})
     networks, journal = load_networks([args.model]), journal_of(args.output)
-    from keras_gw_resnet.search.events import write_events_hdf5
+    from keras_gw_resnet.search.candidates import write_events_hdf5
     from keras_gw_resnet.search.search import search
 
     (found,) = search(networks, [args.input], threshold=CHALLENGE_THRESHOLD, snapshots=0, journal=journal)

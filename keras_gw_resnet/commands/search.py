@@ -107,7 +107,7 @@ class _Output:
         return self.events.with_name(f"{self.events.stem}-background{self.events.suffix}")
 
     def files(self, slides):
-        from keras_gw_resnet.search.events import event_files
+        from keras_gw_resnet.search.candidates import event_files
 
         return [*event_files(self.events), *([self.background] if slides else [])]
 
@@ -179,7 +179,7 @@ def journal_of(output, part=""):
 def _report_network(args, network, found, output, seen, background):
     """Work out the significance of what one network found, write everything and print it."""
     from keras_gw_resnet.search.background import exclude_signals, write_background
-    from keras_gw_resnet.search.events import write_events
+    from keras_gw_resnet.search.candidates import write_events
     from keras_gw_resnet.search.significance import significance
 
     events, searched = found.events, found.searched_seconds
@@ -288,7 +288,7 @@ def _print_events(events, more, args):
 
 def _draw(args, network, events, more, snapshots, attributes, stack):
     """Draw into files that stand at their places when `stack` ends; return their paths."""
-    from keras_gw_resnet.evaluation.event_plots import draw_event
+    from keras_gw_resnet.evaluation.candidate_plots import draw_event
     from keras_gw_resnet.evaluation.plots import save
     from keras_gw_resnet.evaluation.report import write_search_report
 

@@ -5,7 +5,7 @@ import html
 import io
 from datetime import UTC, datetime
 
-from keras_gw_resnet.evaluation.event_plots import draw_event
+from keras_gw_resnet.evaluation.candidate_plots import draw_event
 from keras_gw_resnet.files import written_aside
 
 # So narrow, what is written in a picture can be read on a telephone.

@@ -39,7 +39,7 @@ def match(events, injections):
     Every event belongs to the injection nearest in time, if to any.
 
     Args:
-        events: `search.Events` of the foreground.
+        events: `candidates.Candidates` of the foreground.
         injections: Dictionary of float64 arrays (n,), `tc`, `mchirp` and `distance` among them.
 
     Returns:

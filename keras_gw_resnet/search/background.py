@@ -107,7 +107,7 @@ def exclude_signals(events, background, searched_seconds):
     """Take the strain of signals out of a background, the loudest event first, for as long as events stand out.
 
     Args:
-        events: Events of the search without slides.
+        events: Candidates of the search without slides.
         background: Background of the same strain.
         searched_seconds: How much strain the events are of.
 

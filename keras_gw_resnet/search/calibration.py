@@ -5,7 +5,7 @@ from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import InjectionSettings, SignalSource
 from keras_gw_resnet.datasets.noise import GaussianNoise
-from keras_gw_resnet.search.events import find_events
+from keras_gw_resnet.search.candidates import find_events
 
 # What an event is said to tolerate: of a few hundred signals in simulated noise the calibration does not see the worst, and
 # an injection just outside counts as missed however loud its event is; the challenge's own searches give 0.2 to 0.3 s

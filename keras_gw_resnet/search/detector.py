@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.search.events import find_events, join
+from keras_gw_resnet.search.candidates import find_events, join
 from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import SegmentHeader, find_segments
@@ -134,7 +134,7 @@ class Detector:
         return np.arange(len(scan.scores)) * self.stride_seconds + told
 
     def cluster(self, scan, gps_start, threshold=THRESHOLD):
-        """Cluster the scores of one Scan, of strain that begins at a GPS time, into Events."""
+        """Cluster the scores of one Scan, of strain that begins at a GPS time, into Candidates."""
         if not np.all(np.isfinite(scan.scores)):
             raise InputError(f"GPS {gps_start:.0f}: the network's statistic is not finite; it cannot rank events")
         timing = self.card["timing"]
@@ -155,6 +155,6 @@ class Detector:
             threshold: Lowest ranking statistic of an event.
 
         Returns:
-            Events in order of time.
+            Candidates in order of time.
         """
         return join([self.cluster(scan, stretch.gps_start, threshold) for stretch, scan in self.scan(segments)])

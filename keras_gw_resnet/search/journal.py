@@ -1,4 +1,4 @@
-"""What a search has found so far, slab by slab, so that an interrupted one goes on where it stopped."""
+"""What a search has found so far, chunk by chunk, so that an interrupted one goes on where it stopped."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ IDENTITY = "search.json"
 
 
 class Journal:
-    """A folder with one file a finished slab of strain.
+    """A folder with one file a finished chunk of strain.
 
     Args:
         folder: Where to keep it; None: nowhere.
@@ -33,21 +33,21 @@ class Journal:
         return note.exists() and note.read_text() == self._identity
 
     def finished(self):
-        """Return what was found in each finished slab, a dictionary GPS start -> list of Found, one a network."""
+        """Return what was found in each finished chunk, a dictionary GPS start -> list of Found, one a network."""
         if self._folder is None:
             return {}
-        slabs = {}
-        for path in sorted(self._folder.glob("slab-*.npz")):
+        chunks = {}
+        for path in sorted(self._folder.glob("chunk-*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as arrays:
                     each = [Found.from_arrays(arrays, f"{i}/") for i in range(int(arrays["networks"]))]
-                    slabs[float(arrays["gps_start"])] = each
+                    chunks[float(arrays["gps_start"])] = each
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-                path.unlink()  # damaged when the machine stopped: that slab is searched again
-        return slabs
+                path.unlink()  # damaged when the machine stopped: that chunk is searched again
+        return chunks
 
     def add(self, gps_start, found):
-        """Keep what the networks found in a slab, a list of Found."""
+        """Keep what the networks found in a chunk, a list of Found."""
         if self._folder is None:
             return
         if not self._folder.exists():
@@ -58,7 +58,7 @@ class Journal:
         for number, one in enumerate(found):
             arrays |= {f"{number}/{name}": value for name, value in one.to_arrays().items()}
         name = hashlib.sha256(repr(float(gps_start)).encode()).hexdigest()[:16]
-        with written_aside(self._folder / f"slab-{name}.npz") as aside:
+        with written_aside(self._folder / f"chunk-{name}.npz") as aside:
             np.savez(aside, **arrays)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from keras_gw_resnet.search.background import Background, join_backgrounds
-from keras_gw_resnet.search.events import Events, join
+from keras_gw_resnet.search.candidates import Candidates, join
 from keras_gw_resnet.strain.stretches import Coverage
 
 
@@ -39,7 +39,7 @@ class Found:
     """What a network found in some strain.
 
     Attributes:
-        events: Events in order of time.
+        events: Candidates in order of time.
         background: Background of the slides, without events where there were none.
         coverage: What became of the strain.
         searched_seconds: How much of it was scored and not vetoed.
@@ -48,7 +48,7 @@ class Found:
         difference: Largest difference between the scan and prediction window by window where they were compared.
     """
 
-    events: Events
+    events: Candidates
     background: Background
     coverage: Coverage
     searched_seconds: float
@@ -75,7 +75,7 @@ class Found:
             return kind(**{field: value if value.ndim else value.item() for field, value in values.items()})
 
         return cls(
-            events=read(Events, ""),
+            events=read(Candidates, ""),
             background=read(Background, "background_"),
             coverage=read(Coverage, "coverage_"),
             snapshots=[read(Snapshot, f"snapshot{number}_") for number in range(int(arrays[f"{prefix}snapshots"]))],

@@ -14,7 +14,7 @@ from keras_gw_resnet.search.journal import Journal, forget
 from keras_gw_resnet.search.results import Found, Snapshot, join_found
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.quality import inside
-from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, shortage, whitened_slabs
+from keras_gw_resnet.strain.stretches import Coverage, coincident_intervals, shortage, whitened_chunks
 
 SNAPSHOT_SECONDS = 8.0
 
@@ -33,7 +33,7 @@ def search(
 ):
     """Whiten strain once, scan it with every network and cluster the scores.
 
-    Reading and whitening go on while the networks are at work. At most two slabs of strain are in memory.
+    Reading and whitening go on while the networks are at work. At most two chunks of strain are in memory.
 
     Args:
         networks: List of `search.detector.Detector`.
@@ -43,7 +43,7 @@ def search(
         vetoes: Array (n, 2) of GPS starts and stops; what happens in them is neither event nor searched time.
         slides: Time slides for the background.
         snapshots: How many of the loudest events to keep strain and scores of.
-        journal: Folder that remembers finished slabs, so that an interrupted search goes on; None: no such folder.
+        journal: Folder that remembers finished chunks, so that an interrupted search goes on; None: no such folder.
         description: What the progress bar says.
 
     Returns:
@@ -61,7 +61,7 @@ def search(
     headers = find_segments(paths, quality)
     options = _Options(threshold, vetoes, slides, snapshots)
     kept = Journal(journal, _identity(networks, headers, quality, options))
-    parts = _search_slabs(networks, headers, window, options, kept, description)
+    parts = _search_chunks(networks, headers, window, options, kept, description)
     results = [join_found(own, len(first.detectors), snapshots) for own in zip(*parts, strict=True)]
     if not results or not results[0].coverage.whitened:
         forget(journal)
@@ -78,22 +78,22 @@ class _Options:
     snapshots: int
 
 
-def _search_slabs(networks, headers, window, options, kept, description):
-    """Return for every slab the list of what each network found."""
+def _search_chunks(networks, headers, window, options, kept, description):
+    """Return for every chunk the list of what each network found."""
     first, parts = networks[0], kept.finished()
-    spans = coincident_spans(headers, first.detectors)
-    slabs = whitened_slabs(headers, first.detectors, first.whitening, window_samples=window, done=frozenset(parts))
-    total = round(sum(span.stop - span.start for span in spans))
+    common = coincident_intervals(headers, first.detectors)
+    chunks = whitened_chunks(headers, first.detectors, first.whitening, window_samples=window, done=frozenset(parts))
+    total = round(sum(interval.stop - interval.start for interval in common))
     with tqdm(total=total, desc=description, unit="s", disable=None, dynamic_ncols=True) as bar:
         bar.update(round(sum(each[0].coverage.given for each in parts.values())))
         share = len(networks) * (1 + options.slides) * first.sample_rate
-        for slab in _ahead(slabs):
+        for chunk in _ahead(chunks):
             each = [
-                _search_slab(network, slab, options, lambda done: bar.update(done / share), not parts)
+                _search_chunk(network, chunk, options, lambda done: bar.update(done / share), not parts)
                 for network in networks
             ]
-            kept.add(slab.gps_start, each)
-            parts[slab.gps_start] = each
+            kept.add(chunk.gps_start, each)
+            parts[chunk.gps_start] = each
         bar.total = bar.n
     return [parts[gps_start] for gps_start in sorted(parts)]
 
@@ -118,13 +118,13 @@ def _ahead(iterator):
             yield item
 
 
-def _search_slab(network, slab, options, progress, first):
+def _search_chunk(network, chunk, options, progress, first):
     parts = [
         _search_stretch(network, stretch, options, progress, compared=first and number == 0)
-        for number, stretch in enumerate(slab.stretches)
+        for number, stretch in enumerate(chunk.stretches)
     ]
     joined = join_found(parts, len(network.detectors), options.snapshots)
-    joined.coverage.add(slab.coverage)
+    joined.coverage.add(chunk.coverage)
     return joined
 
 

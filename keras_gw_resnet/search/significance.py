@@ -91,7 +91,7 @@ def significance(events, background, card, searched_seconds, threshold):
     """Work out what a background says about the events of a search.
 
     Args:
-        events: Events.
+        events: Candidates.
         background: `background.Background`, of a second and more.
         card: Card of the network; with simulated signals in `signals` there is an astrophysical probability.
         searched_seconds: How much strain the events are of.

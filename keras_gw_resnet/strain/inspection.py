@@ -9,7 +9,7 @@ import numpy as np
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, Whitening, whiten
 from keras_gw_resnet.strain.files import find_overlap, find_segments, list_segments
 from keras_gw_resnet.strain.quality import valid_runs
-from keras_gw_resnet.strain.stretches import read_slabs
+from keras_gw_resnet.strain.stretches import read_chunks
 
 # A whitened sample beyond this many standard deviations is no Gaussian noise; glitches nearer than this are one.
 GLITCH_DEVIATIONS = 7.0
@@ -125,7 +125,7 @@ def inspect_detector(headers, detector, settings=None):
     rate, own = settings.sample_rate, [h for h in headers if h.detector == detector]
     valid = squares = whitened_samples = glitches = 0
     spectra, times, envelope, closeups = [], [], [], [(0.0, np.empty(0), np.empty(0))]
-    for begin, strain, good in read_slabs(own, detector, settings):
+    for begin, strain, good in read_chunks(own, detector, settings):
         runs = valid_runs(good)
         valid += np.count_nonzero(good)
         noise = NoiseSpectra(strain, settings, runs)

@@ -11,7 +11,7 @@ from keras_gw_resnet.strain.conditioning import LEAST_PSD_SECONDS, NoiseSpectra,
 from keras_gw_resnet.strain.files import SegmentHeader, read_segment
 from keras_gw_resnet.strain.quality import valid_runs
 
-SLAB_SECONDS = 1024
+CHUNK_SECONDS = 1024
 # Segments follow each other, and detectors share a grid, to this part of a sample.
 JOIN_TOLERANCE = 1e-2
 # Samples that resampling spoils on either side of an invalid one.
@@ -23,7 +23,7 @@ LARGEST = 1e6
 
 
 @dataclass(frozen=True)
-class Span:
+class Interval:
     """GPS interval [start, stop) in seconds that the segments of every detector cover without a gap."""
 
     start: float
@@ -80,29 +80,29 @@ def _join(headers):
     return intervals
 
 
-def coincident_spans(headers, detectors):
-    """List the spans in which all detectors have data by their headers.
+def coincident_intervals(headers, detectors):
+    """List the intervals in which all detectors have data by their headers.
 
     Args:
         headers: SegmentHeader list, as from `find_segments`.
         detectors: Names of the detectors that have to be present.
 
     Returns:
-        List of Span in order of time.
+        List of Interval in order of time.
 
     Raises:
         InputError: A detector is absent, or the detectors have no time in common.
     """
     require_detectors(headers, detectors)
     intervals = {d: _join([h for h in headers if h.detector == d]) for d in detectors}
-    spans, *others = intervals.values()
+    common, *others = intervals.values()
     for own in others:
-        spans = [[max(a, c), min(b, d)] for a, b in spans for c, d in own if max(a, c) < min(b, d)]
-    if not spans:
+        common = [[max(a, c), min(b, d)] for a, b in common for c, d in own if max(a, c) < min(b, d)]
+    if not common:
         where = ", ".join(sorted({h.path for h in headers if h.detector in detectors}))
         given = "; ".join(f"{detector} from GPS {_listed(own)}" for detector, own in intervals.items())
         raise InputError(f"{where}: the strain of {' and '.join(detectors)} has no time in common ({given})")
-    return [Span(start, stop) for start, stop in sorted(spans)]
+    return [Interval(start, stop) for start, stop in sorted(common)]
 
 
 def _listed(intervals):
@@ -252,13 +252,13 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class WhitenedSlab:
-    """What was made of one slab of strain.
+class WhitenedChunk:
+    """What was made of one chunk of strain.
 
     Attributes:
-        gps_start: GPS time at which the slab begins, in seconds; no other slab of the same strain has it.
+        gps_start: GPS time at which the chunk begins, in seconds; no other chunk of the same strain has it.
         stretches: List of WhitenedStretch in order of time.
-        coverage: What became of the strain of this slab.
+        coverage: What became of the strain of this chunk.
     """
 
     gps_start: float
@@ -266,28 +266,28 @@ class WhitenedSlab:
     coverage: Coverage
 
 
-def whitened_slabs(
+def whitened_chunks(
     headers: list[SegmentHeader],
     detectors: tuple[str, ...],
     settings: Whitening,
     *,
     window_samples: int = 1,
     done: frozenset[float] = frozenset(),
-) -> Iterator[WhitenedSlab]:
-    """Read, resample and whiten all strain that the detectors have in common, slab by slab.
+) -> Iterator[WhitenedChunk]:
+    """Read, resample and whiten all strain that the detectors have in common, chunk by chunk.
 
-    Invalid samples are cut out, and half the whitening filter at either side of every cut. Long spans are
-    read in slabs of `SLAB_SECONDS` at most that overlap so that every window of `window_samples` lies in one of them.
+    Invalid samples are cut out, and half the whitening filter at either side of every cut. Long intervals are
+    read in chunks of `CHUNK_SECONDS` at most that overlap so that every window of `window_samples` lies in one of them.
 
     Args:
         headers: SegmentHeader list, as from `find_segments`.
         detectors: Names in the wanted column order.
         settings: Whitening.
         window_samples: Shortest stretch of use, in samples at `settings.sample_rate`.
-        done: `gps_start` of slabs that are not read.
+        done: `gps_start` of chunks that are not read.
 
     Yields:
-        WhitenedSlab in order of time.
+        WhitenedChunk in order of time.
 
     Raises:
         InputError: A detector is absent, the detectors have no time or no grid of samples in common, a file cannot be
@@ -295,17 +295,17 @@ def whitened_slabs(
     """
     rate = settings.sample_rate
     overlap = 2 * settings.edge_samples + window_samples - 1
-    groups = _neighbours(coincident_spans(headers, detectors), settings)
+    groups = _neighbours(coincident_intervals(headers, detectors), settings)
     headers = [h for h in headers if h.detector in detectors]
-    for spans in groups:
-        whole = Span(spans[0].start, spans[-1].stop)
-        for begin, end in _slabs(whole, overlap / rate):
+    for common in groups:
+        whole = Interval(common[0].start, common[-1].stop)
+        for begin, end in _chunks(whole, overlap / rate):
             if begin in done:
                 continue
-            # What the slabs share is counted once, with the slab that reads it first.
+            # What the chunks share is counted once, with the chunk that reads it first.
             fresh = 0 if begin == whole.start else overlap
             coverage, stretches = Coverage(), []
-            coverage.given = sum(max(0.0, min(s.stop, end) - max(s.start, begin + fresh / rate)) for s in spans)
+            coverage.given = sum(max(0.0, min(s.stop, end) - max(s.start, begin + fresh / rate)) for s in common)
             columns = [_read(headers, d, begin, end, rate) for d in detectors]
             spectra = [NoiseSpectra(strain, settings, valid_runs(valid)) for strain, valid in columns]
             for first, last in valid_runs(np.all([valid for _, valid in columns], axis=0)):
@@ -316,19 +316,19 @@ def whitened_slabs(
                 stretches.append(_whiten(headers, begin, first, last, columns, spectra, detectors, settings))
                 coverage.whitened += seconds
             coverage.invalid = max(0.0, coverage.given - coverage.short - coverage.whitened)
-            yield WhitenedSlab(begin, stretches, coverage)
+            yield WhitenedChunk(begin, stretches, coverage)
 
 
 def whitened_stretches(headers, detectors, settings, *, window_samples=1, coverage=None):
-    """Yield the WhitenedStretch of all slabs in order of time; `coverage` is filled in. See `whitened_slabs`."""
-    for slab in whitened_slabs(headers, detectors, settings, window_samples=window_samples):
+    """Yield the WhitenedStretch of all chunks in order of time; `coverage` is filled in. See `whitened_chunks`."""
+    for chunk in whitened_chunks(headers, detectors, settings, window_samples=window_samples):
         if coverage is not None:
-            coverage.add(slab.coverage)
-        yield from slab.stretches
+            coverage.add(chunk.coverage)
+        yield from chunk.stretches
 
 
-def read_slabs(headers, detector, settings):
-    """Read and resample all strain of one detector, in slabs that do not overlap.
+def read_chunks(headers, detector, settings):
+    """Read and resample all strain of one detector, in chunks that do not overlap.
 
     Args:
         headers: SegmentHeader list, as from `find_segments`.
@@ -341,39 +341,39 @@ def read_slabs(headers, detector, settings):
     Raises:
         InputError: The detector is absent, a file cannot be read, a sample rate is too low.
     """
-    groups = _neighbours(coincident_spans(headers, (detector,)), settings)
+    groups = _neighbours(coincident_intervals(headers, (detector,)), settings)
     headers = [h for h in headers if h.detector == detector]
-    for spans in groups:
-        for begin, end in _slabs(Span(spans[0].start, spans[-1].stop), 0):
+    for common in groups:
+        for begin, end in _chunks(Interval(common[0].start, common[-1].stop), 0):
             yield begin, *_read(headers, detector, begin, end, settings.sample_rate)
 
 
-def _neighbours(spans, settings):
-    """Group the spans that are near enough to share a noise spectrum and lie on one grid of samples."""
+def _neighbours(common, settings):
+    """Group the intervals that are near enough to share a noise spectrum and lie on one grid of samples."""
     groups = []
-    for span in spans:
-        samples = (span.start - groups[-1][0].start) * settings.sample_rate if groups else 0.0
+    for interval in common:
+        samples = (interval.start - groups[-1][0].start) * settings.sample_rate if groups else 0.0
         if (
             groups
-            and span.start - groups[-1][-1].stop <= settings.psd_seconds / 2
+            and interval.start - groups[-1][-1].stop <= settings.psd_seconds / 2
             and abs(samples - round(samples)) < JOIN_TOLERANCE
         ):
-            groups[-1].append(span)
+            groups[-1].append(interval)
         else:
-            groups.append([span])
+            groups.append([interval])
     return groups
 
 
-def _slabs(span, overlap):
-    """Cut a span into slabs of equal length, to whole seconds, that overlap."""
-    slab = max(SLAB_SECONDS, 4 * overlap)
-    count = max(1, math.ceil((span.stop - span.start - overlap) / (slab - overlap)))
-    step = math.ceil((span.stop - span.start - overlap) / count)
-    begins = [span.start + step * i for i in range(count)]
+def _chunks(interval, overlap):
+    """Cut a interval into chunks of equal length, to whole seconds, that overlap."""
+    chunk = max(CHUNK_SECONDS, 4 * overlap)
+    count = max(1, math.ceil((interval.stop - interval.start - overlap) / (chunk - overlap)))
+    step = math.ceil((interval.stop - interval.start - overlap) / count)
+    begins = [interval.start + step * i for i in range(count)]
     return [
-        (begin, min(span.stop, begin + step + overlap))
+        (begin, min(interval.stop, begin + step + overlap))
         for begin in begins
-        if begin + overlap < span.stop or begin == span.start
+        if begin + overlap < interval.stop or begin == interval.start
     ]
 
 
@@ -383,8 +383,8 @@ def origin_of(headers, start, stop):
 
 
 def intervals_of(headers, detectors):
-    """List [GPS start, GPS stop, origin] of the spans that all detectors have in common, see `coincident_spans`."""
-    return [[s.start, s.stop, origin_of(headers, s.start, s.stop)] for s in coincident_spans(headers, detectors)]
+    """List [GPS start, GPS stop, origin] of the intervals that all detectors have in common, see `coincident_intervals`."""
+    return [[s.start, s.stop, origin_of(headers, s.start, s.stop)] for s in coincident_intervals(headers, detectors)]
 
 
 def shortage(coverage, settings, window_samples):

@@ -18,7 +18,7 @@ from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.sets import psds_of
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
 from keras_gw_resnet.strain.files import find_segments
-from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, shortage, whitened_stretches
+from keras_gw_resnet.strain.stretches import Coverage, coincident_intervals, shortage, whitened_stretches
 from keras_gw_resnet.training.metric import Metric, labelled_metric, simulated_metric
 
 # Batches of the validation set are drawn with a seed of their own.
@@ -84,7 +84,7 @@ def read_noise(folder, headers, detectors, whitening, window_samples):
         InputError: A detector absent, no stretch as long as needed, or no room for the temporary file.
     """
     coverage, stretches = Coverage(), []
-    total = round(sum(span.stop - span.start for span in coincident_spans(headers, detectors)))
+    total = round(sum(interval.stop - interval.start for interval in coincident_intervals(headers, detectors)))
     aside = Path(tempfile.gettempdir()) / "whitened strain"
     require_space(
         aside, 4 * total * whitening.sample_rate * len(detectors), "set TMPDIR to a folder on a disk with more room"

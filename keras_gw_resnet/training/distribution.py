@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from keras_gw_resnet.errors import InputError, first_line
-from keras_gw_resnet.training.meeting import meet
+from keras_gw_resnet.training.rendezvous import meet
 
 # How long a process waits for the coordinator, and the coordinator for the others.
 PATIENCE_SECONDS = int(os.environ.get("KERAS_GW_RESNET_PATIENCE_SECONDS", "300"))

@@ -12,13 +12,13 @@ from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.models.shortcut import shift_logits, with_shortcut
 from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint, out_of_patience
 from keras_gw_resnet.training.distribution import leave, undistributed
-from keras_gw_resnet.training.events import EventLog
 from keras_gw_resnet.training.folder import CHECKPOINTS, claim_folder
 from keras_gw_resnet.training.growth import network_of, phases_of
 from keras_gw_resnet.training.location import LocatedBatches, is_located, mergers_for, without_places
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
 from keras_gw_resnet.training.progress import Progress, Timed
 from keras_gw_resnet.training.templates import bank_without_spins, fill_statistic, fill_templates
+from keras_gw_resnet.training.tensorboard import TensorBoardLog
 from keras_gw_resnet.training.validation import HardSearch, Validation, averaged_weights, best_row, scorer
 
 BEST, HARD = "best.keras", "hard.json"
@@ -109,7 +109,7 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
     progress = Progress(config, timed, history, place.first)
     callbacks = [*searches, progress, validation]
     if place.first:
-        events = EventLog(log_dir, config, batches, validation)
+        events = TensorBoardLog(log_dir, config, batches, validation)
         callbacks.append(events)
     try:
         model.fit(

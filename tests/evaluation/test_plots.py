@@ -2,7 +2,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from keras_gw_resnet.evaluation.event_plots import draw_event
+from keras_gw_resnet.evaluation.candidate_plots import draw_event
 from keras_gw_resnet.evaluation.plots import save
 from keras_gw_resnet.evaluation.qtransform import constant_q
 from keras_gw_resnet.evaluation.set_plots import draw_found_fraction, draw_injections, draw_sensitivity

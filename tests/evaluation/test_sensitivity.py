@@ -13,7 +13,7 @@ from keras_gw_resnet.evaluation.sensitivity import (
     threshold_at_rate,
     what_is_found,
 )
-from keras_gw_resnet.search.events import Events
+from keras_gw_resnet.search.candidates import Candidates
 
 
 def random_case(seed, events, injections):
@@ -27,7 +27,7 @@ def random_case(seed, events, injections):
     time = np.sort(
         np.concatenate([rng.uniform(0, 27 * injections, events), table["tc"] + rng.normal(0, 0.2, injections)])
     )
-    return Events(time, rng.normal(size=len(time)), np.full(len(time), 0.3)), table
+    return Candidates(time, rng.normal(size=len(time)), np.full(len(time), 0.3)), table
 
 
 @given(st.integers(0, 1000), st.integers(0, 60), st.integers(1, 30))
@@ -61,7 +61,7 @@ def test_one_a_month_is_the_second_loudest_of_a_month():
 
 def test_everything_found_sees_as_far_as_the_set_reaches():
     table = {"tc": np.arange(10.0) * 30, "mchirp": np.full(10, 20.0), "distance": np.full(10, 1000.0)}
-    events = Events(table["tc"] + 0.1, np.full(10, 9.0), np.full(10, 0.3))
+    events = Candidates(table["tc"] + 0.1, np.full(10, 9.0), np.full(10, 0.3))
     (row,) = sensitivity(match(events, table), np.arange(8.0), MONTH_SECONDS, [1.0])
     assert row["threshold"] == 6.0
     assert row["distance"] == pytest.approx(1000)
@@ -71,7 +71,7 @@ def test_everything_found_sees_as_far_as_the_set_reaches():
     # As loud as the threshold is not found: a statistic that saturates sees nothing.
     saturated = sensitivity(match(events, table), np.full(8, 9.0), MONTH_SECONDS, [1.0])[0]
     assert saturated["distance"] == 0
-    late = Events(table["tc"] + 0.31, np.full(10, 9.0), np.full(10, 0.3))
+    late = Candidates(table["tc"] + 0.31, np.full(10, 9.0), np.full(10, 0.3))
     assert sensitivity(match(late, table), np.arange(8.0), MONTH_SECONDS, [1.0])[0]["found_fraction"] == 0
 
 

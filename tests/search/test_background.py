@@ -13,7 +13,7 @@ from keras_gw_resnet.search.background import (
     slide_seconds,
     write_background,
 )
-from keras_gw_resnet.search.events import Events
+from keras_gw_resnet.search.candidates import Candidates
 from keras_gw_resnet.search.scan import Scan
 from keras_gw_resnet.strain.stretches import WhitenedStretch
 
@@ -38,7 +38,7 @@ class Multiplier:
 
     def cluster(self, scan, gps_start, threshold):
         (places,) = np.nonzero(scan.scores > threshold)
-        return Events(gps_start + places / RATE, scan.scores[places].astype(float), np.full(len(places), 0.1))
+        return Candidates(gps_start + places / RATE, scan.scores[places].astype(float), np.full(len(places), 0.1))
 
 
 def stretch_of(strain):
@@ -95,12 +95,12 @@ def test_signals_are_taken_out_and_no_more():
     time[:30, 0] = 500.2
     noise[:30] = 8
     background = Background(noise, time, 1e5)
-    events = Events(np.array([100.0, 500.0, 900.0]), np.array([2.0, 12.0, 1.0]), np.full(3, 0.1))
+    events = Candidates(np.array([100.0, 500.0, 900.0]), np.array([2.0, 12.0, 1.0]), np.full(3, 0.1))
     exclusive, taken = exclude_signals(events, background, 1000.0)
     assert taken == 1
     assert exclusive.stat.max() < 5
     assert exclusive.seconds == pytest.approx(1e5 * (1 - 4 / 1000))
-    untouched, none = exclude_signals(Events(*np.array([[100.0], [2.0], [0.1]])), background, 1000.0)
+    untouched, none = exclude_signals(Candidates(*np.array([[100.0], [2.0], [0.1]])), background, 1000.0)
     assert none == 0
     assert len(untouched.stat) == 2000
 

@@ -29,16 +29,16 @@ def write(path, seconds, bad=()):
     return path
 
 
-def test_slabs_and_one_piece_give_the_same_events(network, tmp_path, monkeypatch):
+def test_chunks_and_one_piece_give_the_same_events(network, tmp_path, monkeypatch):
     path = write(tmp_path / "s.hdf", 100)
-    # One noise spectrum a slab would make the strain itself differ; here the slabs' own are used for both.
+    # One noise spectrum a chunk would make the strain itself differ; here the chunks' own are used for both.
     whole = search_one(network, [path], threshold=-np.inf)
     assert whole.searched_seconds == pytest.approx(100 - 4 - 1, abs=0.05)
     assert whole.coverage.given == 100
     assert np.all(np.diff(whole.events.time) > 0)
     assert whole.snapshots[0].strain.shape[1] == 2
     assert whole.difference < 1e-3
-    monkeypatch.setattr(stretches, "SLAB_SECONDS", 40)
+    monkeypatch.setattr(stretches, "CHUNK_SECONDS", 40)
     parts = search_one(network, [path], threshold=-np.inf)
     assert parts.searched_seconds == pytest.approx(whole.searched_seconds, abs=0.1)
 
@@ -71,12 +71,12 @@ def equal(one, other):
 
 def test_an_interrupted_search_goes_on(network, tmp_path, monkeypatch):
     path = write(tmp_path / "s.hdf", 150, bad=[(70, 71)])
-    monkeypatch.setattr(stretches, "SLAB_SECONDS", 40)
+    monkeypatch.setattr(stretches, "CHUNK_SECONDS", 40)
     options = {"threshold": -np.inf, "slides": 3, "snapshots": 2}
     whole = search_one(network, [path], **options)
     assert len(whole.background.stat) > 20
     journal, seen, stopped = tmp_path / ".journal", [], []
-    searched = module._search_slab
+    searched = module._search_chunk
 
     def stop_at_the_third(*given):
         seen.append(given[1].gps_start)
@@ -85,10 +85,10 @@ def test_an_interrupted_search_goes_on(network, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return searched(*given)
 
-    monkeypatch.setattr(module, "_search_slab", stop_at_the_third)
+    monkeypatch.setattr(module, "_search_chunk", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         search([network], [path], journal=journal, **options)
-    assert len(list(journal.glob("slab-*.npz"))) == 2
+    assert len(list(journal.glob("chunk-*.npz"))) == 2
     again = search_one(network, [path], journal=journal, **options)
     assert len(seen) == len(set(seen)) + 1
     equal(again, whole)
@@ -99,11 +99,11 @@ def test_an_interrupted_search_goes_on(network, tmp_path, monkeypatch):
     assert np.all(other.events.stat >= 0)
 
 
-def test_a_damaged_journal_costs_a_slab_and_no_more(network, tmp_path, monkeypatch):
+def test_a_damaged_journal_costs_a_chunk_and_no_more(network, tmp_path, monkeypatch):
     path, journal = write(tmp_path / "s.hdf", 100), tmp_path / ".journal"
-    monkeypatch.setattr(stretches, "SLAB_SECONDS", 40)
+    monkeypatch.setattr(stretches, "CHUNK_SECONDS", 40)
     whole = search_one(network, [path], threshold=-np.inf, slides=2, journal=journal)
-    one, two, three = sorted(journal.glob("slab-*.npz"))
+    one, two, three = sorted(journal.glob("chunk-*.npz"))
     one.write_bytes(one.read_bytes()[:1000])
     two.write_bytes(b"")
     equal(search_one(network, [path], threshold=-np.inf, slides=2, journal=journal), whole)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_gw_resnet.search.background import Background
-from keras_gw_resnet.search.events import Events
+from keras_gw_resnet.search.candidates import Candidates
 from keras_gw_resnet.search.significance import (
     YEAR_SECONDS,
     Density,
@@ -54,7 +54,7 @@ def test_probability_of_a_mixture_is_calibrated():
 
 
 def test_without_enough_to_go_by_there_is_no_probability():
-    events = Events(np.array([1.0]), np.array([5.0]), np.array([0.1]))
+    events = Candidates(np.array([1.0]), np.array([5.0]), np.array([0.1]))
     few = significance(events, background_of(np.arange(20.0)), {"signals": {"stat": [1.0] * 500}}, 100.0, 0.0)
     assert set(few) == {"far", "far_error", "ifar"}
     rng = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from keras_gw_resnet import InputError
 from keras_gw_resnet.strain import stretches
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import find_segments
-from keras_gw_resnet.strain.stretches import Coverage, coincident_spans, whitened_stretches
+from keras_gw_resnet.strain.stretches import Coverage, coincident_intervals, whitened_stretches
 from keras_gw_resnet.strain.writers import mlgwsc1_file, write_gwosc
 
 SETTINGS = Whitening()
@@ -33,9 +33,9 @@ def test_spans_are_the_common_time_with_segments_joined(tmp_path):
         tmp_path / "s.hdf",
         [("H1", 0, noise(10)), ("H1", 10, noise(10)), ("H1", 30, noise(10)), ("L1", 5, noise(30))],
     )
-    assert [(s.start, s.stop) for s in coincident_spans(headers, BOTH)] == [(5, 20), (30, 35)]
+    assert [(s.start, s.stop) for s in coincident_intervals(headers, BOTH)] == [(5, 20), (30, 35)]
     with pytest.raises(InputError, match=r"no strain of V1 \(found H1, L1\)"):
-        coincident_spans(headers, ("H1", "V1"))
+        coincident_intervals(headers, ("H1", "V1"))
 
 
 def test_detectors_without_common_time_are_named_with_their_times(tmp_path, capsys):
@@ -46,7 +46,7 @@ def test_detectors_without_common_time_are_named_with_their_times(tmp_path, caps
             write_gwosc(tmp_path / f"{detector}-{start}.hdf5", detector, start, 2048, noise(10), "SIMULATED")
     message = "the strain of H1 and L1 has no time in common (H1 from GPS 100 to 120; L1 from GPS 200 to 210)"
     with pytest.raises(InputError, match=re.escape(message)) as error:
-        coincident_spans(find_segments(tmp_path), BOTH)
+        coincident_intervals(find_segments(tmp_path), BOTH)
     assert "L1-200.hdf5: the strain" in str(error.value)
     assert "V1" not in str(error.value)
     output = tmp_path / "events.hdf"
@@ -180,9 +180,9 @@ def test_short_segments_share_their_noise_spectrum(tmp_path):
     assert coverage.short == 15
 
 
-def test_slabs_hold_every_window_once(tmp_path, monkeypatch):
+def test_chunks_hold_every_window_once(tmp_path, monkeypatch):
     headers = write(tmp_path / "s.hdf", [("H1", 0, noise(120)), ("L1", 0, noise(120, 1))])
-    monkeypatch.setattr(stretches, "SLAB_SECONDS", 40)
+    monkeypatch.setattr(stretches, "CHUNK_SECONDS", 40)
     window, coverage = 2048, Coverage()
     starts = []
     for stretch in whitened_stretches(headers, BOTH, SETTINGS, window_samples=window, coverage=coverage):

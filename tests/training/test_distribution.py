@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.training.meeting import meet
+from keras_gw_resnet.training.rendezvous import meet
 from tests.conftest import ROOT, assert_refused, run_command, tiny_training
 
 # In double precision, so that what differs is not the rounding, which such networks amplify from step to step.

@@ -13,7 +13,7 @@ CLUSTER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Events:
+class Candidates:
     """Candidate events in order of time.
 
     Attributes:
@@ -31,7 +31,7 @@ class Events:
 
     def select(self, chosen):
         """Return the events that an index or a boolean array chooses."""
-        return Events(self.time[chosen], self.stat[chosen], self.var[chosen])
+        return Candidates(self.time[chosen], self.stat[chosen], self.var[chosen])
 
     def loudest(self, number):
         """Return the loudest events, loudest first."""
@@ -39,10 +39,10 @@ class Events:
 
 
 def join(events):
-    """Join Events into one, in order of time."""
+    """Join Candidates into one, in order of time."""
     every = [np.concatenate([getattr(e, name) for e in events] or [np.empty(0)]) for name in ("time", "stat", "var")]
     order = np.argsort(every[0], kind="stable")
-    return Events(*(values[order] for values in every))
+    return Candidates(*(values[order] for values in every))
 
 
 def locate(scan, window):
@@ -79,13 +79,13 @@ def find_events(scan, gps_start, stride_seconds, *, merger_seconds, tolerance_se
         threshold: Lowest score of an event.
 
     Returns:
-        Events.
+        Candidates.
     """
     padded = np.concatenate([[-np.inf], scan.scores, [-np.inf]])
     distance = max(1, round(CLUSTER_SECONDS / stride_seconds))
     peaks = scipy.signal.find_peaks(padded, height=threshold, distance=distance)[0] - 1
     at = np.array([locate(scan, peak) for peak in peaks], np.float64)
-    return Events(
+    return Candidates(
         time=gps_start + at * stride_seconds + merger_seconds,
         stat=scan.scores[peaks].astype(np.float64),
         var=np.full(len(peaks), float(tolerance_seconds)),
@@ -108,7 +108,7 @@ def write_events(events, path, attributes, more=None):
     """Write events to HDF5 (1-D `time`, `stat`, `var`, as in MLGWSC-1), and to CSV and JSON beside it.
 
     Args:
-        events: Events.
+        events: Candidates.
         path: HDF5 file; the others take its name with the suffixes .csv and .json.
         attributes: Dictionary of root attributes: which network, which files, how much strain.
         more: Dictionary of further arrays (n,), such as false-alarm rates.

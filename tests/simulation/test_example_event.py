@@ -1,6 +1,6 @@
 import numpy as np
 
-from keras_gw_resnet.simulation.event import SIMULATED_COALESCENCE, write_simulated_event
+from keras_gw_resnet.simulation.example_event import SIMULATED_COALESCENCE, write_simulated_event
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.stretches import whitened_stretches

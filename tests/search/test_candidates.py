@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_gw_resnet.search.events import Events, find_events, join, write_events
+from keras_gw_resnet.search.candidates import Candidates, find_events, join, write_events
 from keras_gw_resnet.search.scan import Scan
 
 STRIDE = 1 / 64
@@ -69,14 +69,16 @@ def test_a_signal_at_the_very_edge_is_an_event():
 
 
 def test_joined_in_order_of_time_and_ranked_by_statistic():
-    events = join([Events(*np.array([[5.0, 9.0], [1.0, 4.0], [0.1, 0.1]])), Events(*np.array([[2.0], [3.0], [0.1]]))])
+    events = join(
+        [Candidates(*np.array([[5.0, 9.0], [1.0, 4.0], [0.1, 0.1]])), Candidates(*np.array([[2.0], [3.0], [0.1]]))]
+    )
     assert events.time.tolist() == [2, 5, 9]
     assert events.loudest(2).stat.tolist() == [4, 3]
     assert len(join([])) == 0
 
 
 def test_files_hold_every_digit(tmp_path):
-    events = Events(np.array([1126259462.4199219]), np.array([17.25]), np.array([0.25]))
+    events = Candidates(np.array([1126259462.4199219]), np.array([17.25]), np.array([0.25]))
     more = {"far": np.array([0.1])}
     _, table, text = write_events(events, tmp_path / "e.hdf", {"model": "m", "detectors": ["H1", "L1"]}, more)
     with h5py.File(tmp_path / "e.hdf") as file:

@@ -14,7 +14,7 @@ DOTS_PER_INCH = 90
 _numbers = itertools.count()
 
 
-class EventFile:
+class TensorBoardFile:
     """A file of events in a folder; every event is whole on disk when the call returns.
 
     Args:
@@ -108,7 +108,7 @@ class EventFile:
 
 def write_pictures(folder, figures, step=0):
     """Write matplotlib figures by name as one run of TensorBoard."""
-    run = EventFile(folder)
+    run = TensorBoardFile(folder)
     for name, figure in figures.items():
         run.picture(name, figure, step)
     run.close()

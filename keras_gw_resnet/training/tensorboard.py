@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from keras_gw_resnet.evaluation.window_plots import draw_examples, draw_training
 from keras_gw_resnet.models.anatomy import blocks_of
-from keras_gw_resnet.training.event_file import EventFile
+from keras_gw_resnet.training.tensorboard_file import TensorBoardFile
 from keras_gw_resnet.training.validation import best_row, local_weights
 
 # Pictures, curves and histograms are drawn at the first and last epoch and every so often between.
@@ -21,7 +21,7 @@ PROBE_WINDOWS = 64
 SNR_BINS = 4
 
 
-class EventLog(keras.callbacks.Callback):
+class TensorBoardLog(keras.callbacks.Callback):
     """Write scalars every epoch, and curves, pictures and histograms now and then.
 
     Args:
@@ -34,7 +34,10 @@ class EventLog(keras.callbacks.Callback):
     def __init__(self, folder, config, batches, validation):
         super().__init__()
         self.folder, self.config, self.batches, self.validation = Path(folder), config, batches, validation
-        self._train, self._held_out = EventFile(self.folder / "train"), EventFile(self.folder / "validation")
+        self._train, self._held_out = (
+            TensorBoardFile(self.folder / "train"),
+            TensorBoardFile(self.folder / "validation"),
+        )
         self._probe = None
 
     def set_model(self, model):
@@ -113,7 +116,7 @@ class EventLog(keras.callbacks.Callback):
         from tensorboard.plugins.hparams import api, summary_v2
 
         best = best_row(history)
-        run = EventFile(self.folder)
+        run = TensorBoardFile(self.folder)
         flat = {name: v if isinstance(v, int | float | bool | str) else json.dumps(v) for name, v in _flat(self.config)}
         metrics = [api.Metric(f"best_{name}") for name in ("val_efficiency", "val_auc", "val_loss")]
         run.add(summary_v2.hparams_config_pb([api.HParam(name) for name in flat], metrics))
