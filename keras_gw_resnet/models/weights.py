@@ -13,8 +13,14 @@ ALIASES = {"flagship": "resnet18-w16-coherent"}
 
 
 def saved_models_folder():
-    """Return the folder of the networks that ship with the project."""
-    return Path(os.environ.get("KERAS_GW_RESNET_SAVED_MODELS", Path(__file__).parents[2] / "saved_models"))
+    """Return the folder of the networks that ship with the project.
+
+    That which KERAS_GW_RESNET_SAVED_MODELS names, or the one inside an installed package, or the one of the checkout.
+    """
+    _, package, checkout = Path(__file__).parents[:3]
+    installed = package / "saved_models"
+    default = installed if installed.is_dir() else checkout / "saved_models"
+    return Path(os.environ.get("KERAS_GW_RESNET_SAVED_MODELS", default))
 
 
 def list_saved():
