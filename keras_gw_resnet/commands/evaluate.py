@@ -12,8 +12,9 @@ from keras_gw_resnet.commands.arguments import (
     positive,
     seed,
 )
+from keras_gw_resnet.commands.evaluate_lesions import evaluate_lesions
 from keras_gw_resnet.commands.evaluate_set import evaluate_set
-from keras_gw_resnet.commands.evaluate_windows import evaluate_windows, labelled_windows, simulated_windows
+from keras_gw_resnet.commands.evaluate_windows import evaluate_windows
 from keras_gw_resnet.errors import InputError
 
 
@@ -92,11 +93,5 @@ def run_evaluate(args):
         raise InputError("--slides goes with a set with injections: its background is slid")
     if args.lesion and a_set:
         raise InputError("--lesion goes with --data")
-    if a_set:
-        evaluate_set(args)
-    elif args.lesion:
-        from keras_gw_resnet.commands.lesions import evaluate_lesions
-
-        evaluate_lesions(args, labelled_windows if args.data.is_file() else simulated_windows)
-    else:
-        evaluate_windows(args)
+    measure = evaluate_set if a_set else evaluate_lesions if args.lesion else evaluate_windows
+    measure(args)

@@ -1,15 +1,25 @@
 """Whitened noise for training examples, and the whitening filters that belong to it."""
 
 import functools
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import scipy.fft
+from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import require_space
 from keras_gw_resnet.strain.conditioning import response
 from keras_gw_resnet.strain.inspection import GLITCH_DEVIATIONS
-from keras_gw_resnet.strain.stretches import WhitenedStretch
+from keras_gw_resnet.strain.stretches import (
+    Coverage,
+    WhitenedStretch,
+    coincident_intervals,
+    shortage,
+    whitened_stretches,
+)
 
 
 @dataclass(frozen=True)
@@ -212,6 +222,52 @@ class MixedNoise:
             noise[rows], filters[rows] = getattr(source, method)(rng, int(rows.sum()))
         filters[from_other] += [len(own) for own in self._sources[0].taps]
         return noise, filters
+
+
+def read_noise(folder, headers, detectors, whitening, window_samples):
+    """Whiten all strain that the detectors have in common, to draw windows of noise from.
+
+    The whitened strain goes into a nameless temporary file that is mapped into memory, so that it may be longer than
+    memory holds; it is gone when the process ends.
+
+    Args:
+        folder: Where the strain comes from, for messages.
+        headers: SegmentHeader list, as from `find_segments`.
+        detectors: In column order.
+        whitening: Whitening.
+        window_samples: Shortest stretch of use.
+
+    Returns:
+        Tuple (list of WhitenedStretch, Coverage).
+
+    Raises:
+        InputError: A detector absent, no stretch as long as needed, or no room for the temporary file.
+    """
+    coverage, stretches = Coverage(), []
+    total = round(sum(interval.stop - interval.start for interval in coincident_intervals(headers, detectors)))
+    aside = Path(tempfile.gettempdir()) / "whitened strain"
+    require_space(
+        aside, 4 * total * whitening.sample_rate * len(detectors), "set TMPDIR to a folder on a disk with more room"
+    )
+    with (
+        tqdm(total=total, desc="whitening", unit="s", disable=None, dynamic_ncols=True) as bar,
+        tempfile.TemporaryFile() as file,
+    ):
+        for stretch in whitened_stretches(
+            headers, detectors, whitening, window_samples=window_samples, coverage=coverage
+        ):
+            file.write(np.ascontiguousarray(stretch.strain.T))
+            # Of what has been written, the shape alone is kept.
+            stretches.append(replace(stretch, strain=np.broadcast_to(np.float32(0), stretch.strain.shape)))
+            bar.update(round(stretch.seconds))
+        if not stretches:
+            raise InputError(f"{folder}: {shortage(coverage, whitening, window_samples)}")
+        file.flush()
+        mapped, at = np.memmap(file, np.float32, "r"), 0
+    for i, stretch in enumerate(stretches):
+        own = mapped[at : at + stretch.strain.size].reshape(len(detectors), -1)
+        stretches[i], at = replace(stretch, strain=own.T), at + own.size
+    return stretches, coverage
 
 
 def split_stretches(stretches, share, margin_seconds=4.0):

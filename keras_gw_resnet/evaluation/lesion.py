@@ -9,11 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from keras import layers
+from tqdm import tqdm
 
+from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.evaluation.windows import auc, detected_fraction
 from keras_gw_resnet.models.anatomy import blocks_of
 
 NORMS = (layers.BatchNormalization, layers.GroupNormalization)
+# Windows are scored once for every lesion; so many show an efficiency at this false-alarm probability.
+MOST_WINDOWS = 6000
+FALSE_ALARM_PROBABILITY = 1e-2
 # So negative a bias shuts a gate for good.
 SHUT = -1e4
 
@@ -146,3 +152,34 @@ def lesions(model, measure, progress=iter):
         with _lesioned(changed, change):
             found.append({"kind": kind, "units": [unit.name for unit in changed], **measure()})
     return found
+
+
+def measure_lesions(model, name, given):
+    """Measure AUC and detected fraction of a network as it is, and with each of its lesions.
+
+    Args:
+        model: `keras.Model`.
+        name: What the progress bar says.
+        given: `window_data.WindowData`, best of at most `MOST_WINDOWS`.
+
+    Returns:
+        List of dictionaries: kind and units, see `lesions`, auc, and efficiency, the detected fraction at
+        `FALSE_ALARM_PROBABILITY`.
+
+    Raises:
+        InputError: The network has nothing that could be taken out.
+    """
+    model.compile(jit_compile=jit_compile())
+    made = [given.batches[i] for i in range(-(-given.number // given.batches.batch_size))]
+    signal = np.concatenate([label[:, 0] for _, label in made]) == 1
+
+    def measure():
+        score = np.concatenate([model.predict_on_batch(strain)[:, 0] for strain, _ in made])
+        noise, signals = score[~signal], score[signal]
+        found, _ = detected_fraction(noise, signals, FALSE_ALARM_PROBABILITY)
+        return {"auc": auc(noise, signals), "efficiency": found}
+
+    def bar(todo):
+        return tqdm(todo, desc=name, unit="lesion", disable=None, dynamic_ncols=True)
+
+    return lesions(model, measure, bar)

@@ -1,14 +1,19 @@
 """How well a network tells windows with a signal from windows without: AUC and efficiency, from scores alone."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.special
 import scipy.stats
+from tqdm import tqdm
 
 FALSE_ALARM_PROBABILITIES = (1e-2, 1e-3, 1e-4, 1e-5)
 # Noise windows above a threshold that it takes to speak of a false-alarm probability.
 LEAST_ABOVE = 10
 CALIBRATION_BINS = 10
 RESAMPLES = 200
+# What a card keeps of a measurement.
+OF_CARD = ("signal_windows", "noise_windows", "auc", "auc_error", "snr_range", "efficiency", "snr_edges", "data")
 
 
 def auc(noise, signal):
@@ -178,3 +183,57 @@ def evaluate_scores(score, label, snr=None, edges=None):
             own["error"] = [None if np.isnan(f) else float(e) for f, e in zip(fraction, by_bin, strict=True)]
         result["efficiency"][f"{probability:g}"] = own
     return result
+
+
+@dataclass(frozen=True)
+class WindowMeasurement:
+    """How well one network tells windows with a signal from windows without.
+
+    Attributes:
+        model, sha256: Name and model file's hash of the network.
+        data: What the windows are, see `window_data.WindowData`.
+        figures: See `evaluate_scores`.
+    """
+
+    model: str
+    sha256: str
+    data: dict
+    figures: dict
+
+    def to_dict(self):
+        """Return the figures of evaluation.json."""
+        return {"model": self.model, "sha256": self.sha256, "data": self.data, **self.figures}
+
+    def for_card(self):
+        """Return the figures that the network's card keeps."""
+        every = self.to_dict()
+        return {name: every[name] for name in OF_CARD if name in every}
+
+
+def measure_windows(model, card, given):
+    """Score windows with a network and work out how well it tells them apart.
+
+    Args:
+        model: `keras.Model`.
+        card: Its card.
+        given: `window_data.WindowData`.
+
+    Returns:
+        WindowMeasurement.
+    """
+    from keras_gw_resnet.backend import jit_compile
+
+    model.compile(jit_compile=jit_compile())
+    scores, labels, snrs = [], [], []
+    options = {"desc": "evaluate", "unit": "window", "disable": None, "dynamic_ncols": True}
+    with tqdm(total=given.number, **options) as bar:
+        for index in range(-(-given.number // given.batches.batch_size)):
+            examples = given.batches.examples(index)
+            scores.append(model.predict_on_batch(examples.strain)[:, 0])
+            labels.append(examples.label[:, 0])
+            snrs.append(examples.snr)
+            bar.update(min(len(examples.label), given.number - bar.n))
+    score, label, snr = (np.concatenate(parts)[: given.number] for parts in (scores, labels, snrs))
+    known = given.snr_edges is not None
+    figures = evaluate_scores(score, label, snr if known else None, given.snr_edges)
+    return WindowMeasurement(card["name"], card["sha256"], given.record, figures)

@@ -2,12 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import new_hdf5, require_space, written_aside
+from keras_gw_resnet.files import HDF5_SUFFIXES, new_hdf5, require_space, written_aside
 from keras_gw_resnet.simulation.detectors import Geometry
 
 BANK_FORMAT = "keras_gw_resnet waveform bank 1"
@@ -144,3 +145,20 @@ def load_bank(path):
     if len(bad):
         raise InputError(f"{path}: waveform {bad[0]} is empty or not finite; make the bank again")
     return bank
+
+
+def find_bank(folder):
+    """Load the one waveform bank in a folder.
+
+    Raises:
+        InputError: The folder is missing, or holds none or several.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; --data takes a folder with strain files and a waveform bank")
+    banks = [path for path in sorted(folder.iterdir()) if path.suffix in HDF5_SUFFIXES and is_bank(path)]
+    if len(banks) != 1:
+        found = f"{len(banks)} waveform banks" if banks else "no waveform bank"
+        remedy = f"make one with 'keras-gw-resnet simulate bank --number 2000 --output {folder}/bank.hdf'"
+        raise InputError(f"{folder}: {found} there, expected one; {'take the others away' if banks else remedy}")
+    return load_bank(banks[0])

@@ -1,28 +1,29 @@
 """From a data folder to training and validation batches."""
 
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.hard import HardNoise
-from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, split_stretches
-from keras_gw_resnet.datasets.windows import LabelledWindows, check_windows, open_windows, sample_of, split_windows
+from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, read_noise, split_stretches
+from keras_gw_resnet.datasets.windows import (
+    VALIDATION_SEED,
+    LabelledWindows,
+    check_windows,
+    open_windows,
+    sample_of,
+    split_windows,
+)
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import HDF5_SUFFIXES, require_space
-from keras_gw_resnet.simulation.bank import WaveformBank, is_bank, load_bank
+from keras_gw_resnet.simulation.bank import WaveformBank, find_bank
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.sets import psds_of
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
 from keras_gw_resnet.strain.files import find_segments
-from keras_gw_resnet.strain.stretches import Coverage, coincident_intervals, shortage, whitened_stretches
 from keras_gw_resnet.training.metric import Metric, labelled_metric, simulated_metric
 
-# Batches of the validation set are drawn with a seed of their own.
-VALIDATION_SEED = 1_000_003
 # Gaussian noise is whitened as real noise is, with estimated spectra: so many estimates of each.
 SCATTER_SEED, ESTIMATES = 1_000_037, 4
 
@@ -45,69 +46,6 @@ class Batches:
     metric: Metric | None
     provenance: dict
     description: str
-
-
-def find_bank(folder):
-    """Load the one waveform bank in a folder.
-
-    Raises:
-        InputError: The folder is missing, or holds none or several.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; --data takes a folder with strain files and a waveform bank")
-    banks = [path for path in sorted(folder.iterdir()) if path.suffix in HDF5_SUFFIXES and is_bank(path)]
-    if len(banks) != 1:
-        found = f"{len(banks)} waveform banks" if banks else "no waveform bank"
-        remedy = f"make one with 'keras-gw-resnet simulate bank --number 2000 --output {folder}/bank.hdf'"
-        raise InputError(f"{folder}: {found} there, expected one; {'take the others away' if banks else remedy}")
-    return load_bank(banks[0])
-
-
-def read_noise(folder, headers, detectors, whitening, window_samples):
-    """Whiten all strain that the detectors have in common, to draw windows of noise from.
-
-    The whitened strain goes into a nameless temporary file that is mapped into memory, so that it may be longer than
-    memory holds; it is gone when the process ends.
-
-    Args:
-        folder: Where the strain comes from, for messages.
-        headers: SegmentHeader list, as from `find_segments`.
-        detectors: In column order.
-        whitening: Whitening.
-        window_samples: Shortest stretch of use.
-
-    Returns:
-        Tuple (list of WhitenedStretch, Coverage).
-
-    Raises:
-        InputError: A detector absent, no stretch as long as needed, or no room for the temporary file.
-    """
-    coverage, stretches = Coverage(), []
-    total = round(sum(interval.stop - interval.start for interval in coincident_intervals(headers, detectors)))
-    aside = Path(tempfile.gettempdir()) / "whitened strain"
-    require_space(
-        aside, 4 * total * whitening.sample_rate * len(detectors), "set TMPDIR to a folder on a disk with more room"
-    )
-    with (
-        tqdm(total=total, desc="whitening", unit="s", disable=None, dynamic_ncols=True) as bar,
-        tempfile.TemporaryFile() as file,
-    ):
-        for stretch in whitened_stretches(
-            headers, detectors, whitening, window_samples=window_samples, coverage=coverage
-        ):
-            file.write(np.ascontiguousarray(stretch.strain.T))
-            # Of what has been written, the shape alone is kept.
-            stretches.append(replace(stretch, strain=np.broadcast_to(np.float32(0), stretch.strain.shape)))
-            bar.update(round(stretch.seconds))
-        if not stretches:
-            raise InputError(f"{folder}: {shortage(coverage, whitening, window_samples)}")
-        file.flush()
-        mapped, at = np.memmap(file, np.float32, "r"), 0
-    for i, stretch in enumerate(stretches):
-        own = mapped[at : at + stretch.strain.size].reshape(len(detectors), -1)
-        stretches[i], at = replace(stretch, strain=own.T), at + own.size
-    return stretches, coverage
 
 
 def _check_bank(bank, config):

@@ -9,9 +9,9 @@ import numpy as np
 import yaml
 from scipy.special import expit
 
+from keras_gw_resnet.evaluation.tensorboard_file import TensorBoardFile
 from keras_gw_resnet.evaluation.window_plots import draw_examples, draw_training
 from keras_gw_resnet.models.anatomy import blocks_of
-from keras_gw_resnet.training.tensorboard_file import TensorBoardFile
 from keras_gw_resnet.training.validation import best_row, local_weights
 
 # Pictures, curves and histograms are drawn at the first and last epoch and every so often between.

@@ -1,10 +1,38 @@
-"""The picture of what networks lose with their blocks."""
+"""Lay out what networks lose with their blocks: table, picture, files."""
 
 import itertools
+import json
 
 import numpy as np
 
 from keras_gw_resnet.evaluation.plots import new_figure, save
+from keras_gw_resnet.files import written_aside
+
+WRITTEN = ("lesions.json", "lesions.png")
+KINDS = {"none": "whole", "dropped": "without", "swapped": "swapped"}
+
+
+def lesion_table(found, false_alarm_probability):
+    """Return (rows, header) of what one network loses, as text.
+
+    Args:
+        found: As from `lesion.measure_lesions`.
+        false_alarm_probability: Of the detected fraction.
+    """
+    whole, rows = found[0], []
+    for row in found:
+        lost = [f"{whole[figure] - row[figure]:+.4f}" if row["units"] else "-" for figure in ("auc", "efficiency")]
+        what = " and ".join(row["units"]) or "-"
+        rows.append([KINDS[row["kind"]], what, f"{row['auc']:.4f}", lost[0], f"{row['efficiency']:.4f}", lost[1]])
+    return rows, ["", "block", "AUC", "lost", f"detected at FAP {false_alarm_probability:g}", "lost"]
+
+
+def write_lesions(results, false_alarm_probability, output):
+    """Write figures and picture into a folder; see `plot_lesions`."""
+    with written_aside(output) as aside:
+        aside.mkdir()
+        (aside / "lesions.json").write_text(json.dumps(results, indent=2) + "\n")
+        plot_lesions(results, false_alarm_probability, aside / "lesions.png")
 
 
 def plot_lesions(results, false_alarm_probability, path):

@@ -1,0 +1,132 @@
+"""Windows to score: simulated signals in noise from files, or windows that came with labels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
+from keras_gw_resnet.datasets.noise import FileNoise, read_noise
+from keras_gw_resnet.datasets.windows import (
+    VALIDATION_SEED,
+    LabelledWindows,
+    check_windows,
+    open_windows,
+    split_windows,
+)
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.evaluation.leakage import seen_in_training, seen_windows
+from keras_gw_resnet.simulation.bank import find_bank
+from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.strain.files import find_segments
+
+LEAST_WINDOWS = 2000
+BATCH_SIZE = 500
+SNR_BINS = 12
+
+
+@dataclass(frozen=True)
+class WindowData:
+    """Windows to measure one network on.
+
+    Attributes:
+        batches: InjectionBatches or LabelledWindows.
+        number: How many of their windows count.
+        record: What they are, for the record: `seen_in_training` lists what the network knows of them.
+        snr_edges: Rising edges of the bins of network SNR; None where it is not known.
+    """
+
+    batches: InjectionBatches | LabelledWindows
+    number: int
+    record: dict
+    snr_edges: np.ndarray | None
+
+
+def windows_for(card, path, *, snr_range, number, seed, quality=(), held_out_of_training=True):
+    """Open the windows at a path for one network: a folder's with signals simulated into it, or labelled ones of a file.
+
+    Args:
+        card: Card of the network.
+        path: Folder with strain files and a waveform bank, or file of labelled windows.
+        snr_range, number, seed, quality: As for `simulated_windows`.
+        held_out_of_training: As for `labelled_windows`.
+
+    Returns:
+        WindowData.
+
+    Raises:
+        InputError: As of these two.
+    """
+    if Path(path).is_file():
+        return labelled_windows(card, path, held_out_of_training=held_out_of_training)
+    return simulated_windows(card, path, snr_range=snr_range, number=number, seed=seed, quality=quality)
+
+
+def simulated_windows(card, folder, *, snr_range, number, seed, quality=()):
+    """Open a folder of noise and waveforms, to simulate signals in the half of its windows.
+
+    Args:
+        card: Card of the network: its detectors, window, whitening, and where in the window its signals are.
+        folder: With strain files and one waveform bank.
+        snr_range: Lowest and highest network SNR.
+        number: How many windows.
+        seed: Of the examples.
+        quality: Data-quality flags that the strain has to fulfil.
+
+    Returns:
+        WindowData.
+
+    Raises:
+        InputError: Too few windows, or a folder that cannot be used.
+    """
+    if snr_range[0] == snr_range[1]:
+        raise InputError(f"--snr-range is {snr_range[0]:g} {snr_range[1]:g}; expected two rising numbers")
+    merger = tuple(card.get("training", {}).get("config", {}).get("merger_range", (0.65, 0.85)))
+    settings = InjectionSettings(snr_range=tuple(snr_range), merger_range=merger, lone_signal_share=0.0)
+    if number < LEAST_WINDOWS:
+        raise InputError(
+            f"--windows is {number}; expected at least {LEAST_WINDOWS}, fewer cannot show a false-alarm probability"
+        )
+    bank, window = find_bank(folder), card["window_samples"]
+    given = find_segments(folder, quality), tuple(card["detectors"]), Whitening(**card["whitening"])
+    stretches, coverage = read_noise(folder, *given, window)
+    noise = FileNoise(stretches, window)
+    record = {
+        "folder": str(folder),
+        "bank": bank.fingerprint(),
+        "noise_seconds": coverage.whitened,
+        "seed": seed,
+        "seen_in_training": seen_in_training(card, noise.intervals, bank.fingerprint()),
+    }
+    batches = InjectionBatches(bank, noise, batch_size=BATCH_SIZE, seed=seed, settings=settings)
+    return WindowData(batches, number, record, np.linspace(*snr_range, SNR_BINS + 1))
+
+
+def labelled_windows(card, path, *, held_out_of_training=True):
+    """Open a file of labelled windows.
+
+    Args:
+        card: Card of the network.
+        path: File.
+        held_out_of_training: Take, of the file that the network was trained on, what was held out alone.
+
+    Returns:
+        WindowData.
+
+    Raises:
+        InputError: Windows that cannot be read or do not fit the network.
+    """
+    header = open_windows(path)
+    header.require(card["window_samples"], card["detectors"], card["sample_rate"], f"{card['name']} takes")
+    rows = np.arange(header.number)
+    hashes = np.array(header.hashes(rows))
+    seen, training = seen_windows(card, hashes), card.get("training", {})
+    if seen and held_out_of_training and header.number == training["data"]["number"] + training["data"]["held_out"]:
+        # The very file of the training: what was held out of it was not trained on.
+        held_out = split_windows(header, training["config"]["validation_share"], VALIDATION_SEED)[1]
+        if len(seen_windows(card, hashes[held_out])) == 1:
+            rows = held_out
+            seen = [f"it was trained on the others of this file, the {len(rows)} that were held out are scored"]
+    check_windows(header, rows)
+    record = {"file": str(path), "windows": len(rows), "seen_in_training": seen}
+    return WindowData(LabelledWindows(header, rows, batch_size=BATCH_SIZE, seed=None), len(rows), record, None)

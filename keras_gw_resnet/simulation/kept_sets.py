@@ -1,0 +1,44 @@
+"""Test sets that are simulated once and kept, each in a folder whose name says what it follows from."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.simulation.populations import get_population
+from keras_gw_resnet.simulation.sets import FILES, psds_of, write_set
+
+
+def kept_set(home, population, *, duration_seconds, seed, psds, detectors, sample_rate):
+    """Return the folder of a simulated set, simulated unless that has been done before.
+
+    Args:
+        home: Folder of all kept sets.
+        population: Name, or YAML file.
+        duration_seconds, seed, psds, detectors, sample_rate: As for `write_set`.
+
+    Returns:
+        Tuple (folder, whether it was simulated now).
+
+    Raises:
+        InputError: As `write_set`.
+    """
+    spectra = psds_of(psds, detectors)
+    # All that the set follows from, so that another one is never taken for it.
+    stated = [get_population(population).to_dict(), duration_seconds, seed, sample_rate, list(detectors)]
+    stated += [[_content(source) for source in own] for own in spectra.values()]
+    mark = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:8]
+    folder = Path(home) / f"{Path(population).stem}-{duration_seconds}s-seed{seed}-{mark}"
+    if all((folder / file).exists() for file in FILES):
+        return folder, False
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        options = {"duration_seconds": duration_seconds, "seed": seed, "psds": psds}
+        write_set(aside, population, detectors=detectors, sample_rate=sample_rate, **options)
+    return folder, True
+
+
+def _content(source):
+    """Return what tells a noise spectrum from others: its name, or of a file the hash of what is in it."""
+    path = Path(source)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(source)
