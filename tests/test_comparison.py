@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 
-from keras_gw_resnet.commands.comparison import BEGIN, END, _exceptions, _trained_alike
-from keras_gw_resnet.commands.train_zoo import _gathered, _recipes, _to_train
+from keras_gw_resnet import zoo_training
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.evaluation.comparison import BEGIN, END, _exceptions, _trained_alike
 from keras_gw_resnet.zoo import load_card, note_measurement
 from tests.conftest import assert_refused, run_command, run_commands
 
@@ -112,39 +112,74 @@ def test_a_step_that_ends_without_what_it_makes_is_the_last(tmp_path, capfd):
     assert "ran\n" in capfd.readouterr().out
 
 
-def test_networks_that_need_others_come_after_them(tmp_path):
+def test_networks_that_need_others_come_after_them(tmp_path, monkeypatch):
     """Of a network trained again the new weights are joined, of any other the saved ones."""
     home, folder = tmp_path / "saved", tmp_path / "zoo"
+    monkeypatch.setattr(zoo_training, "RECIPES", tmp_path / "recipes")
     for name, recipe in (
         ("a-joined", "options: {members: [b, c]}"),
         ("b", "model: resnet16"),
         ("c", "options: {weights: d}"),
         ("d", "options: {}"),
         ("b-taught", "hard_noise: runs/zoo/hard-z-finder.hdf"),
-        ("z-finder", "model: resnet18"),
     ):
         (home / name).mkdir(parents=True)
         (home / name / "recipe.yaml").write_text(recipe)
-    order = list(_recipes(home))
-    assert sorted(order) == sorted(path.name for path in home.iterdir())
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "z-finder.yaml").write_text("model: resnet18")
+    zoo = zoo_training.Zoo(folder, home=home)
+
+    def to_train(asked, seed=None):
+        return [(training.name, training.seed) for training in zoo.plan(asked, seed)]
+
+    order = list(zoo.recipes)
+    assert sorted(order) == sorted([*(path.name for path in home.iterdir()), "z-finder"])
     assert order.index("z-finder") < order.index("b-taught")
     assert order.index("d") < order.index("c") < order.index("a-joined") > order.index("b")
     for place, name in ((home, "b"), (home, "c"), (folder, "b")):
         (place / name).mkdir(parents=True, exist_ok=True)
         for file in ("model.keras", "card.json"):
             (place / name / file).write_text(f"{place.name} {name}")
-    joined = _gathered(["b", "c"], folder, home)
+    joined = zoo.gather(["b", "c"])
     assert [(joined / name / "model.keras").read_text() for name in "bc"] == ["zoo b", "saved c"]
-    assert _gathered([], folder, home) is None
-    known = _recipes(home)
-    first = [(name, None) for name in order if name not in ("a-joined", "b")]
-    assert _to_train({"c", "b-taught"}, None, known, folder, home) == first
-    assert _to_train({"a-joined"}, None, known, folder, home) == [("a-joined", None)]
+    assert zoo.gather([]) is None
+    assert to_train(["c", "b-taught"]) == [(name, None) for name in order if name not in ("a-joined", "b")]
+    assert to_train(["a-joined"]) == [("a-joined", None)]
+    # Nothing that is asked for: all that are saved.
+    assert {name for name, _ in to_train([])} == {"b", "c", "d"}
     # With another seed what is asked for is no finder for others.
-    asked = _to_train({"z-finder", "b-taught"}, 5, known, folder, home)
+    asked = to_train(["z-finder", "b-taught"], 5)
     assert asked[0] == ("z-finder", None)
     assert sorted(asked[1:]) == [("b-taught", 5), ("z-finder", 5)]
     (folder / "hard-z-finder.hdf").touch()
-    assert _to_train({"b-taught"}, None, known, folder, home) == [("b-taught", None)]
+    assert to_train(["b-taught"]) == [("b-taught", None)]
     with pytest.raises(InputError, match=r"z-finder: neither trained .* nor saved, and without a recipe"):
-        _gathered(["z-finder"], folder, home)
+        zoo.gather(["z-finder"])
+
+
+def test_every_saved_network_can_be_trained_again(tmp_path):
+    """From the recipes that ship: what finds hard noise comes first, and is said to."""
+    from keras_gw_resnet.models.weights import list_saved
+
+    zoo = zoo_training.Zoo(tmp_path)
+    finders = [path.stem for path in zoo_training.RECIPES.glob("*.yaml")]
+    plan = [training.name for training in zoo.plan()]
+    assert sorted(plan) == sorted([*list_saved(), *finders])
+    for name in plan:
+        needed = [*zoo_training.finders_of(zoo.recipes[name]), *zoo_training.begun_with(zoo.recipes[name])]
+        assert all(plan.index(other) < plan.index(name) for other in needed), name
+    given = (*PACKAGE, "train-zoo", "resnet18-w16", "--folder", tmp_path / "zoo", "--dry-run")
+    told = run_command(*given).stdout.splitlines()
+    assert told[0].startswith("4 networks to train, in this order")
+    assert [line.split(":")[0].strip() for line in told[1:]] == [*plan[:3], "resnet18-w16"]
+    assert told[3].endswith("resnet18-w16-coincidence: finds the hard noise for resnet18-w16")
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_recipes_of_the_zoo_are_configurations_and_no_users_recipes(small_data):
+    from keras_gw_resnet.commands.train_arguments import list_recipes, parse_training
+
+    for path in zoo_training.RECIPES.glob("*.yaml"):
+        assert path.stem not in list_recipes()
+        config, _ = parse_training(["--config", str(path), "--data", str(small_data), "--out", "-"])
+        assert config.keep == "last"

@@ -1,14 +1,8 @@
 """The command 'hard-noise': noise that a network takes for signals, to train others with."""
 
-from dataclasses import replace
-
 from keras_gw_resnet.commands.arguments import add_command, hdf5, positive, seed
 from keras_gw_resnet.commands.printing import shown
-from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output
-
-# Noise is drawn with seeds of its own.
-AHEAD_SEED = 1_000_133
 
 
 def add_hard_noise(subparsers):
@@ -39,54 +33,18 @@ def run_hard_noise(args):
     check_output(args.output, args.overwrite)
     load_keras()
     import numpy as np
-    from tqdm import tqdm
 
-    from keras_gw_resnet.datasets.hard import HARDEST, PIECE, find_hardest
     from keras_gw_resnet.datasets.windows import write_windows
-    from keras_gw_resnet.training.data import split_noise
-    from keras_gw_resnet.training.validation import scorer
+    from keras_gw_resnet.training.hard_noise import find_hard_noise, training_of
     from keras_gw_resnet.zoo import load_model
 
     model, card = load_model(args.network)
-    keep = args.keep or max(1, round(HARDEST * args.windows))
-    if keep > args.windows:
-        raise InputError(f"--keep {keep}: more than the {args.windows} windows that are searched")
-    config = _training_of(card)
-    given = {"data": args.data, "noise": args.noise, "psd": tuple(args.psd) if args.psd else None}
-    config = replace(config, **{name: value for name, value in given.items() if value})
-    noise, _, _ = split_noise(config)
-
-    def pieces():
-        for number, first in enumerate(range(0, args.windows, PIECE)):
-            rng = np.random.default_rng((AHEAD_SEED, args.seed, number))
-            yield noise.draw(rng, min(PIECE, args.windows - first))[0]
-
-    options = {"desc": "hard noise", "unit": "window", "disable": None, "dynamic_ncols": True}
-    with tqdm(total=args.windows, **options) as bar:
-        _, strain, stat = find_hardest(pieces(), scorer(model), keep, bar.update)
+    config = training_of(card, data=args.data, noise=args.noise, psd=tuple(args.psd or ()))
+    strain, stat = find_hard_noise(model, config, windows=args.windows, keep=args.keep, seed=args.seed)
     source = (
-        f"the {keep} of {args.windows} windows of noise ({config.noise}, seed {args.seed}) that "
+        f"the {len(strain)} of {args.windows} windows of noise ({config.noise}, seed {args.seed}) that "
         f"{card['name']} (sha256 {card['sha256'][:12]}) ranks highest"
     )
     about = {"detectors": config.detectors, "sample_rate": config.whitening.sample_rate, "source": source}
-    write_windows(args.output, strain, np.zeros(keep), **about)
+    write_windows(args.output, strain, np.zeros(len(strain)), **about)
     print(f"{shown(args.output)}: {source}, from {stat.min():.2f} on")
-
-
-def _training_of(card):
-    """Return the TrainingConfig of a saved network.
-
-    Raises:
-        InputError: Its card does not say how it was trained.
-    """
-    from keras_gw_resnet.strain.conditioning import Whitening
-    from keras_gw_resnet.training.config import TrainingConfig
-
-    try:
-        recorded = card["training"]["config"]
-        pairs = {name: tuple(value) for name, value in recorded.items() if isinstance(value, list)}
-        return TrainingConfig(**{**recorded, **pairs, "whitening": Whitening(**recorded["whitening"])})
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{card['name']}: its card does not say how it was trained ({error}); train it again"
-        ) from error

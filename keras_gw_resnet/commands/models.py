@@ -37,9 +37,7 @@ def run_models(args):
     import fnmatch
 
     if args.report:
-        from keras_gw_resnet.commands.comparison import write_comparison
-
-        write_comparison(args.report, args.plot or args.report.parent / "docs" / "comparison.png")
+        _compare(args.report, args.plot or args.report.parent / "docs" / "comparison.png")
         return
     load_keras()
     from tqdm import tqdm
@@ -86,6 +84,16 @@ def run_models(args):
     if rows:
         print()
         print(table(rows, ["saved network", "also", "parameters", "window (s)", "detectors"]))
+
+
+def _compare(page, plot):
+    from keras_gw_resnet.evaluation.comparison import write_comparison
+    from keras_gw_resnet.models.weights import list_saved
+    from keras_gw_resnet.zoo import load_card
+
+    cards = [load_card(name) for name in list_saved()]
+    write_comparison(cards, page, plot)
+    print(f"{len(cards)} networks: {shown(page)}, {shown(plot)}")
 
 
 def add_export(subparsers):

@@ -42,6 +42,21 @@ def plot_examples(strain, titles, detectors, sample_rate, path, title):
     save(draw_examples(strain, titles, detectors, sample_rate, title), path)
 
 
+def example_titles(batches, index=0):
+    """Return (Examples, titles) of a batch: for each of its examples a text that says what it is."""
+    from keras_gw_resnet.datasets.batches import KINDS
+
+    found, titles = batches.examples(index), []
+    for label, kind, snr, waveform in zip(found.label[:, 0], found.kind, found.snr, found.waveform, strict=True):
+        named = f": {KINDS[kind]}" if kind >= 0 else ""
+        text = f"label {label:.0f}{named}{f' of SNR {snr:.1f}' if snr > 0 else ''}"
+        if waveform >= 0:
+            masses = (batches.signals.bank.parameters[name][waveform] for name in ("mass1", "mass2"))
+            text += "\n{:.0f} + {:.0f} solar masses".format(*masses)
+        titles.append(text)
+    return found, titles
+
+
 def draw_training(score, signal, snr, threshold):
     """Draw how a network tells windows apart: ROC, scores, detected fraction against SNR; return the figure.
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, Whitening, whiten
 from keras_gw_resnet.strain.files import find_overlap, find_segments, list_segments
-from keras_gw_resnet.strain.quality import valid_runs
-from keras_gw_resnet.strain.stretches import read_chunks
+from keras_gw_resnet.strain.quality import meaning, valid_runs
+from keras_gw_resnet.strain.stretches import read_chunks, whitened_stretches
 
 # A whitened sample beyond this many standard deviations is no Gaussian noise; glitches nearer than this are one.
 GLITCH_DEVIATIONS = 7.0
@@ -17,6 +18,8 @@ GLITCH_SECONDS = 0.5
 ENVELOPE_SECONDS = 0.25
 # How much is kept on either side of the loudest whitened sample.
 CLOSEUP_SECONDS = 1.0
+# The noise level is told at these frequencies, in Hz.
+TOLD_FREQUENCIES = (30, 100, 300, 1000)
 
 
 @dataclass(frozen=True)
@@ -166,3 +169,74 @@ def inspect_detector(headers, detector, settings=None):
         closeup_time=closeup_time,
         closeup=closeup,
     )
+
+
+def segment_table(headers):
+    """Return (rows, header) of strain segments, as text."""
+    rows = [
+        [
+            h.detector,
+            f"{h.gps_start:.3f}".rstrip("0").rstrip("."),
+            f"{h.samples / h.sample_rate:g}",
+            f"{h.sample_rate:g}",
+            "-" if h.present is None else f"{sum(h.present)}/{len(h.present)}",
+            h.origin,
+            name_source([h]),
+        ]
+        for h in headers
+    ]
+    return rows, ["detector", "GPS start", "seconds", "rate (Hz)", "seconds with flags", "origin", "file"]
+
+
+def flag_table(headers):
+    """Return (rows, header) of the seconds for which each flag is set, as text; no rows where there are no flags."""
+    seconds = {detector: flag_seconds(headers, detector) for detector in sorted({h.detector for h in headers})}
+    names = list(dict.fromkeys(name for own in seconds.values() for name in own))
+    rows = [
+        [name, meaning(name), *("{} of {}".format(*own[name]) if name in own else "-" for own in seconds.values())]
+        for name in names
+    ]
+    return rows, ["flag", "a set second", *seconds]
+
+
+def noise_table(reports):
+    """Return (rows, header) of noise level and glitches from DetectorReports, as text."""
+    rows = []
+    for r in reports:
+        asd = [f"{r.asd[np.argmin(np.abs(r.frequency - mark))]:.2e}" for mark in TOLD_FREQUENCIES]
+        valid = f"{r.valid:.1f} ({100 * r.valid / max(r.given, 1e-9):.0f} %)"
+        whitened = [f"{r.deviation:.3f}", f"{r.glitches_per_minute:.2f}"]
+        rows.append([r.detector, f"{r.given:.1f}", valid, *asd, *whitened, r.source])
+    header = ["detector", "given (s)", "valid (s)", *(f"ASD {mark} Hz" for mark in TOLD_FREQUENCIES)]
+    return rows, [*header, "whitened deviation", "glitches a minute", "file"]
+
+
+def measure_statistics(headers, detectors, settings=None):
+    """Measure mean and variance of whitened strain, for networks that normalise their input.
+
+    Args:
+        headers: SegmentHeader list, as from `find_segments`.
+        detectors: Names.
+        settings: Whitening; None: the defaults.
+
+    Returns:
+        Dictionary: detectors, seconds of whitened strain, mean and variance of each detector.
+
+    Raises:
+        InputError: No strain that can be whitened.
+    """
+    settings = settings or Whitening()
+    count, total, squares = 0, np.zeros(len(detectors)), np.zeros(len(detectors))
+    for stretch in whitened_stretches(headers, tuple(detectors), settings):
+        strain = stretch.strain.astype(np.float64)
+        count, total, squares = count + len(strain), total + strain.sum(axis=0), squares + (strain**2).sum(axis=0)
+    if not count:
+        files = ", ".join(sorted({str(h.path) for h in headers}))
+        raise InputError(f"{files}: no valid stretch of strain long enough to whiten")
+    mean = total / count
+    return {
+        "detectors": list(detectors),
+        "seconds": count / settings.sample_rate,
+        "mean": mean.tolist(),
+        "variance": (squares / count - mean**2).tolist(),
+    }

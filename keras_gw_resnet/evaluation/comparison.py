@@ -3,11 +3,9 @@
 import json
 from pathlib import Path
 
-from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.leakage import trainings_of
 from keras_gw_resnet.files import written_aside
-from keras_gw_resnet.zoo import load_card
 
 BEGIN = "<!-- comparison of the saved networks: written by 'keras-gw-resnet models --report' -->"
 END = "<!-- end of the comparison -->"
@@ -20,10 +18,11 @@ TAUGHT = ("learning_rate", "snr_start", "curriculum_epochs")
 OF_NETWORK = ("model", "options", "statistic_shortcut", "statistic_templates", "statistic_coherent", TOLERANCE, *TAUGHT)
 
 
-def write_comparison(page, plot):
+def write_comparison(cards, page, plot):
     """Write the table of the saved networks into a Markdown page between its two marks, and the picture beside it.
 
     Args:
+        cards: Of the networks.
         page: Markdown file with the lines `BEGIN` and `END`.
         plot: Picture to write.
 
@@ -32,7 +31,6 @@ def write_comparison(page, plot):
     """
     from keras_gw_resnet.evaluation.plots import save
     from keras_gw_resnet.evaluation.set_plots import draw_comparison
-    from keras_gw_resnet.models.weights import list_saved
 
     page = Path(page)
     try:
@@ -41,7 +39,6 @@ def write_comparison(page, plot):
         raise InputError(f"{page}: cannot be read; expected a Markdown page to write the comparison into") from error
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise InputError(f"{page}: expected the line {BEGIN} and after it the line {END}")
-    cards = [load_card(name) for name in list_saved()]
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     alike = _trained_alike(cards)
@@ -56,7 +53,6 @@ def write_comparison(page, plot):
         aside.write_text(f"{before}{BEGIN}\n{written}\n{END}{after}")
     points = [point for card in cards for point in _points(card)]
     save(draw_comparison(points, {card["name"] for card in alike}), plot)
-    print(f"{len(cards)} networks: {shown(page)}, {shown(plot)}")
 
 
 def _trained_alike(cards):

@@ -1,0 +1,243 @@
+"""The saved networks trained again from their recipes and seeds, one after the other, and measured.
+
+The recipe of a saved network lies beside its card. Networks that find hard noise for others, and are not saved themselves, have a
+recipe in `training/recipes/zoo`.
+"""
+
+import shutil
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from keras_gw_resnet.demo import ROOT, run_step
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.weights import ALIASES, saved_models_folder
+from keras_gw_resnet.zoo import networks_in, note_selection
+
+FILES = ("model.keras", "card.json")
+RECIPES = Path(__file__).parent / "training" / "recipes" / "zoo"
+# Seeds of training and of test data have nothing in common; the test sets are looked at once a network.
+NOISE_SEED, BANK_SEED, TEST_NOISE_SEED, TEST_BANK_SEED = 101, 102, 201, 202
+TEST_SETS, VALIDATION_SETS = (("set1", 901), ("set3", 903)), (("set1", 801), ("set3", 803))
+# Slides of the background that the flagship is measured on: ten times eight hours, since nine, the edges cut, are less than the three days
+# that 10 false alarms a month take.
+FLAGSHIP_SLIDES = 9
+# A recipe with hard_noise: .../hard-NAME.hdf shows what the network of that name finds hard in so many windows.
+HARD, HARD_WINDOWS = "hard-", 800000
+ANALYTIC = ("aLIGOZeroDetHighPower", "aLIGOMidHighSensitivityP1200087")
+PACKAGE = ("-m", "keras_gw_resnet")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A network to train.
+
+    Attributes:
+        name: Of its recipe.
+        seed: In place of the recipe's; None: that.
+        asked: Whether it was asked for; others need it where it was not.
+        reason: Why it is trained.
+    """
+
+    name: str
+    seed: int | None
+    asked: bool
+    reason: str
+
+    @property
+    def title(self):
+        """Name of the network that comes out."""
+        return self.name if self.seed is None else f"{self.name}-seed{self.seed}"
+
+
+class Zoo:
+    """Trainings of saved networks in one folder; what is in it already is kept.
+
+    Args:
+        folder: Where data and networks go.
+        home: Folder of the saved networks; None: `saved_models_folder()`.
+        psds: Noise spectra of the training and of set3; (): analytic ones.
+        test_duration: Of each test set, for example "8h".
+
+    Attributes:
+        recipes: Dictionary name -> recipe, those first that others need.
+    """
+
+    def __init__(self, folder, *, home=None, psds=(), test_duration="8h"):
+        self.folder, self.home = Path(folder).resolve(), Path(home or saved_models_folder())
+        self.psds = [str(Path(source).resolve()) if Path(source).exists() else source for source in psds]
+        self.test_duration = test_duration
+        self.data, self.test = self.folder / "data", self.folder / "test"
+        self._files = {path.stem: path for path in RECIPES.glob("*.yaml")}
+        self._files |= {path.parent.name: path for path in self.home.glob("*/recipe.yaml")}
+        self.recipes = read_recipes(self._files)
+
+    def plan(self, names=(), seed=None):
+        """List the Trainings of networks and of what they need that is neither trained nor saved, that first.
+
+        What finds hard noise is not needed where that noise was found.
+
+        Args:
+            names: Networks; (): all that are saved, or all that have a recipe where none is.
+            seed: In place of that of the recipes; None: theirs.
+
+        Raises:
+            InputError: A network without a recipe.
+        """
+        unknown = [name for name in names if name not in self.recipes]
+        if unknown:
+            known = ", ".join(self.recipes) or "none"
+            raise InputError(f"{unknown[0]}: no recipe of that name in {self.home}; there are: {known}")
+        asked = set(names) or {path.parent.name for path in self.home.glob("*/card.json")} & self.recipes.keys()
+        asked = asked or set(self.recipes)
+        reasons = {name: ["asked for"] for name in asked} if seed is None else {}
+        for name in reversed(self.recipes):
+            if name not in reasons.keys() | asked:
+                continue
+            finders = [one for one in finders_of(self.recipes[name]) if not self._hard_noise(one).exists()]
+            needed = [(one, f"finds the hard noise for {name}") for one in finders]
+            needed += [(one, f"is what {name} begins with or joins") for one in begun_with(self.recipes[name])]
+            for other, reason in needed:
+                if other in self.recipes and not self._found(other):
+                    reasons.setdefault(other, []).append(reason)
+        told = {name: why[0] + (f" and {len(why) - 1} more" if why[1:] else "") for name, why in reasons.items()}
+        own = [Training(n, None, n in asked and seed is None, told[n]) for n in self.recipes if n in told]
+        return own + [Training(n, seed, True, "asked for") for n in self.recipes if n in asked and seed is not None]
+
+    def is_trained(self, training):
+        """Say whether a Training is done already."""
+        return (self.folder / training.title / "card.json").exists()
+
+    def make_data(self):
+        """Simulate noise and waveforms to train and to test with."""
+        spectra = ("--psd", *(self.psds or ANALYTIC))
+        for folder, noise, bank, segments, waveforms in (
+            (self.data, NOISE_SEED, BANK_SEED, 40, 5000),
+            (self.test, TEST_NOISE_SEED, TEST_BANK_SEED, 10, 500),
+        ):
+            made = folder / "noise.hdf"
+            options = ("--segments", segments, "--segment-seconds", 256, "--seed", noise, *spectra)
+            run_step("noise", made, *PACKAGE, "simulate", "noise", *options, "--output", made)
+            made = folder / "bank.hdf"
+            options = ("--population", "set3", "--number", waveforms, "--seed", bank)
+            run_step("waveforms", made, *PACKAGE, "simulate", "bank", *options, "--output", made)
+
+    def train(self, training):
+        """Train a network, after finding the hard noise that its recipe shows."""
+        name, folder, recipe = training.name, self.folder / training.title, self.recipes[training.name]
+        train = ("train", "--config", self._files[name], "--data", _seen(self.data), "--out", folder)
+        train = (*train, "--name", folder.name, *(() if training.seed is None else ("--seed", training.seed)))
+        for finder in finders_of(recipe):
+            train = (*train, "--hard-noise", _seen(self._find_hard_noise(finder)))
+        joined = self.gather(begun_with(recipe))
+        env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
+        run_step(f"train {folder.name}", folder / "card.json", *PACKAGE, *train, env=env)
+
+    def measure(self, training):
+        """Measure a trained network on windows and on the test sets, into its card."""
+        folder = self.folder / training.title
+        evaluate = (*PACKAGE, "evaluate", folder, "--card", "--output")
+        run_step("windows", folder / "windows", *evaluate, folder / "windows", "--data", self.test)
+        for population, number in TEST_SETS:
+            out = folder / population
+            options = ("--set", population, "--duration", self.test_duration, "--seed", number)
+            if training.name == ALIASES["flagship"]:
+                options = (*options, "--slides", FLAGSHIP_SLIDES)
+            psd = ("--psd", *self.psds) if self.psds and population != "set1" else ()
+            run_step(population, out, *evaluate, out, *options, *psd)
+        note_selection(folder, selection())
+
+    def install(self, training):
+        """Put a trained network in place of the saved one; return its folder."""
+        home = self.home / training.name
+        home.mkdir(exist_ok=True)
+        for file in FILES:
+            shutil.copy(self.folder / training.title / file, home / file)
+        return home
+
+    def gather(self, names):
+        """Copy the networks that another one needs, as trained here or else as saved, into one folder; return it.
+
+        None where none is needed.
+        """
+        gathered = self.folder / "needed"
+        for name in names:
+            source = self._newest(name)
+            (gathered / name).mkdir(parents=True, exist_ok=True)
+            for file in FILES:
+                shutil.copy(source / file, gathered / name / file)
+        return gathered if names else None
+
+    def _find_hard_noise(self, finder):
+        hard = self._hard_noise(finder)
+        network = finder if hard.exists() else self._newest(finder)
+        options = ("--data", _seen(self.data), "--windows", HARD_WINDOWS, "--output", hard)
+        run_step("hard noise", hard, *PACKAGE, "hard-noise", network, *options)
+        return hard
+
+    def _hard_noise(self, finder):
+        return self.folder / f"{HARD}{finder}.hdf"
+
+    def _newest(self, name):
+        """Return the folder of a network as trained here, or else as saved.
+
+        Raises:
+            InputError: It is neither, nor is there a recipe to train it from.
+        """
+        found = self._found(name)
+        if not found:
+            raise InputError(
+                f"{name}: neither trained into {self.folder} nor saved, and without a recipe in {self.home}"
+            )
+        return found
+
+    def _found(self, name):
+        places = (self.folder / name, self.home / name)
+        return next((place for place in places if (place / "card.json").exists()), None)
+
+
+def read_recipes(files):
+    """Read recipes: dictionary name -> file to dictionary name -> recipe, those first that others need."""
+    import yaml
+
+    recipes = {name: yaml.safe_load(files[name].read_text()) for name in sorted(files)}
+    needed = {name: sorted(begun_with(recipe) + finders_of(recipe)) for name, recipe in recipes.items()}
+    return {name: recipes[name] for name in TopologicalSorter(needed).static_order() if name in recipes}
+
+
+def finders_of(recipe):
+    """List the network that finds the hard noise of a recipe; none where it shows none.
+
+    Raises:
+        InputError: The name of the file does not say.
+    """
+    if not recipe.get("hard_noise"):
+        return []
+    stem = Path(recipe["hard_noise"]).stem
+    if not stem.startswith(HARD):
+        raise InputError(
+            f"hard_noise: {recipe['hard_noise']}: expected a recipe to name it {HARD}NAME.hdf, after who finds it"
+        )
+    return [stem.removeprefix(HARD)]
+
+
+def begun_with(recipe):
+    """List the networks that the network of a recipe joins or begins with."""
+    return networks_in(recipe.get("options", {}))
+
+
+def selection():
+    """Say on which data the networks were chosen, for their cards."""
+    chosen, measured = (
+        " and ".join(f"{population} of seed {seed}" for population, seed in sets)
+        for sets in (VALIDATION_SETS, TEST_SETS)
+    )
+    return (
+        f"recipe chosen on windows held out from the training's data, or on {chosen}; "
+        f"{measured} measured once for this network, after its training"
+    )
+
+
+def _seen(path):
+    """Return a path as the steps see it, from the project's folder: it is written into the card."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
