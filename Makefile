@@ -4,14 +4,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := $(VENV)/.ready-extras
 
-.PHONY: help setup extras demo test test-slow test-jax train-zoo lint clean
+.PHONY: help setup extras demo test test-slow test-jax wheel-check train-zoo lint clean
 
 help:  ## show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv and install everything into it
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; try make PYTHON=python3.12" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 cannot make virtual environments; install its venv module (Debian: python3-venv)" >&2; rm -rf $(VENV); exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
@@ -38,6 +38,9 @@ test-jax: $(EXTRAS)  ## run the tests of the networks and of several processes o
 	@KERAS_BACKEND=jax XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
 		$(BIN)/python -m pytest -n 2 --dist worksteal tests/models
 	@$(BIN)/python -m pytest -m jax tests/training
+
+wheel-check:  ## build sdist and wheel, and search GW150914 with the wheel in an empty environment: minutes
+	@PYTHON=$(PYTHON) .ci/wheel
 
 PSDS ?=
 train-zoo: $(READY)  ## train every saved network again and measure it: days; PSDS=DIR takes measured noise spectra

@@ -1,5 +1,7 @@
 import ast
 import json
+import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,46 @@ def test_public_names_are_there():
 def test_nothing_of_this_machine_is_tracked():
     for path in [*MODULES, *Path(ROOT / "tests").rglob("*.py"), ROOT / "README.md", ROOT / "Makefile"]:
         assert str(ROOT.parent) + "/" not in path.read_text(), path
+
+
+def test_the_package_needs_what_make_installs_but_for_the_tools_of_the_tests():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed, tools = project["dependencies"], project["optional-dependencies"]["test"]
+    assert sorted(needed + tools) == sorted((ROOT / "requirements.txt").read_text().split())
+    assert not [name for name in needed if name.startswith(("pytest", "hypothesis", "ruff"))]
+
+
+def test_files_that_are_no_code_ship_with_the_package():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    homes = {name: ROOT / name.replace(".", "/") for name in patterns}
+    homes["keras_gw_resnet.saved_models"] = ROOT / "saved_models"
+    shipped = {path for name, own in patterns.items() for pattern in own for path in homes[name].glob(pattern)}
+    there = {path for home in (PACKAGE, ROOT / "saved_models") for path in home.rglob("*") if path.is_file()}
+    there = {path for path in there if path.suffix not in (".py", ".pyc")}
+    assert there == {path for path in shipped if path.is_file()}
+    assert ROOT / "saved_models" / "resnet18-w16" / "model.keras" in shipped
+
+
+def test_an_installed_package_has_the_networks_inside(tmp_path):
+    """The layout of a wheel, from an empty folder; the environment variable prevails."""
+    site, empty, other = tmp_path / "site", tmp_path / "empty", tmp_path / "other"
+    shutil.copytree(PACKAGE, site / "keras_gw_resnet", ignore=shutil.ignore_patterns("__pycache__"))
+    (site / "keras_gw_resnet" / "saved_models").symlink_to(ROOT / "saved_models")
+    for folder in (empty, other):
+        folder.mkdir()
+    code = (
+        "from keras_gw_resnet.models import weights\n"
+        "print(weights.saved_models_folder(), len(weights.list_saved()), weights.find_model_file('flagship').is_file())"
+    )
+    env = {"PYTHONPATH": str(site)}
+    home, number, found = run_command("-c", code, cwd=empty, env=env).stdout.split()
+    assert home == str(site / "keras_gw_resnet" / "saved_models")
+    assert int(number) == len([path for path in (ROOT / "saved_models").iterdir() if path.is_dir()])
+    assert found == "True"
+    env["KERAS_GW_RESNET_SAVED_MODELS"] = str(other)
+    refused = run_command("-c", code, cwd=empty, env=env)
+    assert refused.returncode == 1
+    assert "no saved network there" in refused.stderr
 
 
 def test_the_documented_family_passes_the_tests_of_the_zoo(monkeypatch):
