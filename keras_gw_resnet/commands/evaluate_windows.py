@@ -10,10 +10,19 @@ from keras_gw_resnet.files import check_output, written_aside
 def open_windows_for(args, card):
     """Open the windows that the arguments name for the network of a card, and say what it knows of them."""
     from keras_gw_resnet.evaluation.leakage import report_leakage
-    from keras_gw_resnet.evaluation.window_data import windows_for
+    from keras_gw_resnet.evaluation.window_data import MERGER_RANGE, windows_for
 
-    options = {"snr_range": args.snr_range, "number": args.windows, "seed": args.seed, "quality": args.quality}
-    given = windows_for(card, shown(args.data), held_out_of_training=not args.strict, **options)
+    config = card.get("training", {}).get("config", {})
+    given = windows_for(
+        card,
+        shown(args.data),
+        snr_range=args.snr_range,
+        number=args.windows,
+        seed=args.seed,
+        quality=args.quality,
+        merger_range=config.get("merger_range", MERGER_RANGE),
+        validation_share=None if args.strict else config.get("validation_share"),
+    )
     report_leakage(card, given.record["seen_in_training"], args.strict)
     return given
 

@@ -87,9 +87,9 @@ def run_models(args):
 
 
 def _compare(page, plot):
-    from keras_gw_resnet.evaluation.comparison import write_comparison
     from keras_gw_resnet.models.weights import list_saved
     from keras_gw_resnet.zoo import load_card
+    from keras_gw_resnet.zoo_comparison import write_comparison
 
     cards = [load_card(name) for name in list_saved()]
     write_comparison(cards, page, plot)

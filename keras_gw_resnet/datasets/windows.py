@@ -16,8 +16,8 @@ from keras_gw_resnet.datasets.batches import Examples
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, require_space, written_aside
 
-# What is held out for validation is drawn with a seed of its own.
-VALIDATION_SEED = 1_000_003
+# Which windows are held out is drawn with a seed of its own.
+SPLIT_SEED = 1_000_003
 HASHED_SAMPLES = 64
 # So many windows of a file are looked at before a training begins; whitened, their deviation is near 1.
 LOOKED_AT = 256

@@ -8,7 +8,7 @@ import numpy as np
 from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
 from keras_gw_resnet.datasets.noise import FileNoise, read_noise
 from keras_gw_resnet.datasets.windows import (
-    VALIDATION_SEED,
+    SPLIT_SEED,
     LabelledWindows,
     check_windows,
     open_windows,
@@ -23,6 +23,7 @@ from keras_gw_resnet.strain.files import find_segments
 LEAST_WINDOWS = 2000
 BATCH_SIZE = 500
 SNR_BINS = 12
+MERGER_RANGE = (0.65, 0.85)
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,14 @@ class WindowData:
     snr_edges: np.ndarray | None
 
 
-def windows_for(card, path, *, snr_range, number, seed, quality=(), held_out_of_training=True):
+def windows_for(card, path, *, validation_share=None, **simulated):
     """Open the windows at a path for one network: a folder's with signals simulated into it, or labelled ones of a file.
 
     Args:
         card: Card of the network.
         path: Folder with strain files and a waveform bank, or file of labelled windows.
-        snr_range, number, seed, quality: As for `simulated_windows`.
-        held_out_of_training: As for `labelled_windows`.
+        validation_share: As for `labelled_windows`.
+        simulated: As for `simulated_windows`.
 
     Returns:
         WindowData.
@@ -58,19 +59,20 @@ def windows_for(card, path, *, snr_range, number, seed, quality=(), held_out_of_
         InputError: As of these two.
     """
     if Path(path).is_file():
-        return labelled_windows(card, path, held_out_of_training=held_out_of_training)
-    return simulated_windows(card, path, snr_range=snr_range, number=number, seed=seed, quality=quality)
+        return labelled_windows(card, path, validation_share=validation_share)
+    return simulated_windows(card, path, **simulated)
 
 
-def simulated_windows(card, folder, *, snr_range, number, seed, quality=()):
+def simulated_windows(card, folder, *, snr_range, number, seed, merger_range=MERGER_RANGE, quality=()):
     """Open a folder of noise and waveforms, to simulate signals in the half of its windows.
 
     Args:
-        card: Card of the network: its detectors, window, whitening, and where in the window its signals are.
+        card: Card of the network.
         folder: With strain files and one waveform bank.
         snr_range: Lowest and highest network SNR.
         number: How many windows.
         seed: Of the examples.
+        merger_range: Where in the window coalescences are, shares of it: that of the network's training.
         quality: Data-quality flags that the strain has to fulfil.
 
     Returns:
@@ -81,8 +83,7 @@ def simulated_windows(card, folder, *, snr_range, number, seed, quality=()):
     """
     if snr_range[0] == snr_range[1]:
         raise InputError(f"--snr-range is {snr_range[0]:g} {snr_range[1]:g}; expected two rising numbers")
-    merger = tuple(card.get("training", {}).get("config", {}).get("merger_range", (0.65, 0.85)))
-    settings = InjectionSettings(snr_range=tuple(snr_range), merger_range=merger, lone_signal_share=0.0)
+    settings = InjectionSettings(snr_range=tuple(snr_range), merger_range=tuple(merger_range), lone_signal_share=0.0)
     if number < LEAST_WINDOWS:
         raise InputError(
             f"--windows is {number}; expected at least {LEAST_WINDOWS}, fewer cannot show a false-alarm probability"
@@ -102,13 +103,14 @@ def simulated_windows(card, folder, *, snr_range, number, seed, quality=()):
     return WindowData(batches, number, record, np.linspace(*snr_range, SNR_BINS + 1))
 
 
-def labelled_windows(card, path, *, held_out_of_training=True):
+def labelled_windows(card, path, *, validation_share=None):
     """Open a file of labelled windows.
 
     Args:
         card: Card of the network.
         path: File.
-        held_out_of_training: Take, of the file that the network was trained on, what was held out alone.
+        validation_share: What of its windows the network's training held out: of the very file of the training these alone
+            are taken. None: all windows of any file are.
 
     Returns:
         WindowData.
@@ -121,9 +123,13 @@ def labelled_windows(card, path, *, held_out_of_training=True):
     rows = np.arange(header.number)
     hashes = np.array(header.hashes(rows))
     seen, training = seen_windows(card, hashes), card.get("training", {})
-    if seen and held_out_of_training and header.number == training["data"]["number"] + training["data"]["held_out"]:
+    if (
+        seen
+        and validation_share is not None
+        and header.number == training["data"]["number"] + training["data"]["held_out"]
+    ):
         # The very file of the training: what was held out of it was not trained on.
-        held_out = split_windows(header, training["config"]["validation_share"], VALIDATION_SEED)[1]
+        held_out = split_windows(header, validation_share, SPLIT_SEED)[1]
         if len(seen_windows(card, hashes[held_out])) == 1:
             rows = held_out
             seen = [f"it was trained on the others of this file, the {len(rows)} that were held out are scored"]

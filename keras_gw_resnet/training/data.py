@@ -9,7 +9,7 @@ from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.hard import HardNoise
 from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, read_noise, split_stretches
 from keras_gw_resnet.datasets.windows import (
-    VALIDATION_SEED,
+    SPLIT_SEED,
     LabelledWindows,
     check_windows,
     open_windows,
@@ -24,6 +24,8 @@ from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.training.metric import Metric, labelled_metric, simulated_metric
 
+# Batches of the validation set are drawn with a seed of their own.
+VALIDATION_SEED = 1_000_003
 # Gaussian noise is whitened as real noise is, with estimated spectra: so many estimates of each.
 SCATTER_SEED, ESTIMATES = 1_000_037, 4
 
@@ -188,7 +190,7 @@ def _labelled(config):
         raise InputError(
             f"{config.data}: labelled windows hold no waveforms; leave out --statistic-templates, or give 0 and --statistic-coherent false"
         )
-    rows, held_out = split_windows(header, config.validation_share, VALIDATION_SEED)
+    rows, held_out = split_windows(header, config.validation_share, SPLIT_SEED)
     for own in (rows, held_out):
         check_windows(header, own)
     size = config.batch_size
