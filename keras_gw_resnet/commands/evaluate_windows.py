@@ -136,15 +136,21 @@ def _scored(model, batches, number):
 
 def simulated_windows(args, card):
     """Return batches of simulated signals in noise from files, their number, and what they are for the record."""
-    from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
+    from keras_gw_resnet.datasets.batches import InjectionBatches
+    from keras_gw_resnet.datasets.negatives import Negatives
     from keras_gw_resnet.datasets.noise import FileNoise
+    from keras_gw_resnet.datasets.signals import Signals, check_snr_range
     from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training
     from keras_gw_resnet.strain.conditioning import Whitening
     from keras_gw_resnet.strain.files import find_segments
-    from keras_gw_resnet.training.data import find_bank, read_noise
+    from keras_gw_resnet.training.names import recorded
+    from keras_gw_resnet.training.sources.noise import read_noise
+    from keras_gw_resnet.training.sources.waveforms import find_bank
 
-    merger = tuple(card.get("training", {}).get("config", {}).get("merger_range", (0.65, 0.85)))
-    settings = InjectionSettings(snr_range=tuple(args.snr_range), merger_range=merger, lone_signal_share=0.0)
+    check_snr_range("--snr-range", *args.snr_range)
+    merger = tuple(recorded(card).get("signals.merger_range", Signals().merger_range))
+    made = {"signals": Signals(snr_range=tuple(args.snr_range), merger_range=merger)}
+    made["negatives"] = Negatives(lone_signal_share=0.0)
     if args.snr_range[0] == args.snr_range[1]:
         raise InputError(f"--snr-range is {args.snr_range[0]:g} {args.snr_range[1]:g}; expected two rising numbers")
     if args.windows < LEAST_WINDOWS:
@@ -165,7 +171,7 @@ def simulated_windows(args, card):
         "seed": args.seed,
         "seen_in_training": seen,
     }
-    return InjectionBatches(bank, noise, batch_size=500, seed=args.seed, settings=settings), args.windows, data
+    return InjectionBatches(bank, noise, batch_size=500, seed=args.seed, **made), args.windows, data
 
 
 def labelled_windows(args, card):
@@ -175,7 +181,8 @@ def labelled_windows(args, card):
     """
     from keras_gw_resnet.datasets.windows import LabelledWindows, check_windows, open_windows, split_windows
     from keras_gw_resnet.evaluation.leakage import report_leakage, seen_windows
-    from keras_gw_resnet.training.data import VALIDATION_SEED
+    from keras_gw_resnet.training.names import recorded
+    from keras_gw_resnet.training.sources.windows import SPLIT_SEED
 
     header = open_windows(args.data)
     header.require(card["window_samples"], card["detectors"], card["sample_rate"], f"{card['name']} takes")
@@ -184,7 +191,7 @@ def labelled_windows(args, card):
     seen, training = seen_windows(card, hashes), card.get("training", {})
     if seen and not args.strict and header.number == training["data"]["number"] + training["data"]["held_out"]:
         # The very file of the training: what was held out of it was not trained on.
-        held_out = split_windows(header, training["config"]["validation_share"], VALIDATION_SEED)[1]
+        held_out = split_windows(header, recorded(card)["data.validation_share"], SPLIT_SEED)[1]
         if len(seen_windows(card, hashes[held_out])) == 1:
             rows = held_out
             seen = [f"it was trained on the others of this file, the {len(rows)} that were held out are scored"]

@@ -1,7 +1,5 @@
 """The command 'hard-noise': noise that a network takes for signals, to train others with."""
 
-from dataclasses import replace
-
 from keras_gw_resnet.commands.arguments import add_command, hdf5, positive, seed
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.errors import InputError
@@ -43,7 +41,7 @@ def run_hard_noise(args):
 
     from keras_gw_resnet.datasets.hard import HARDEST, PIECE, find_hardest
     from keras_gw_resnet.datasets.windows import write_windows
-    from keras_gw_resnet.training.data import split_noise
+    from keras_gw_resnet.training.sources.noise import open_noise
     from keras_gw_resnet.training.validation import scorer
     from keras_gw_resnet.zoo import load_model
 
@@ -53,8 +51,8 @@ def run_hard_noise(args):
         raise InputError(f"--keep {keep}: more than the {args.windows} windows that are searched")
     config = _training_of(card)
     given = {"data": args.data, "noise": args.noise, "psd": tuple(args.psd) if args.psd else None}
-    config = replace(config, **{name: value for name, value in given.items() if value})
-    noise, _, _ = split_noise(config)
+    config = config.changed(**{name: value for name, value in given.items() if value})
+    noise, _ = open_noise(config.data).split(config.data.validation_share)
 
     def pieces():
         for number, first in enumerate(range(0, args.windows, PIECE)):
@@ -65,10 +63,10 @@ def run_hard_noise(args):
     with tqdm(total=args.windows, **options) as bar:
         _, strain, stat = find_hardest(pieces(), scorer(model), keep, bar.update)
     source = (
-        f"the {keep} of {args.windows} windows of noise ({config.noise}, seed {args.seed}) that "
+        f"the {keep} of {args.windows} windows of noise ({config.data.noise}, seed {args.seed}) that "
         f"{card['name']} (sha256 {card['sha256'][:12]}) ranks highest"
     )
-    about = {"detectors": config.detectors, "sample_rate": config.whitening.sample_rate, "source": source}
+    about = {"detectors": config.data.detectors, "sample_rate": config.data.whitening.sample_rate, "source": source}
     write_windows(args.output, strain, np.zeros(keep), **about)
     print(f"{shown(args.output)}: {source}, from {stat.min():.2f} on")
 
@@ -79,13 +77,10 @@ def _training_of(card):
     Raises:
         InputError: Its card does not say how it was trained.
     """
-    from keras_gw_resnet.strain.conditioning import Whitening
     from keras_gw_resnet.training.config import TrainingConfig
 
     try:
-        recorded = card["training"]["config"]
-        pairs = {name: tuple(value) for name, value in recorded.items() if isinstance(value, list)}
-        return TrainingConfig(**{**recorded, **pairs, "whitening": Whitening(**recorded["whitening"])})
+        return TrainingConfig.of(**card["training"]["config"])
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{card['name']}: its card does not say how it was trained ({error}); train it again"

@@ -1,7 +1,6 @@
 """The commands on strain files: 'inspect', 'fetch', 'statistics', 'import-g2net'."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from keras_gw_resnet.files import check_output, refuse_input, written_aside
 MOST_EXAMPLES = 64
 # Unless a training says otherwise, examples show every kind of negative.
 SHOWN_SHARES = [
-    part for kind in ("lone-signal", "glitch", "inconsistent", "loud") for part in (f"--{kind}-share", "0.2")
+    part for kind in ("lone_signal", "glitch", "inconsistent", "loud") for part in (f"--negatives.{kind}_share", "0.2")
 ]
 
 
@@ -247,22 +246,22 @@ def _inspect_examples(args):
     from keras_gw_resnet.training.data import load_batches
 
     options = ["--config", args.config] if args.config else ["--model", "resnet18", *SHOWN_SHARES]
-    quality = ["--quality", *args.quality] if args.quality else []
+    quality = ["--data.quality", *args.quality] if args.quality else []
     config, _ = parse_training([*options, *quality, "--data", args.strain[0], "--out", "-"])
     # What only a training needs is kept small.
-    size = {"batch_size": max(2, args.examples), "devices": None, "validation_batches": 1, "validation_signals": 1}
-    size |= {"validation_noise": 20, "false_alarm_probability": 0.9}
-    batches = load_batches(replace(config, **size)).training
+    size = {"optimisation.batch_size": max(2, args.examples), "devices.number": None}
+    size["metric"] = {"batches": 1, "signal_windows": 1, "noise_windows": 20, "false_alarm_probability": 0.9}
+    batches = load_batches(config.changed(**size)).training
     strain, titles = _titled(batches)
     title = f"training examples from {args.strain[0]}"
     shown_now = slice(0, args.examples)
-    rate = config.whitening.sample_rate
-    plot_examples(strain[shown_now], titles[shown_now], config.detectors, rate, args.plot, title)
+    rate = config.data.whitening.sample_rate
+    plot_examples(strain[shown_now], titles[shown_now], config.data.detectors, rate, args.plot, title)
 
 
 def _titled(batches):
     """Return the strain of the first batch, and of each example what it is."""
-    from keras_gw_resnet.datasets.batches import KINDS
+    from keras_gw_resnet.datasets.negatives import KINDS
 
     found, titles = batches.examples(0), []
     for label, kind, snr, waveform in zip(found.label[:, 0], found.kind, found.snr, found.waveform, strict=True):

@@ -8,6 +8,7 @@ from keras_gw_resnet.commands.arguments import add_command, path_of, seed
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.demo import ROOT, run_step
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.training.names import fields_of
 
 RECIPE, FILES = "recipe.yaml", ("model.keras", "card.json")
 # Seeds of training and of test data have nothing in common; the test sets are looked at once a network.
@@ -88,7 +89,7 @@ def run_train_zoo(args):
             search = ("hard-noise", network, "--data", _seen(data))
             options = ("--windows", HARD_WINDOWS, "--output", hard)
             run_step("hard noise", hard, "-m", "keras_gw_resnet", *search, *options)
-            train = (*train, "--hard-noise", _seen(hard))
+            train = (*train, "--negatives.hard_noise", _seen(hard))
         joined = _gathered(_begun(known[name]), args.folder, home)
         env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
         run_step(f"train {folder.name}", folder / "card.json", "-m", "keras_gw_resnet", *train, env=env)
@@ -164,13 +165,12 @@ def _finders(recipe):
     Raises:
         InputError: The name of the file does not say.
     """
-    if not recipe.get("hard_noise"):
+    found = dict(fields_of(recipe)).get("negatives.hard_noise")
+    if not found:
         return []
-    stem = Path(recipe["hard_noise"]).stem
+    stem = Path(found).stem
     if not stem.startswith(HARD):
-        raise InputError(
-            f"hard_noise: {recipe['hard_noise']}: expected a recipe to name it {HARD}NAME.hdf, after who finds it"
-        )
+        raise InputError(f"hard_noise: {found}: expected a recipe to name it {HARD}NAME.hdf, after who finds it")
     return [stem.removeprefix(HARD)]
 
 
@@ -178,7 +178,7 @@ def _begun(recipe):
     """List the networks that the network of a recipe joins or begins with."""
     from keras_gw_resnet.zoo import networks_in
 
-    return networks_in(recipe.get("options", {}))
+    return networks_in(dict(fields_of(recipe)).get("network.options", {}))
 
 
 def _newest(name, folder, home):
