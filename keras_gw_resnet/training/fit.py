@@ -24,15 +24,18 @@ from keras_gw_resnet.training.validation import HardSearch, Validation, averaged
 BEST, HARD = "best.keras", "hard.json"
 
 
-def feed_of(batches, first, count):
-    """Wrap batches for Keras: tf.data under TensorFlow, a PyDataset under any other backend."""
+def feed_of(batches, first, count, ahead=None):
+    """Wrap batches for Keras: tf.data under TensorFlow, a PyDataset under any other backend.
+
+    Fewer than `ahead` batches are made ahead, None: no matter.
+    """
     if keras.backend.backend() == "tensorflow":
         from keras_gw_resnet.datasets.tf_adapter import to_dataset
 
-        return to_dataset(batches, first, count)
+        return to_dataset(batches, first, count, ahead=ahead)
     from keras_gw_resnet.datasets.py_adapter import BatchSequence
 
-    return BatchSequence(batches, first, count)
+    return BatchSequence(batches, first, count, ahead=ahead)
 
 
 def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks=()):
@@ -113,7 +116,8 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         callbacks.append(events)
     try:
         model.fit(
-            feed_of(timed, done * steps, (phase.last - done) * steps),
+            # Hard noise is found epoch by epoch: no batch is made before the search that it waits for.
+            feed_of(timed, done * steps, (phase.last - done) * steps, ahead=steps if searches else None),
             epochs=phase.last,
             initial_epoch=done,
             steps_per_epoch=steps,
