@@ -23,6 +23,11 @@ def flag(name):
     return f"--{name.replace('_', '-')}"
 
 
+def room_flag(room):
+    """Return a function from a field of a room of the training's configuration to its command-line flag."""
+    return lambda name: f"--{room}.{name}"
+
+
 def first_line(error):
     """Return the first line of what another library says went wrong, or the kind of error where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

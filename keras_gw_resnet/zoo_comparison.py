@@ -6,16 +6,25 @@ from pathlib import Path
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.leakage import trainings_of
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.training.names import recorded
 
 BEGIN = "<!-- comparison of the saved networks: written by 'keras-gw-resnet models --report' -->"
 END = "<!-- end of the comparison -->"
 SETS = ("set1", "set3")
 RATES = (1000.0, 100.0)
-TOLERANCE = "merger_tolerance"
+TOLERANCE = "signals.merger_tolerance"
 # What of a configuration may differ between networks that are trained alike: the network, and how fast and from which signals on it is
 # taught, which is said below their table.
-TAUGHT = ("learning_rate", "snr_start", "curriculum_epochs")
-OF_NETWORK = ("model", "options", "statistic_shortcut", "statistic_templates", "statistic_coherent", TOLERANCE, *TAUGHT)
+TAUGHT = ("optimisation.learning_rate", "signals.snr_start", "signals.curriculum_epochs")
+OF_NETWORK = (
+    "network.model",
+    "network.options",
+    "ranking.statistic",
+    "ranking.templates",
+    "ranking.coherent",
+    TOLERANCE,
+    *TAUGHT,
+)
 
 
 def write_comparison(cards, page, plot):
@@ -58,14 +67,14 @@ def write_comparison(cards, page, plot):
 def _trained_alike(cards):
     """Return the largest group of cards whose trainings began afresh and differ in `OF_NETWORK` alone; [] without any two.
 
-    A network without places cannot learn where a signal is (`merger_tolerance`): that is the network's difference. So is a shortcut
-    that is added when the training is over (`statistic_shortcut`).
+    A network without places cannot learn where a signal is (`signals.merger_tolerance`): that is the network's difference. So is a shortcut
+    that is added when the training is over (`ranking.statistic`).
     """
     groups, placeless = {}, {}
     for card in cards:
         training = card.get("training", {})
         if "config" in training and not training.get("begun_with"):
-            config = training["config"]
+            config = recorded(card)
             same = {name: value for name, value in config.items() if name not in OF_NETWORK}
             key, tolerance = json.dumps([same, training["examples"]], sort_keys=True), config.get(TOLERANCE)
             if tolerance:
@@ -79,10 +88,15 @@ def _trained_alike(cards):
 
 def _exceptions(cards):
     """Yield what differs from most in how networks that are trained alike are taught, a line a network."""
-    every = [{name: json.dumps(card["training"]["config"].get(name)) for name in TAUGHT} for card in cards]
+    configs = [recorded(card) for card in cards]
+    every = [{name: json.dumps(config.get(name)) for name in TAUGHT} for config in configs]
     usual = {name: max(values := [own[name] for own in every], key=values.count) for name in TAUGHT}
     for card, own in zip(cards, every, strict=True):
-        said = [f"`{name}` {own[name]} in place of {usual[name]}" for name in TAUGHT if own[name] != usual[name]]
+        said = [
+            f"`{name.split('.')[1]}` {own[name]} in place of {usual[name]}"
+            for name in TAUGHT
+            if own[name] != usual[name]
+        ]
         if said:
             yield f"`{card['name']}` has {', '.join(said)}.".replace("null", "none")
 

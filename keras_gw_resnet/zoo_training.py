@@ -12,6 +12,7 @@ from pathlib import Path
 from keras_gw_resnet.demo import ROOT, run_step
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.weights import ALIASES, saved_models_folder
+from keras_gw_resnet.training.names import fields_of
 from keras_gw_resnet.zoo import networks_in, note_selection
 
 FILES = ("model.keras", "card.json")
@@ -128,7 +129,7 @@ class Zoo:
         train = ("train", "--config", self._files[name], "--data", _seen(self.data), "--out", folder)
         train = (*train, "--name", folder.name, *(() if training.seed is None else ("--seed", training.seed)))
         for finder in finders_of(recipe):
-            train = (*train, "--hard-noise", _seen(self._find_hard_noise(finder)))
+            train = (*train, "--negatives.hard_noise", _seen(self._find_hard_noise(finder)))
         joined = self.gather(begun_with(recipe))
         env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
         run_step(f"train {folder.name}", folder / "card.json", *PACKAGE, *train, env=env)
@@ -211,19 +212,18 @@ def finders_of(recipe):
     Raises:
         InputError: The name of the file does not say.
     """
-    if not recipe.get("hard_noise"):
+    found = dict(fields_of(recipe)).get("negatives.hard_noise")
+    if not found:
         return []
-    stem = Path(recipe["hard_noise"]).stem
+    stem = Path(found).stem
     if not stem.startswith(HARD):
-        raise InputError(
-            f"hard_noise: {recipe['hard_noise']}: expected a recipe to name it {HARD}NAME.hdf, after who finds it"
-        )
+        raise InputError(f"hard_noise: {found}: expected a recipe to name it {HARD}NAME.hdf, after who finds it")
     return [stem.removeprefix(HARD)]
 
 
 def begun_with(recipe):
     """List the networks that the network of a recipe joins or begins with."""
-    return networks_in(recipe.get("options", {}))
+    return networks_in(dict(fields_of(recipe)).get("network.options", {}))
 
 
 def selection():

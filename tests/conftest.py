@@ -154,10 +154,10 @@ def tiny_training(data, out, **changes):
         "--steps-per-epoch": 3,
         "--batch-size": 16,
         "--seed": 3,
-        "--validation-noise": 200,
-        "--validation-signals": 50,
-        "--validation-batches": 4,
-        "--false-alarm-probability": 0.05,
+        "--metric.noise_windows": 200,
+        "--metric.signal_windows": 50,
+        "--metric.batches": 4,
+        "--metric.false_alarm_probability": 0.05,
         **changes,
     }
     return [part for pair in options.items() for part in pair]

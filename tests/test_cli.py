@@ -230,7 +230,7 @@ def test_training_that_cannot_start_leaves_nothing(small_data, tmp_path):
         ({"--config": tmp_path / "none.yaml"}, ["none.yaml"]),
         ({"--data": tmp_path / "none"}, ["none", "no such folder"]),
         ({"--data": strain_only}, ["no waveform bank", "simulate bank"]),
-        ({"--data": short}, ["too few", "--noise gaussian"]),
+        ({"--data": short}, ["too few", "--data.noise gaussian"]),
         ({"--epochs": 0}, ["--epochs is 0"]),
         ({"--epochs": "many"}, ["epochs", "many"]),
         ({"--batch-size": 1}, ["no signal or nothing else"]),

@@ -46,7 +46,7 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
     assert "| - | 2600 ± 50 (at 4000) | 2600 ± 50 (at 4000) | - | - |" in lines["two"]
     assert plot.stat().st_size > 10_000
     other = json.loads((home / "three" / "card.json").read_text())
-    other["training"]["config"]["batch_size"] *= 2
+    other["training"]["config"]["optimisation"]["batch_size"] *= 2
     (home / "three" / "card.json").write_text(json.dumps(other))
     result = run_command(*given, env=env)
     assert result.returncode == 0, result.stderr
@@ -182,4 +182,4 @@ def test_recipes_of_the_zoo_are_configurations_and_no_users_recipes(small_data):
     for path in zoo_training.RECIPES.glob("*.yaml"):
         assert path.stem not in list_recipes()
         config, _ = parse_training(["--config", str(path), "--data", str(small_data), "--out", "-"])
-        assert config.keep == "last"
+        assert config.metric.keep == "last"

@@ -7,7 +7,6 @@ How much of a training is lost to waiting for them: benchmarks/training/overhead
 
 import argparse
 import timeit
-from dataclasses import replace
 
 import numpy as np
 
@@ -24,17 +23,15 @@ def main():
     from keras_gw_resnet.training.config import TrainingConfig
     from keras_gw_resnet.training.data import load_batches
 
-    config = TrainingConfig(
+    config = TrainingConfig.of(
         model="resnet18", data=args.data, detectors=("H1", "L1"), window_samples=2048, batch_size=args.batch_size
     )
     try:
         plain = load_batches(config)
     except InputError as error:
         raise SystemExit(f"{error}\n'make demo' makes data") from None
-    rich = load_batches(
-        replace(config, glitch_share=0.2, inconsistent_share=0.2, loud_share=0.2, lone_signal_share=0.2)
-    )
-    gaussian = load_batches(replace(config, noise="gaussian", psd=("aLIGOZeroDetHighPower",)))
+    rich = load_batches(config.changed(glitch_share=0.2, inconsistent_share=0.2, loud_share=0.2, lone_signal_share=0.2))
+    gaussian = load_batches(config.changed(noise="gaussian", psd=("aLIGOZeroDetHighPower",)))
     rows = []
     for name, batches in (("noise from files", plain), ("all negatives", rich), ("gaussian noise", gaussian)):
         made = batches.training

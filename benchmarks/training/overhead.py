@@ -37,7 +37,7 @@ def main():
     from keras_gw_resnet.training.config import TrainingConfig
     from keras_gw_resnet.training.distribution import prepare
 
-    config = TrainingConfig(
+    config = TrainingConfig.of(
         model=args.model,
         data=args.data,
         detectors=("H1", "L1"),

@@ -11,8 +11,9 @@ def open_windows_for(args, card):
     """Open the windows that the arguments name for the network of a card, and say what it knows of them."""
     from keras_gw_resnet.evaluation.leakage import report_leakage
     from keras_gw_resnet.evaluation.window_data import MERGER_RANGE, windows_for
+    from keras_gw_resnet.training.names import recorded
 
-    config = card.get("training", {}).get("config", {})
+    config = recorded(card)
     given = windows_for(
         card,
         shown(args.data),
@@ -20,8 +21,8 @@ def open_windows_for(args, card):
         number=args.windows,
         seed=args.seed,
         quality=args.quality,
-        merger_range=config.get("merger_range", MERGER_RANGE),
-        validation_share=None if args.strict else config.get("validation_share"),
+        merger_range=config.get("signals.merger_range", MERGER_RANGE),
+        validation_share=None if args.strict else config.get("data.validation_share"),
     )
     report_leakage(card, given.record["seen_in_training"], args.strict)
     return given

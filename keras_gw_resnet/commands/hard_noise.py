@@ -42,9 +42,9 @@ def run_hard_noise(args):
     config = training_of(card, data=args.data, noise=args.noise, psd=tuple(args.psd or ()))
     strain, stat = find_hard_noise(model, config, windows=args.windows, keep=args.keep, seed=args.seed)
     source = (
-        f"the {len(strain)} of {args.windows} windows of noise ({config.noise}, seed {args.seed}) that "
+        f"the {len(strain)} of {args.windows} windows of noise ({config.data.noise}, seed {args.seed}) that "
         f"{card['name']} (sha256 {card['sha256'][:12]}) ranks highest"
     )
-    about = {"detectors": config.detectors, "sample_rate": config.whitening.sample_rate, "source": source}
+    about = {"detectors": config.data.detectors, "sample_rate": config.data.whitening.sample_rate, "source": source}
     write_windows(args.output, strain, np.zeros(len(strain)), **about)
     print(f"{shown(args.output)}: {source}, from {stat.min():.2f} on")

@@ -1,7 +1,5 @@
 """The command 'inspect': what strain files hold, or what training examples look like."""
 
-from dataclasses import replace
-
 from keras_gw_resnet.commands.arguments import add_command, add_quality, picture, positive
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.errors import InputError
@@ -10,7 +8,7 @@ from keras_gw_resnet.files import check_output
 MOST_EXAMPLES = 64
 # Unless a training says otherwise, examples show every kind of negative.
 SHOWN_SHARES = [
-    part for kind in ("lone-signal", "glitch", "inconsistent", "loud") for part in (f"--{kind}-share", "0.2")
+    part for kind in ("lone_signal", "glitch", "inconsistent", "loud") for part in (f"--negatives.{kind}_share", "0.2")
 ]
 
 
@@ -82,14 +80,14 @@ def _inspect_examples(args):
     from keras_gw_resnet.training.data import load_batches
 
     options = ["--config", args.config] if args.config else ["--model", "resnet18", *SHOWN_SHARES]
-    quality = ["--quality", *args.quality] if args.quality else []
+    quality = ["--data.quality", *args.quality] if args.quality else []
     config, _ = parse_training([*options, *quality, "--data", args.strain[0], "--out", "-"])
     # What only a training needs is kept small.
-    size = {"batch_size": max(2, args.examples), "devices": None, "validation_batches": 1, "validation_signals": 1}
-    size |= {"validation_noise": 20, "false_alarm_probability": 0.9}
-    batches = load_batches(replace(config, **size)).training
+    size = {"optimisation.batch_size": max(2, args.examples), "devices.number": None}
+    size["metric"] = {"batches": 1, "signal_windows": 1, "noise_windows": 20, "false_alarm_probability": 0.9}
+    batches = load_batches(config.changed(**size)).training
     examples, titles = example_titles(batches)
     title = f"training examples from {args.strain[0]}"
     shown_now = slice(0, args.examples)
-    rate = config.whitening.sample_rate
-    plot_examples(examples.strain[shown_now], titles[shown_now], config.detectors, rate, args.plot, title)
+    rate = config.data.whitening.sample_rate
+    plot_examples(examples.strain[shown_now], titles[shown_now], config.data.detectors, rate, args.plot, title)

@@ -9,14 +9,12 @@ from pathlib import Path
 
 from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.printing import require_writable, shown
-from keras_gw_resnet.commands.train_arguments import TEXT, parse_training
-from keras_gw_resnet.errors import InputError, LostProcessError
+from keras_gw_resnet.commands.train_arguments import TEXT, old_names, parse_training
+from keras_gw_resnet.errors import InputError, LostProcessError, flag
 from keras_gw_resnet.files import FULL, written_aside
 
 # Longest time between the signals that a queue system sends to the processes of a job.
 SIGNAL_SECONDS = 2.0
-# What of a training are options of the network that comes of it.
-SHORTCUT = ("statistic_shortcut", "statistic_templates", "statistic_coherent")
 
 
 def add_train(subparsers):
@@ -29,7 +27,19 @@ def run_train(argv):
 
     Args:
         argv: Arguments without the program's name.
+
+    Raises:
+        InputError: Its options are named as they were typed.
     """
+    from keras_gw_resnet.training.names import in_words_of
+
+    try:
+        _run(argv)
+    except InputError as error:
+        raise InputError(in_words_of(str(error), old_names(argv))) from error
+
+
+def _run(argv):
     from keras_gw_resnet.training.folder import CHECKPOINTS, check_folder
     from keras_gw_resnet.training.stopping import stopping_on_sigterm, the_same_command
 
@@ -46,6 +56,8 @@ def run_train(argv):
         from keras_gw_resnet.training.data import load_batches
 
         batches = load_batches(config)
+        if place.first:
+            _say_new_names(argv)
         try:
             _train(config, batches, run, place, out, log_dir)
         except LostProcessError as error:
@@ -66,6 +78,15 @@ def run_train(argv):
             ) from error
 
 
+def _say_new_names(argv):
+    """Say once how options are called now that were typed as before, when nothing else is to be said on stderr."""
+    from keras_gw_resnet.training.names import flag_of
+
+    said = [f"{flag(old)} is {flag_of(new)} now" for old, new in old_names(argv).items()]
+    if said:
+        print(f"keras-gw-resnet train: {', '.join(said)}; the old names work for this release", file=sys.stderr)
+
+
 def _prepare(config, run, out):
     """Start backend and devices, and see that the network can be built, before any data are read."""
     from keras_gw_resnet.training.distribution import prepare
@@ -75,21 +96,29 @@ def _prepare(config, run, out):
     place = load_keras(lambda: prepare(config, run.coordinator, run.processes, run.process_id), training=True)
     from keras_gw_resnet.models.shortcut import with_shortcut
     from keras_gw_resnet.training.folder import check_backend
-    from keras_gw_resnet.training.growth import check_growth
+    from keras_gw_resnet.training.growth import check_growth, phases_of
     from keras_gw_resnet.training.location import check_places
     from keras_gw_resnet.training.optimization import new_network
 
     check_backend(out, run.overwrite)
     network = new_network(config)
     if not network.trainable_weights:
-        raise InputError(f"{config.model}: has no weights to train; an ensemble trains with --options.combine head")
+        raise InputError(
+            f"{config.network.model}: has no weights to train; an ensemble trains with --options.combine head"
+        )
     _check_members(config)
-    if config.statistic_shortcut:
-        with_shortcut(network, config.statistic_shortcut, config.statistic_templates, config.statistic_coherent)
-    if config.merger_tolerance:
+    if config.ranking.statistic:
+        with_shortcut(network, config.ranking.statistic, config.ranking.templates, config.ranking.coherent)
+    if config.signals.merger_tolerance:
         check_places(network, config)
-    if config.growth == "blockwise":
+    if config.network.growth == "blockwise":
         check_growth(network, config)
+        shortest = min(phase.last - phase.first for phase in phases_of(config))
+        if config.optimisation.warmup_epochs >= shortest:
+            raise InputError(
+                f"--optimisation.warmup_epochs {config.optimisation.warmup_epochs} leaves nothing of the {shortest} epochs that a "
+                "block is trained for; take fewer, or more --epochs"
+            )
     return place
 
 
@@ -97,8 +126,8 @@ def _check_members(config):
     """Raise InputError where a network that joins saved ones would hand them strain they were not trained on."""
     from keras_gw_resnet.zoo import load_card
 
-    own = {"detectors": list(config.detectors), "whitening": config.whitening.to_dict()}
-    for member in config.options.get("members", ()):
+    own = {"detectors": list(config.data.detectors), "whitening": config.data.whitening.to_dict()}
+    for member in config.network.options.get("members", ()):
         card = load_card(member)
         differing = [name for name, value in own.items() if card[name] != value]
         if differing:
@@ -118,17 +147,23 @@ def _train(config, batches, run, place, out, log_dir):
 
     require_writable(out, "--out")
     require_writable(log_dir, "--log-dir")
-    if config.loud_share and batches.held_out_bank and not batches.training.settings.loud_share:
-        print("NOTE: the noise has no loud places; --loud-share has nothing to show", flush=True)
-    bank = batches.held_out_bank
-    if bank is not None and config.window_samples > bank.hplus.shape[1]:
+    bank, own = batches.held_out_bank, config.negatives
+    if bank is not None and own.loud_share and not batches.training.shares["loud noise"]:
+        print("NOTE: the noise has no loud places; --negatives.loud_share has nothing to show", flush=True)
+    if bank is not None and own.hard_share and not batches.training.hard.ever_ready(config.epochs):
         print(
-            f"NOTE: windows of {config.window_samples / bank.sample_rate:g} s, but the bank keeps {bank.hplus.shape[1] / bank.sample_rate:g} s "
+            "NOTE: hard noise is shown from the third epoch on; --negatives.hard_share has nothing to show", flush=True
+        )
+    if bank is not None and config.data.window_samples > bank.hplus.shape[1]:
+        print(
+            f"NOTE: windows of {config.data.window_samples / bank.sample_rate:g} s, but the bank keeps {bank.hplus.shape[1] / bank.sample_rate:g} s "
             "of each waveform; simulate one with a longer --duration",
             flush=True,
         )
-    size = f"{config.epochs} epochs of {config.steps_per_epoch} batches of {config.batch_size}"
-    print(f"{config.model} on {batches.description}: {size}, {place.description}", flush=True)
+    size = (
+        f"{config.epochs} epochs of {config.optimisation.steps_per_epoch} batches of {config.optimisation.batch_size}"
+    )
+    print(f"{config.network.model} on {batches.description}: {size}, {place.description}", flush=True)
     model, history, best = fit(config, batches, out, place=place, log_dir=log_dir, overwrite=run.overwrite)
     if not place.first:
         return
@@ -136,30 +171,29 @@ def _train(config, batches, run, place, out, log_dir):
         timing, signals, precision = dict(UNKNOWN_TIMING), {}, "event times are not calibrated"
     else:
         taps = batches.training.noise.taps
-        given = (Scanner(model), batches.held_out_bank, taps, config.detectors, config.whitening)
+        given = (Scanner(model), batches.held_out_bank, taps, config.data.detectors, config.data.whitening)
         timing, signals = calibrate_timing(*given), calibrate_statistic(*given)
         precision = f"event times good to {timing['spread_seconds']:.3f} s (68 %)"
     seconds = sum(row["seconds"] + row.get("search_seconds", 0.0) for row in history)
-    shortcut = {name: value for name in SHORTCUT if (value := getattr(config, name))}
     card = {
         "name": run.name or out.name,
-        "model": config.model,
-        "options": {**config.options, **shortcut},
-        "sample_rate": config.whitening.sample_rate,
-        "detectors": list(config.detectors),
-        "window_samples": config.window_samples,
-        "whitening": config.whitening.to_dict(),
+        "model": config.network.model,
+        "options": {**config.network.options, **config.ranking.options()},
+        "sample_rate": config.data.whitening.sample_rate,
+        "detectors": list(config.data.detectors),
+        "window_samples": config.data.window_samples,
+        "whitening": config.data.whitening.to_dict(),
         "training": {
             "config": config.to_dict(),
             "data": batches.provenance,
             "seconds": round(seconds),
-            "examples": len(history) * config.steps_per_epoch * config.batch_size,
+            "examples": len(history) * config.optimisation.steps_per_epoch * config.optimisation.batch_size,
             "machine": place.description,
             "backend": keras.config.backend(),
             "epochs": len(history),
             "epoch_kept": best["epoch"],
-            "begun_with": training_of(config.options),
-            **({MEANT: coalescence_samples(model, config)} if config.merger_tolerance else {}),
+            "begun_with": training_of(config.network.options),
+            **({MEANT: coalescence_samples(model, config)} if config.signals.merger_tolerance else {}),
         },
         "metrics": {"validation": {name[4:]: value for name, value in best.items() if name.startswith("val_")}},
         "timing": timing,

@@ -12,6 +12,8 @@ from keras_gw_resnet.files import written_aside
 HARD_SEED, PIECE = 1_000_099, 500
 # What of the noise that was searched is hard, and how many of the newest searches are shown.
 HARDEST, SHOWN = 0.01, 10
+# What is found in a training is shown first after so many epochs, in epochs of at least so many batches: batches are made ahead.
+FIRST_EPOCH, LEAST_STEPS = 2, 8
 
 
 def find_hardest(pieces, score, keep, progress=None):
@@ -62,7 +64,7 @@ class HardNoise:
 
     def __init__(self, noise, *, seed, windows, steps_per_epoch, ahead=None, begun=False):
         self.windows, self.ahead, self._noise, self._seed, self._steps = windows, ahead, noise, seed, steps_per_epoch
-        self._first = 0 if begun and ahead is not None else 2 * steps_per_epoch
+        self._first = 0 if begun and ahead is not None else FIRST_EPOCH * steps_per_epoch
         # After how many epochs: where in the noise that was searched then the hardest windows are, and their strain.
         self._found, self._strain = {}, {}
 
@@ -96,10 +98,18 @@ class HardNoise:
         """
         return index >= self._first and (self.ahead is not None or self._searched(index))
 
+    def ever_ready(self, epochs):
+        """Say whether a training of so many epochs shows any."""
+        return epochs * self._steps > self._first and (
+            self.ahead is not None or (self.windows and epochs > FIRST_EPOCH)
+        )
+
     def _searched(self, index):
         epoch = index // self._steps
         if self.windows and epoch > 1 and epoch - 1 not in self._strain:
-            raise InputError("--hard-share: batches are made more than an epoch ahead; take more --steps-per-epoch")
+            raise InputError(
+                "--negatives.hard_share: batches are made more than an epoch ahead; take more --steps-per-epoch"
+            )
         return bool(self.windows) and epoch > 1
 
     def draw(self, rng, number, index):

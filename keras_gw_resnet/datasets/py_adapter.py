@@ -4,6 +4,9 @@ import os
 
 import keras
 
+# Batches that wait for the one that is asked for; Keras takes a few more ahead.
+READY, ON_THEIR_WAY = 8, 5
+
 
 class BatchSequence(keras.utils.PyDataset):
     """Batches [first, first + count) in order, made ahead of time by threads.
@@ -15,10 +18,14 @@ class BatchSequence(keras.utils.PyDataset):
         first: Index of the first batch.
         count: How many.
         workers: Threads; None: one a core.
+        ahead: Fewer batches than this are made ahead, if it is 8 or more; None: no matter.
     """
 
-    def __init__(self, batches, first, count, *, workers=None):
-        super().__init__(workers=workers or len(os.sched_getaffinity(0)), use_multiprocessing=False, max_queue_size=8)
+    def __init__(self, batches, first, count, *, workers=None, ahead=None):
+        queue = READY if ahead is None else max(1, min(READY, ahead - ON_THEIR_WAY))
+        super().__init__(
+            workers=workers or len(os.sched_getaffinity(0)), use_multiprocessing=False, max_queue_size=queue
+        )
         self.batches, self.first, self.count = batches, first, count
 
     def __len__(self):

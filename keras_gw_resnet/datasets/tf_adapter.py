@@ -2,8 +2,11 @@
 
 import os
 
+# Batches that are ready ahead of the one that is asked for; around those that are being made, two more are on their way.
+READY, ON_THEIR_WAY = 4, 2
 
-def to_dataset(batches, first, count, *, parallel=None):
+
+def to_dataset(batches, first, count, *, parallel=None, ahead=None):
     """Wrap batches [first, first + count) in a tf.data.Dataset that makes them ahead of time.
 
     Args:
@@ -11,6 +14,7 @@ def to_dataset(batches, first, count, *, parallel=None):
         first: Index of the first batch.
         count: How many; also the set's cardinality.
         parallel: Batches made at once; None: one a core.
+        ahead: Fewer batches than this are made ahead, if it is 8 or more; None: no matter.
 
     Returns:
         tf.data.Dataset of (strain float32 (batch, samples, detectors), label float32 (batch, 1)).
@@ -24,5 +28,7 @@ def to_dataset(batches, first, count, *, parallel=None):
         return tuple(tf.ensure_shape(t, like.shape) for t, like in zip(example, (strain, label), strict=True))
 
     indices = tf.data.Dataset.range(first, first + count)
-    made = indices.map(make, num_parallel_calls=parallel or len(os.sched_getaffinity(0)), deterministic=True)
-    return made.prefetch(4)
+    parallel = parallel or len(os.sched_getaffinity(0))
+    if ahead is not None:
+        parallel = max(1, min(parallel, ahead - READY - ON_THEIR_WAY))
+    return indices.map(make, num_parallel_calls=parallel, deterministic=True).prefetch(READY)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
+from keras_gw_resnet.datasets.batches import InjectionBatches
+from keras_gw_resnet.datasets.negatives import Negatives
 from keras_gw_resnet.datasets.noise import FileNoise, read_noise
+from keras_gw_resnet.datasets.signals import Signals, check_snr_range
 from keras_gw_resnet.datasets.windows import (
     SPLIT_SEED,
     LabelledWindows,
@@ -81,9 +83,11 @@ def simulated_windows(card, folder, *, snr_range, number, seed, merger_range=MER
     Raises:
         InputError: Too few windows, or a folder that cannot be used.
     """
+    check_snr_range("--snr-range", *snr_range)
     if snr_range[0] == snr_range[1]:
         raise InputError(f"--snr-range is {snr_range[0]:g} {snr_range[1]:g}; expected two rising numbers")
-    settings = InjectionSettings(snr_range=tuple(snr_range), merger_range=tuple(merger_range), lone_signal_share=0.0)
+    made = {"signals": Signals(snr_range=tuple(snr_range), merger_range=tuple(merger_range))}
+    made["negatives"] = Negatives(lone_signal_share=0.0)
     if number < LEAST_WINDOWS:
         raise InputError(
             f"--windows is {number}; expected at least {LEAST_WINDOWS}, fewer cannot show a false-alarm probability"
@@ -99,7 +103,7 @@ def simulated_windows(card, folder, *, snr_range, number, seed, merger_range=MER
         "seed": seed,
         "seen_in_training": seen_in_training(card, noise.intervals, bank.fingerprint()),
     }
-    batches = InjectionBatches(bank, noise, batch_size=BATCH_SIZE, seed=seed, settings=settings)
+    batches = InjectionBatches(bank, noise, batch_size=BATCH_SIZE, seed=seed, **made)
     return WindowData(batches, number, record, np.linspace(*snr_range, SNR_BINS + 1))
 
 

@@ -44,7 +44,7 @@ def plot_examples(strain, titles, detectors, sample_rate, path, title):
 
 def example_titles(batches, index=0):
     """Return (Examples, titles) of a batch: for each of its examples a text that says what it is."""
-    from keras_gw_resnet.datasets.batches import KINDS
+    from keras_gw_resnet.datasets.negatives import KINDS
 
     found, titles = batches.examples(index), []
     for label, kind, snr, waveform in zip(found.label[:, 0], found.kind, found.snr, found.waveform, strict=True):

@@ -3,8 +3,8 @@
 import numpy as np
 from tqdm import tqdm
 
-from keras_gw_resnet.datasets.batches import InjectionSettings, SignalSource
 from keras_gw_resnet.datasets.noise import GaussianNoise
+from keras_gw_resnet.datasets.signals import Signals, SignalSource
 from keras_gw_resnet.search.candidates import find_events
 
 # What an event is said to tolerate: of a few hundred signals in simulated noise the calibration does not see the worst, and
@@ -70,7 +70,7 @@ def calibrate_timing(scanner, bank, taps, detectors, whitening, *, signals=256, 
         (half the width of the central 68 %), tolerance_seconds (holds 99 % of the signals; from 0.2 to 0.3 s),
         signals, snr_range.
     """
-    settings = InjectionSettings(snr_range=snr_range, merger_range=MIDDLE)
+    settings = Signals(snr_range=snr_range, merger_range=MIDDLE)
     given = (scanner, bank, taps, detectors, whitening, settings, signals, seconds)
     _, lag = _statistic_and_lag(*given, "event times")
     centre = float(np.median(lag))
@@ -96,7 +96,7 @@ def calibrate_statistic(scanner, bank, taps, detectors, whitening, *, signals=51
     Returns:
         Dictionary for the card: stat (in rising order), lowest_snr and snr_power, the fall of the SNR's density.
     """
-    settings = InjectionSettings(snr_range=(lowest_snr, 100.0), snr_power=4.0, merger_range=MIDDLE)
+    settings = Signals(snr_range=(lowest_snr, 100.0), snr_power=4.0, merger_range=MIDDLE)
     given = (scanner, bank, taps, detectors, whitening, settings, signals, seconds)
     stat, _ = _statistic_and_lag(*given, "statistics of signals")
     return {"stat": np.round(np.sort(stat), 3).tolist(), "lowest_snr": lowest_snr, "snr_power": 4.0}

@@ -1,33 +1,20 @@
-"""From a data folder to training and validation batches."""
+"""From a configuration to training and validation batches: the sources are opened and split, here they are joined."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from keras_gw_resnet.datasets.batches import InjectionBatches
-from keras_gw_resnet.datasets.hard import HardNoise
-from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, read_noise, split_stretches
-from keras_gw_resnet.datasets.windows import (
-    SPLIT_SEED,
-    LabelledWindows,
-    check_windows,
-    open_windows,
-    sample_of,
-    split_windows,
-)
+from keras_gw_resnet.datasets.negatives import open_negatives
+from keras_gw_resnet.datasets.windows import LabelledWindows
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.simulation.bank import WaveformBank, find_bank
-from keras_gw_resnet.simulation.psds import load_psd
-from keras_gw_resnet.simulation.sets import psds_of
-from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
-from keras_gw_resnet.strain.files import find_segments
+from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.training.metric import Metric, labelled_metric, simulated_metric
+from keras_gw_resnet.training.sources.noise import open_noise
+from keras_gw_resnet.training.sources.waveforms import Waveforms
+from keras_gw_resnet.training.sources.windows import Windows
 
 # Batches of the validation set are drawn with a seed of their own.
 VALIDATION_SEED = 1_000_003
-# Gaussian noise is whitened as real noise is, with estimated spectra: so many estimates of each.
-SCATTER_SEED, ESTIMATES = 1_000_037, 4
 
 
 @dataclass(frozen=True)
@@ -50,86 +37,8 @@ class Batches:
     description: str
 
 
-def _check_bank(bank, config):
-    if bank.sample_rate != config.whitening.sample_rate:
-        raise InputError(
-            f"{config.data}: the waveform bank is sampled at {bank.sample_rate} Hz; expected {config.whitening.sample_rate} Hz"
-        )
-    if len(bank) < 2:
-        raise InputError(f"{config.data}: the waveform bank holds {len(bank)} waveform; expected at least 2")
-
-
-def _gaussian(config, psds_by_detector):
-    whitening = config.whitening
-    rng, psds, taps = np.random.default_rng(SCATTER_SEED), [], []
-    for sources in psds_by_detector.values():
-        loaded = [load_psd(source, 1 / whitening.filter_seconds, whitening.sample_rate / 2) for source in sources]
-        psds.append([psd for psd in loaded for _ in range(ESTIMATES)])
-        taps.append([whitening_filter(psd * estimation_scatter(rng, whitening), whitening) for psd in psds[-1]])
-    return GaussianNoise(taps, config.detectors, config.window_samples, whitening, psds)
-
-
-def estimation_scatter(rng, whitening):
-    """Draw the ratio of an estimated to the true noise spectrum, array (filter_samples / 2 + 1,)."""
-    white = rng.standard_normal(round(whitening.psd_seconds * whitening.sample_rate))
-    return NoiseSpectra(white, whitening).near(len(white) / 2) * whitening.sample_rate / 2
-
-
-def split_noise(config):
-    """Return the noise of a training run, and what of it is held out for validation.
-
-    Args:
-        config: TrainingConfig.
-
-    Returns:
-        Tuple (noise, held-out noise, dictionary of where it is from), the first two FileNoise, GaussianNoise or MixedNoise.
-
-    Raises:
-        InputError: Strain or spectra that are missing or do not fit.
-    """
-    origin = {"noise": config.noise}
-    if config.noise != "files":
-        found = psds_of(config.psd, config.detectors)
-        gaussian = noise = held_out = _gaussian(config, found)
-        origin["psds"] = {d: [Path(source).name for source in own] for d, own in found.items()}
-    if config.noise != "gaussian":
-        headers = find_segments(config.data, config.quality)
-        stretches, coverage = read_noise(
-            config.data, headers, config.detectors, config.whitening, config.window_samples
-        )
-        kept, rest = split_stretches(stretches, config.validation_share)
-        try:
-            noise, held_out = FileNoise(kept, config.window_samples), FileNoise(rest, config.window_samples)
-        except InputError as error:
-            raise InputError(
-                f"{config.data}: {coverage.whitened:g} s of usable strain are too few to train and to hold out "
-                f"{config.validation_share:g} of it ({error}); give more, or train with --noise gaussian"
-            ) from error
-        origin.update(
-            files=sorted({Path(h.path).name for h in headers}),
-            gps_intervals=noise.intervals,
-            held_out_gps_intervals=held_out.intervals,
-        )
-    if config.noise == "both":
-        noise, held_out = MixedNoise(noise, gaussian), MixedNoise(held_out, gaussian)
-    return noise, held_out, origin
-
-
-def _hard_noise(config):
-    """Read the hard windows of a run: (strain, where they are from)."""
-    header = open_windows(config.hard_noise)
-    header.require(config.window_samples, config.detectors, config.whitening.sample_rate, "the run asks for")
-    if np.any(header.label):
-        raise InputError(f"{config.hard_noise}: holds signals; --hard-noise takes windows of noise")
-    rows = np.arange(header.number)
-    if not len(rows):
-        raise InputError(f"{config.hard_noise}: holds no window")
-    strain = LabelledWindows(header, rows, batch_size=len(rows), seed=None)[0][0]
-    return strain, {"file": Path(config.hard_noise).name, "windows": header.number, "source": header.source}
-
-
 def load_batches(config):
-    """Read the data of a training run, the end of each noise stretch and of the bank held out for validation.
+    """Read the data of a training run, part of noise, bank or labelled windows held out for validation.
 
     Args:
         config: TrainingConfig.
@@ -140,74 +49,74 @@ def load_batches(config):
     Raises:
         InputError: Data that are missing or do not fit.
     """
-    if Path(config.data).is_file():
+    if Path(config.data.path).is_file():
         return _labelled(config)
-    bank = find_bank(config.data)
-    _check_bank(bank, config)
-    kept_waveforms = max(1, min(len(bank) - 1, round(len(bank) * (1 - config.validation_share))))
-    training_bank, held_out_bank = bank.subset(0, kept_waveforms), bank.subset(kept_waveforms, len(bank))
+    share, size = config.data.validation_share, config.optimisation.batch_size
+    waveforms = Waveforms.open(config.data)
+    bank, held_out_bank = waveforms.split(share)
+    source = open_noise(config.data)
+    noise, held_out = source.split(share)
+    negatives, validation_negatives = {}, {}
+    for name, kind in open_negatives(config, noise).items():
+        negatives[name], validation_negatives[name] = kind.split(share)
     provenance = {
-        "bank": {
-            "population": bank.population,
-            "seed": bank.seed,
-            "fingerprint": bank.fingerprint(),
-            "waveforms": kept_waveforms,
-        },
+        **waveforms.fingerprint(bank, held_out_bank),
+        "noise": config.data.noise,
+        **source.fingerprint(noise, held_out),
     }
-    noise, held_out, origin = split_noise(config)
-    provenance.update(origin)
-    settings, size, hard = config.injections(), config.batch_size, None
-    if config.hard_share:
-        ahead = None
-        if config.hard_noise:
-            ahead, provenance["hard_noise"] = _hard_noise(config)
-        counts = {"windows": config.hard_windows, "steps_per_epoch": config.steps_per_epoch}
-        hard = HardNoise(noise, seed=config.seed, ahead=ahead, begun=bool(config.options.get("weights")), **counts)
+    for kind in negatives.values():
+        provenance.update(kind.fingerprint())
+    made = {"batch_size": size, "negatives": config.negatives}
     return Batches(
         training=InjectionBatches(
-            training_bank, noise, batch_size=size, seed=config.seed, settings=settings, hard=hard
+            bank,
+            noise,
+            seed=config.seed,
+            signals=config.signals,
+            opened=negatives,
+            steps_per_epoch=config.optimisation.steps_per_epoch,
+            **made,
         ),
         validation=InjectionBatches(
-            held_out_bank, held_out, batch_size=size, seed=VALIDATION_SEED, settings=replace(settings, snr_start=None)
+            held_out_bank,
+            held_out,
+            seed=VALIDATION_SEED,
+            signals=config.signals.settled(),
+            opened=validation_negatives,
+            **made,
         ),
         held_out_bank=held_out_bank,
         metric=simulated_metric(held_out_bank, held_out, config),
         provenance=provenance,
-        description=f"{config.noise} noise and {kept_waveforms} waveforms of {bank.population}",
+        description=f"{config.data.noise} noise and {len(bank)} waveforms of {bank.population}",
     )
 
 
 def _labelled(config):
-    header = open_windows(config.data)
-    header.require(config.window_samples, config.detectors, config.whitening.sample_rate, "the run asks for")
-    if config.noise != "files" or any(
-        (config.glitch_share, config.inconsistent_share, config.loud_share, config.hard_share)
-    ):
-        raise InputError(f"{config.data}: labelled windows are shown as they are; leave out --noise and the shares")
-    if config.merger_tolerance:
-        raise InputError(f"{config.data}: labelled windows do not say where a signal is; expected --merger-tolerance 0")
-    if config.statistic_templates:
-        raise InputError(
-            f"{config.data}: labelled windows hold no waveforms; leave out --statistic-templates, or give 0 and --statistic-coherent false"
-        )
-    rows, held_out = split_windows(header, config.validation_share, SPLIT_SEED)
-    for own in (rows, held_out):
-        check_windows(header, own)
-    size = config.batch_size
-    validation = LabelledWindows(header, held_out, batch_size=size, seed=None)
+    windows, size = Windows.open(config.data), config.optimisation.batch_size
+    _check_labelled(config)
+    rows, held_out = windows.split(config.data.validation_share)
+    validation = LabelledWindows(windows.header, held_out, batch_size=size, seed=None)
     return Batches(
-        training=LabelledWindows(header, rows, batch_size=size, seed=config.seed),
+        training=LabelledWindows(windows.header, rows, batch_size=size, seed=config.seed),
         validation=validation,
         held_out_bank=None,
         metric=labelled_metric(validation, config),
-        provenance={
-            "windows": {
-                "file": Path(config.data).name,
-                "trained_on": header.hashes(sample_of(rows)),
-                "held_out": header.hashes(sample_of(held_out)),
-            },
-            "number": len(rows),
-            "held_out": len(held_out),
-        },
+        provenance=windows.fingerprint(rows, held_out),
         description=f"{len(rows)} labelled windows",
     )
+
+
+def _check_labelled(config):
+    """Raise InputError where more is asked of labelled windows than to be shown."""
+    path, shares = config.data.path, config.negatives.shares()
+    if config.data.noise != "files" or any(share for name, share in shares.items() if name != "lone signal"):
+        raise InputError(f"{path}: labelled windows are shown as they are; leave out --data.noise and the shares")
+    if config.signals.merger_tolerance:
+        raise InputError(
+            f"{path}: labelled windows do not say where a signal is; expected --signals.merger_tolerance 0"
+        )
+    if config.ranking.templates:
+        raise InputError(
+            f"{path}: labelled windows hold no waveforms; leave out --ranking.templates, or give 0 and --ranking.coherent false"
+        )

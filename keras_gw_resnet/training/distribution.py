@@ -115,9 +115,9 @@ def prepare(config, coordinator=None, processes=None, process_id=None):
         return _prepare_jax(config, several, coordinator, processes, process_id)
     if backend != "tensorflow":
         return Place(("cpu:0",))
-    names = prepare_devices(config.devices)
-    if config.batch_size % len(names):
-        raise InputError(f"--batch-size {config.batch_size} cannot be divided among {len(names)} devices")
+    names = prepare_devices(config.devices.number)
+    if config.optimisation.batch_size % len(names):
+        raise InputError(f"--batch-size {config.optimisation.batch_size} cannot be divided among {len(names)} devices")
     return Place(tuple(names), description=_describe(names, 1))
 
 
@@ -173,19 +173,19 @@ def _prepare_jax(config, several, coordinator, processes, process_id):
         import tensorflow as tf
 
         tf.config.set_visible_devices([], "GPU")
-    if config.devices and config.devices > 1:
-        jax.config.update("jax_num_cpu_devices", config.devices)
+    if config.devices.number and config.devices.number > 1:
+        jax.config.update("jax_num_cpu_devices", config.devices.number)
     if several:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         # JAX would catch SIGTERM for itself, and the training would not end.
         jax.config.update("jax_enable_preemption_service", False)
         _join(jax, coordinator, processes, process_id)
     local = [f"{d.platform}:{d.id}" for d in jax.local_devices()]
-    if config.devices and config.devices != len(local):
-        raise InputError(f"--devices {config.devices}: JAX has {len(local)} ({', '.join(local)})")
+    if config.devices.number and config.devices.number != len(local):
+        raise InputError(f"--devices.number {config.devices.number}: JAX has {len(local)} ({', '.join(local)})")
     count = len(jax.devices())
-    if config.batch_size % count:
-        raise InputError(f"--batch-size {config.batch_size} cannot be divided among {count} devices")
+    if config.optimisation.batch_size % count:
+        raise InputError(f"--batch-size {config.optimisation.batch_size} cannot be divided among {count} devices")
     if count > 1:
         keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     return Place(tuple(local), jax.process_index(), jax.process_count(), _describe(local, jax.process_count()))

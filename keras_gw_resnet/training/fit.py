@@ -24,15 +24,18 @@ from keras_gw_resnet.training.validation import HardSearch, Validation, averaged
 BEST, HARD = "best.keras", "hard.json"
 
 
-def feed_of(batches, first, count):
-    """Wrap batches for Keras: tf.data under TensorFlow, a PyDataset under any other backend."""
+def feed_of(batches, first, count, ahead=None):
+    """Wrap batches for Keras: tf.data under TensorFlow, a PyDataset under any other backend.
+
+    Fewer than `ahead` batches are made ahead, None: no matter.
+    """
     if keras.backend.backend() == "tensorflow":
         from keras_gw_resnet.datasets.tf_adapter import to_dataset
 
-        return to_dataset(batches, first, count)
+        return to_dataset(batches, first, count, ahead=ahead)
     from keras_gw_resnet.datasets.py_adapter import BatchSequence
 
-    return BatchSequence(batches, first, count)
+    return BatchSequence(batches, first, count, ahead=ahead)
 
 
 def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks=()):
@@ -61,31 +64,31 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
         with place.scope():
             model, history = load_checkpoint(path)
     # Whatever can fail does so before the first epoch.
-    plain = bank_without_spins(batches, config) if config.statistic_templates and place.first else None
-    if done and config.hard_share and config.hard_windows:
+    plain = bank_without_spins(batches, config) if config.ranking.templates and place.first else None
+    if done and config.negatives.hard_share and config.negatives.hard_windows:
         batches.training.hard.restore(checkpoints / HARD, done)
     if place.first:
         claim_folder(config, out, overwrite)
         if done:
             print(f"going on after epoch {done} of {config.epochs}", flush=True)
     for phase in phases_of(config):
-        patience = config.early_stopping if phase.final else 0
+        patience = config.metric.early_stopping if phase.final else 0
         if done >= phase.last or out_of_patience(history, patience):
             continue
         if model is None or done == phase.first:
             with place.scope():
                 network = network_of(config, phase, model)
-                if model is None and not config.options.get("weights"):
+                if model is None and not config.network.options.get("weights"):
                     fill_templates(network, batches, config)
                 model = for_training(network, config, place.replicas)
-                compile_for_training(model, config, (phase.last - phase.first) * config.steps_per_epoch)
+                compile_for_training(model, config, (phase.last - phase.first) * config.optimisation.steps_per_epoch)
         _fit_phase(model, config, batches, history, phase, patience, place, out, log_dir or out / "logs", callbacks)
         done = history[-1]["epoch"] if history else 0
     leave()
     if place.first and history:
-        row = best_row(history) if config.keep == "best" else history[-1]
+        row = best_row(history) if config.metric.keep == "best" else history[-1]
         model = _result(model, config, checkpoints)
-        if config.statistic_shortcut:
+        if config.ranking.statistic:
             model, measured = _with_shortcut(model, batches, config, plain)
             row = {**row, **measured}
         return model, history, row
@@ -93,17 +96,17 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
 
 
 def _fit_phase(model, config, batches, history, phase, patience, place, out, log_dir, more):
-    done, steps = len(history), config.steps_per_epoch
+    done, steps = len(history), config.optimisation.steps_per_epoch
     training = batches.training
     if is_located(model):
         mergers = mergers_for(without_places(model), config)
-        seconds = config.window_samples / config.whitening.sample_rate
-        training = LocatedBatches(training, mergers, config.merger_tolerance / seconds)
+        seconds = config.data.window_samples / config.data.whitening.sample_rate
+        training = LocatedBatches(training, mergers, config.signals.merger_tolerance / seconds)
     checkpoints, searches = out / CHECKPOINTS, []
-    if config.hard_share and config.hard_windows:
+    if config.negatives.hard_share and config.negatives.hard_windows:
         searches = [HardSearch(batches.training.hard, config.epochs, checkpoints / HARD if place.first else None)]
     timed = Timed(training if place.processes == 1 else Shard(training, place.process, place.processes))
-    keeping = place.first and phase.final and config.keep == "best"
+    keeping = place.first and phase.final and config.metric.keep == "best"
     save_best = functools.partial(_save, checkpoints / BEST) if keeping else None
     validation = Validation(batches, config, history, phase=phase.number, save_best=save_best)
     progress = Progress(config, timed, history, place.first)
@@ -113,7 +116,8 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         callbacks.append(events)
     try:
         model.fit(
-            feed_of(timed, done * steps, (phase.last - done) * steps),
+            # Hard noise is found epoch by epoch: no batch is made before the search that it waits for.
+            feed_of(timed, done * steps, (phase.last - done) * steps, ahead=steps if searches else None),
             epochs=phase.last,
             initial_epoch=done,
             steps_per_epoch=steps,
@@ -140,7 +144,7 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         raise InputError(
             f"{out}: the loss is no longer finite in epoch {len(history) + 1}; "
             f"{'the checkpoint before it is kept' if history else 'no epoch was finished'}; "
-            f"start again in another --out with a --learning-rate below {config.learning_rate:g}"
+            f"start again in another --out with a --learning-rate below {config.optimisation.learning_rate:g}"
         )
     if place.first and phase.final:
         events.write_summary(history)
@@ -152,7 +156,7 @@ def _with_shortcut(model, batches, config, plain=None):
     `plain` is the bank for templates of the shortcut's own.
     """
     validation = Validation(batches, config, [])
-    more = with_shortcut(model, config.statistic_shortcut, config.statistic_templates, config.statistic_coherent)
+    more = with_shortcut(model, config.ranking.statistic, config.ranking.templates, config.ranking.coherent)
     if plain is not None:
         fill_statistic(more, batches, config, plain)
     negatives, score = validation.strain[validation.label == 0], scorer(more)
@@ -160,7 +164,7 @@ def _with_shortcut(model, batches, config, plain=None):
     measured = validation.measure(score)
     if measured is None:
         raise InputError(
-            f"--statistic-shortcut {config.statistic_shortcut}: the scores are no longer finite; leave it out"
+            f"--ranking.statistic {config.ranking.statistic}: the scores are no longer finite; leave it out"
         )
     return more, measured
 
@@ -171,7 +175,7 @@ def _save(path, model):
 
 
 def _result(model, config, checkpoints):
-    if config.keep == "best" and (checkpoints / BEST).exists():
+    if config.metric.keep == "best" and (checkpoints / BEST).exists():
         return keras.saving.load_model(checkpoints / BEST, compile=False)
     with averaged_weights(model):
         return for_saving(model)

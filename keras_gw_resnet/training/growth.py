@@ -38,21 +38,21 @@ def check_growth(network, config):
     blocks = len(blocks_of(network))
     if not blocks:
         raise InputError(f"--growth blockwise: {network.name} has no residual blocks; train it whole")
-    if config.epochs - config.finetune_epochs < blocks:
+    if config.epochs - config.network.finetune_epochs < blocks:
         raise InputError(
-            f"--growth blockwise: {config.epochs - config.finetune_epochs} epochs are too few for the {blocks} blocks of "
+            f"--growth blockwise: {config.epochs - config.network.finetune_epochs} epochs are too few for the {blocks} blocks of "
             f"{network.name}; expected at least one each"
         )
 
 
 def phases_of(config):
     """List the Phases of a training."""
-    if config.growth == "whole":
+    if config.network.growth == "whole":
         return [Phase(None, 0, config.epochs, final=True)]
-    blocks, grown = len(blocks_of(new_network(config))), config.epochs - config.finetune_epochs
+    blocks, grown = len(blocks_of(new_network(config))), config.epochs - config.network.finetune_epochs
     ends = [round(grown * (i + 1) / blocks) for i in range(blocks)]
     phases = [Phase(i + 1, ends[i - 1] if i else 0, end, block=i) for i, end in enumerate(ends)]
-    if config.finetune_epochs:
+    if config.network.finetune_epochs:
         phases.append(Phase(blocks + 1, grown, config.epochs))
     return [*phases[:-1], replace(phases[-1], final=True)]
 

@@ -1,15 +1,12 @@
 """Noise that a finished network takes for signals, found to train others with."""
 
-from dataclasses import replace
-
 import numpy as np
 from tqdm import tqdm
 
 from keras_gw_resnet.datasets.hard import HARDEST, PIECE, find_hardest
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.training.config import TrainingConfig
-from keras_gw_resnet.training.data import split_noise
+from keras_gw_resnet.training.sources.noise import open_noise
 from keras_gw_resnet.training.validation import scorer
 
 # Noise is drawn with seeds of its own.
@@ -35,7 +32,7 @@ def find_hard_noise(model, config, *, windows, keep=None, seed=0):
     keep = keep or max(1, round(HARDEST * windows))
     if keep > windows:
         raise InputError(f"--keep {keep}: more than the {windows} windows that are searched")
-    noise, _, _ = split_noise(config)
+    noise, _ = open_noise(config.data).split(config.data.validation_share)
 
     def pieces():
         for number, first in enumerate(range(0, windows, PIECE)):
@@ -59,11 +56,9 @@ def training_of(card, **changes):
         InputError: Its card does not say how it was trained.
     """
     try:
-        recorded = card["training"]["config"]
-        pairs = {name: tuple(value) for name, value in recorded.items() if isinstance(value, list)}
-        config = TrainingConfig(**{**recorded, **pairs, "whitening": Whitening(**recorded["whitening"])})
+        config = TrainingConfig.of(**card["training"]["config"])
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{card['name']}: its card does not say how it was trained ({error}); train it again"
         ) from error
-    return replace(config, **{name: value for name, value in changes.items() if value})
+    return config.changed(**{name: value for name, value in changes.items() if value})

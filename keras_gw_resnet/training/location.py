@@ -92,13 +92,13 @@ def coalescence_samples(network, config):
         InputError: The network has no places, or none whose strain is known.
     """
     middle, length = _middles(network)
-    weights = config.options.get("weights")
+    weights = config.network.options.get("weights")
     meant = card_beside(find_model_file(weights)).get("training", {}).get(MEANT) if weights else None
     if meant is None:
         meant = coalescence_behind_middle(network)
     if meant is not None:
         return meant
-    latest = config.merger_range[1] * network.input_shape[1]
+    latest = config.signals.merger_range[1] * network.input_shape[1]
     share = min(1.0, max(COALESCENCE, (latest - middle[-1]) / length + 0.5))
     return float((share - 0.5) * length)
 
@@ -121,8 +121,8 @@ def check_places(network, config):
         config: TrainingConfig with a merger_tolerance.
     """
     mergers = mergers_for(network, config)
-    near = config.merger_tolerance / (config.window_samples / config.whitening.sample_rate)
-    earliest, latest = config.merger_range
+    near = config.signals.merger_tolerance / (config.data.window_samples / config.data.whitening.sample_rate)
+    earliest, latest = config.signals.merger_range
     if earliest < mergers[0] - near or latest > mergers[-1] + near:
         raise InputError(
             f"--merger-range {earliest:g} {latest:g}: the places of {network.name} tell coalescences from "

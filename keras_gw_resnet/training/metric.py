@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from keras_gw_resnet.datasets.batches import SHARES, InjectionBatches
+from keras_gw_resnet.datasets.batches import InjectionBatches
+from keras_gw_resnet.datasets.negatives import Negatives
 from keras_gw_resnet.evaluation.windows import detected_fraction
-from keras_gw_resnet.training.config import LEAST_FALSE_ALARMS
+from keras_gw_resnet.training.rooms import LEAST_FALSE_ALARMS
 
 CHUNK = 500
 # Signals and noise of the metric are drawn with seeds of their own.
@@ -46,17 +47,15 @@ def simulated_metric(bank, noise, config):
     Returns:
         Metric.
     """
-    alone = dict.fromkeys(SHARES, 0.0)
-    one_snr = {"snr_range": (config.validation_snr,) * 2, "snr_start": None}
-    settings = replace(config.injections(), **alone, **one_snr)
+    asked = config.metric
+    one_snr = replace(config.signals.settled(), snr_range=(asked.snr,) * 2)
     parts = []
-    for number, kind in ((config.validation_noise, 0), (config.validation_signals, 1)):
-        all_alike = replace(settings, signal_share=float(kind))
-        source = InjectionBatches(bank, noise, batch_size=CHUNK, seed=METRIC_SEED + kind, settings=all_alike)
+    for number, kind in ((asked.noise_windows, 0), (asked.signal_windows, 1)):
+        given = {"signals": replace(one_snr, share=float(kind)), "negatives": Negatives(lone_signal_share=0.0)}
+        source = InjectionBatches(bank, noise, batch_size=CHUNK, seed=METRIC_SEED + kind, **given)
         parts.append(np.concatenate([source[i][0] for i in range(-(-number // CHUNK))])[:number])
     label = np.repeat([False, True], [len(p) for p in parts])
-    signals_are = f"signals of SNR {config.validation_snr:g}"
-    return Metric(np.concatenate(parts), label, config.false_alarm_probability, signals_are)
+    return Metric(np.concatenate(parts), label, asked.false_alarm_probability, f"signals of SNR {asked.snr:g}")
 
 
 def labelled_metric(batches, config):
@@ -66,7 +65,7 @@ def labelled_metric(batches, config):
     """
     rows = batches.every
     noise = np.count_nonzero(batches.header.label[rows] == 0)
-    probability = max(config.false_alarm_probability, LEAST_FALSE_ALARMS / noise)
+    probability = max(config.metric.false_alarm_probability, LEAST_FALSE_ALARMS / noise)
     if probability > LARGEST_PROBABILITY:
         return None
     whole = type(batches)(batches.header, rows, batch_size=len(rows), seed=None)

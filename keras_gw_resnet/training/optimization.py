@@ -23,20 +23,20 @@ MOMENTUM = 0.9
 def new_network(config):
     """Build the network of a TrainingConfig, with weights that follow from its seed."""
     keras.utils.set_random_seed(config.seed)
-    input_shape = (config.window_samples, len(config.detectors))
-    return build_model(config.model, input_shape=input_shape, **config.options)
+    input_shape = (config.data.window_samples, len(config.data.detectors))
+    return build_model(config.network.model, input_shape=input_shape, **config.network.options)
 
 
 def learning_rate(config, steps):
     """Return the learning rate as a number or a schedule over so many steps."""
-    warmup = config.warmup_epochs * config.steps_per_epoch
-    if config.schedule == "constant" and not warmup:
-        return config.learning_rate
-    alpha = LOWEST_SHARE if config.schedule == "cosine" else 1.0
+    warmup = config.optimisation.warmup_epochs * config.optimisation.steps_per_epoch
+    if config.optimisation.schedule == "constant" and not warmup:
+        return config.optimisation.learning_rate
+    alpha = LOWEST_SHARE if config.optimisation.schedule == "cosine" else 1.0
     if not warmup:
-        return optimizers.schedules.CosineDecay(config.learning_rate, steps, alpha)
+        return optimizers.schedules.CosineDecay(config.optimisation.learning_rate, steps, alpha)
     return optimizers.schedules.CosineDecay(
-        0.0, steps - warmup, alpha, warmup_target=config.learning_rate, warmup_steps=warmup
+        0.0, steps - warmup, alpha, warmup_target=config.optimisation.learning_rate, warmup_steps=warmup
     )
 
 
@@ -44,18 +44,20 @@ def optimizer(config, steps):
     """Return the optimizer of a TrainingConfig for so many steps."""
     options = {
         "learning_rate": learning_rate(config, steps),
-        "global_clipnorm": config.gradient_clip or None,
-        "use_ema": config.weight_averaging > 0,
-        "ema_momentum": config.weight_averaging or 0.99,
+        "global_clipnorm": config.optimisation.gradient_clip or None,
+        "use_ema": config.optimisation.weight_averaging > 0,
+        "ema_momentum": config.optimisation.weight_averaging or 0.99,
     }
-    if config.optimizer == "adam":
+    if config.optimisation.optimizer == "adam":
         plain = optimizers.Adam(**options)
-    elif config.optimizer == "adamw":
-        plain = optimizers.AdamW(weight_decay=config.weight_decay, **options)
+    elif config.optimisation.optimizer == "adamw":
+        plain = optimizers.AdamW(weight_decay=config.optimisation.weight_decay, **options)
     else:
-        plain = optimizers.SGD(momentum=MOMENTUM, nesterov=True, weight_decay=config.weight_decay or None, **options)
+        plain = optimizers.SGD(
+            momentum=MOMENTUM, nesterov=True, weight_decay=config.optimisation.weight_decay or None, **options
+        )
     # Small gradients would vanish in float16.
-    return optimizers.LossScaleOptimizer(plain) if config.precision == "float16" else plain
+    return optimizers.LossScaleOptimizer(plain) if config.devices.precision == "float16" else plain
 
 
 def compile_for_training(network, config, steps):
@@ -63,7 +65,7 @@ def compile_for_training(network, config, steps):
     if is_located(network):
         loss, area, accuracy = LocatedCrossentropy(), ScoreAUC, ScoreAccuracy
     else:
-        loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.label_smoothing)
+        loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.optimisation.label_smoothing)
         area, accuracy = keras.metrics.AUC, keras.metrics.BinaryAccuracy
     network.compile(
         optimizer=optimizer(config, steps),
@@ -78,10 +80,10 @@ def for_training(network, config, replicas):
 
     The last layer stays in float32, since ranking needs its resolution, and so does a stem of templates.
     """
-    mixed = config.precision != "float32"
-    copy = _copy(network, f"mixed_{config.precision}" if mixed else keras.config.floatx(), replicas > 1)
+    mixed = config.devices.precision != "float32"
+    copy = _copy(network, f"mixed_{config.devices.precision}" if mixed else keras.config.floatx(), replicas > 1)
     # While a training grows, the networks before the last have no places.
-    return located(copy) if config.merger_tolerance and places_of(copy) else copy
+    return located(copy) if config.signals.merger_tolerance and places_of(copy) else copy
 
 
 def for_saving(network):

@@ -55,21 +55,21 @@ class Progress(keras.callbacks.Callback):
         self._begun = time.perf_counter()
         self._done_before = len(self.history)
         if self.shown and sys.stdout.isatty():
-            total = self.config.epochs * self.config.steps_per_epoch
-            done = len(self.history) * self.config.steps_per_epoch
+            total = self.config.epochs * self.config.optimisation.steps_per_epoch
+            done = len(self.history) * self.config.optimisation.steps_per_epoch
             self._bar = tqdm(total=total, initial=done, unit="batch", file=sys.stdout, dynamic_ncols=True)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Start the clock."""
         self._started = self._step_ended = time.perf_counter()
-        self._waited, self._index = 0.0, epoch * self.config.steps_per_epoch
+        self._waited, self._index = 0.0, epoch * self.config.optimisation.steps_per_epoch
         if self._bar is not None:
             self._bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
 
     def on_train_batch_end(self, batch, logs=None):
         """Count the time between the end of the last step and when this step's batch was ready."""
         ready = self.feed.ready.pop(self._index, None)
-        if ready is not None and self._index > self._done_before * self.config.steps_per_epoch:
+        if ready is not None and self._index > self._done_before * self.config.optimisation.steps_per_epoch:
             self._waited += max(0.0, ready - self._step_ended)
         self._index += 1
         self._step_ended = time.perf_counter()
@@ -82,7 +82,9 @@ class Progress(keras.callbacks.Callback):
         """Add the times of the training steps to the logs."""
         seconds = self._step_ended - self._started
         logs["seconds"] = seconds
-        logs["examples_per_second"] = self.config.steps_per_epoch * self.config.batch_size / seconds
+        logs["examples_per_second"] = (
+            self.config.optimisation.steps_per_epoch * self.config.optimisation.batch_size / seconds
+        )
         logs["input_wait_share"] = self._waited / seconds
 
     def _best(self):

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.signal
 from tqdm import tqdm
 
-from keras_gw_resnet.datasets.batches import SignalSource
+from keras_gw_resnet.datasets.signals import SignalSource
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.shortcut import OWN_LAYERS, OWN_STRIDE, own_templates_of
 from keras_gw_resnet.models.templates import (
@@ -56,7 +56,7 @@ def fill_templates(model, batches, config):
     source = getattr(batches.training, "signals", None)
     if source is None:
         raise InputError(
-            f"{config.data}: labelled windows hold no waveforms for the templates of {model.name}; begin with a trained network "
+            f"{config.data.path}: labelled windows hold no waveforms for the templates of {model.name}; begin with a trained network "
             "(--options.weights), or leave out --options.templates"
         )
     samples, _, kernels = model.get_layer(BASIS_LAYER).kernel.shape
@@ -88,14 +88,14 @@ def bank_without_spins(batches, config):
         heavier, lighter, chirp = (bank.parameters[name] for name in ("mass1", "mass2", "mchirp"))
     except KeyError as error:
         raise InputError(
-            f"{config.data}: the waveform bank does not say {error}; make it with 'keras-gw-resnet simulate bank', or leave out "
+            f"{config.data.path}: the waveform bank does not say {error}; make it with 'keras-gw-resnet simulate bank', or leave out "
             "--statistic-templates"
         ) from error
-    order, weight = np.argsort(lighter), chirp**config.mass_power
+    order, weight = np.argsort(lighter), chirp**config.signals.mass_power
     least = lighter[order][np.searchsorted(np.cumsum(weight[order]), LIGHT * weight.sum())]
     population = Population("without spins", mass_range=(least, heavier.max()), spins="none", modes=((2, 2),))
     size = {"sample_rate": bank.sample_rate, "duration_seconds": bank.hplus.shape[1] / bank.sample_rate}
-    return make_bank(population, PLAIN, seed=config.seed, detectors=config.detectors, **size)
+    return make_bank(population, PLAIN, seed=config.seed, detectors=config.data.detectors, **size)
 
 
 def fill_statistic(model, batches, config, bank):
@@ -139,7 +139,7 @@ def _signals(bank, source, noise, samples, seed, as_shown=False):
     centred = {name: replace(g, location=np.zeros(3)) for name, g in bank.detectors.items()}
     longer = samples + 2 * STRIDE
     around = (samples * (1 - RINGDOWN) + STRIDE * np.array([0.5, 1.5])) / longer
-    settings = replace(source.settings, merger_range=tuple(around), snr_start=None)
+    settings = replace(source.settings.settled(), merger_range=tuple(around))
     jittered = SignalSource(replace(bank, detectors=centred), noise.taps, source.detectors, longer, settings)
     rng = np.random.default_rng((SEED, seed))
     each = DRAWN // len(source.detectors)

@@ -12,6 +12,7 @@ from scipy.special import expit
 from keras_gw_resnet.evaluation.tensorboard_file import TensorBoardFile
 from keras_gw_resnet.evaluation.window_plots import draw_examples, draw_training
 from keras_gw_resnet.models.anatomy import blocks_of
+from keras_gw_resnet.training.names import fields_of
 from keras_gw_resnet.training.validation import best_row, local_weights
 
 # Pictures, curves and histograms are drawn at the first and last epoch and every so often between.
@@ -58,12 +59,12 @@ class TensorBoardLog(keras.callbacks.Callback):
             run = self._held_out if name.startswith("val_") else self._train
             if np.isfinite(value):
                 run.scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
-        steps = (epoch + 1) * self.config.steps_per_epoch
+        steps = (epoch + 1) * self.config.optimisation.steps_per_epoch
         rate = self.model.optimizer.learning_rate
         self._train.scalar("learning_rate", float(keras.ops.convert_to_numpy(rate)), epoch)
-        settings = getattr(self.batches.training, "settings", None)
-        if settings is not None:
-            for name, value in zip(("snr_low", "snr_high"), settings.snr_range_at(steps - 1), strict=True):
+        if self.batches.held_out_bank is not None:
+            snr = self.config.signals.snr_range_at(steps - 1, self.config.optimisation.steps_per_epoch)
+            for name, value in zip(("snr_low", "snr_high"), snr, strict=True):
                 self._train.scalar(name, value, epoch)
         self._write_efficiency(epoch)
         if epoch % PICTURES_EVERY == 0 or epoch + 1 == self.config.epochs:
@@ -74,7 +75,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         score, snr = self.validation.scores, np.where(self.validation.label == 1, self.validation.snr, np.nan)
         if not np.isfinite(self.validation.threshold) or not np.any(np.isfinite(snr)):
             return
-        edges = np.linspace(*self.config.snr_range, SNR_BINS + 1)
+        edges = np.linspace(*self.config.signals.snr_range, SNR_BINS + 1)
         for low, high in itertools.pairwise(edges):
             inside = (snr >= low) & (snr <= high)
             if np.any(inside):
@@ -90,8 +91,8 @@ class TensorBoardLog(keras.callbacks.Callback):
             f"label {int(is_signal)}{'' if np.isnan(s) or not is_signal else f', SNR {s:.1f}'}\nscore {score:.1f}"
             for is_signal, s, score in zip(signal[shown], snr[shown], scores[shown], strict=True)
         ]
-        rate, title = self.config.whitening.sample_rate, f"validation windows after epoch {epoch + 1}"
-        figure = draw_examples(self.validation.strain[shown], titles, self.config.detectors, rate, title)
+        rate, title = self.config.data.whitening.sample_rate, f"validation windows after epoch {epoch + 1}"
+        figure = draw_examples(self.validation.strain[shown], titles, self.config.data.detectors, rate, title)
         self._held_out.picture("examples", figure, epoch)
         for variable in self.model.trainable_variables:
             self._train.histogram(variable.path, keras.ops.convert_to_numpy(variable.value), epoch)
@@ -117,7 +118,10 @@ class TensorBoardLog(keras.callbacks.Callback):
 
         best = best_row(history)
         run = TensorBoardFile(self.folder)
-        flat = {name: v if isinstance(v, int | float | bool | str) else json.dumps(v) for name, v in _flat(self.config)}
+        flat = {
+            name: v if isinstance(v, int | float | bool | str) else json.dumps(v)
+            for name, v in fields_of(self.config.to_dict())
+        }
         metrics = [api.Metric(f"best_{name}") for name in ("val_efficiency", "val_auc", "val_loss")]
         run.add(summary_v2.hparams_config_pb([api.HParam(name) for name in flat], metrics))
         run.add(summary_v2.hparams_pb(flat, trial_id=str(self.folder.absolute())))
@@ -132,11 +136,3 @@ def forward(model, strain):
     if keras.backend.backend() != "jax":
         return [keras.ops.convert_to_numpy(t) for t in model(strain, training=False)]
     return [np.asarray(t) for t in model.stateless_call(*local_weights(model), strain, training=False)[0]]
-
-
-def _flat(config):
-    for name, value in config.to_dict().items():
-        if isinstance(value, dict):
-            yield from ((f"{name}.{inner}", v) for inner, v in value.items())
-        else:
-            yield name, value

@@ -78,7 +78,7 @@ class Validation(keras.callbacks.Callback):
     def __init__(self, batches, config, history, *, phase=None, save_best=None):
         super().__init__()
         self.metric, self.history, self.phase, self.save_best = batches.metric, history, phase, save_best
-        held_out = [batches.validation.examples(i) for i in range(config.validation_batches)]
+        held_out = [batches.validation.examples(i) for i in range(config.metric.batches)]
         self.strain, self.snr = (np.concatenate([getattr(e, name) for e in held_out]) for name in ("strain", "snr"))
         self.label = np.concatenate([e.label[:, 0] for e in held_out])
         self._score = None

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.datasets.batches import KINDS, InjectionBatches, InjectionSettings, SignalSource
+from keras_gw_resnet.datasets.batches import InjectionBatches
+from keras_gw_resnet.datasets.negatives import KINDS, Negatives
 from keras_gw_resnet.datasets.noise import GaussianNoise
+from keras_gw_resnet.datasets.signals import Signals, SignalSource
 from keras_gw_resnet.simulation.detectors import antenna_pattern, arrival_delay
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.strain.conditioning import Whitening, whitening_filter
@@ -39,8 +41,9 @@ def taps():
 
 
 def silent(bank, taps, **options):
-    settings = InjectionSettings(**options)
-    return InjectionBatches(bank, Silence(taps, ("H1", "L1")), batch_size=32, seed=1, settings=settings)
+    shares = {name: options.pop(name) for name in list(options) if name.endswith("_share")}
+    made = {"signals": Signals(**options), "negatives": Negatives(**shares)}
+    return InjectionBatches(bank, Silence(taps, ("H1", "L1")), batch_size=32, seed=1, **made)
 
 
 def test_a_batch_is_a_function_of_seed_and_index(small_bank, taps):
@@ -95,7 +98,7 @@ def test_merger_and_snr_are_where_they_were_asked_for(small_bank, taps):
 def test_injected_snr_is_recovered(small_bank, taps):
     """In a window that holds the whole waveform, against the definition: the sum of squares of the whitened signal."""
     window = 16384
-    settings = InjectionSettings(snr_range=(5.0, 20.0), merger_range=(0.5, 0.6))
+    settings = Signals(snr_range=(5.0, 20.0), merger_range=(0.5, 0.6))
     source = SignalSource(small_bank, taps, ("H1", "L1"), window, settings)
     signal, snr, _, _ = source.draw(np.random.default_rng(0), np.zeros((40, 2), int))
     recovered = np.sqrt((signal.astype(float) ** 2).sum(axis=(1, 2)))
@@ -104,7 +107,7 @@ def test_injected_snr_is_recovered(small_bank, taps):
 
 def test_signal_equals_a_plain_projection_and_whitening(small_bank, taps):
     """The fast path against antenna response, delay and whitening done one by one."""
-    source = SignalSource(small_bank, taps, ("H1", "L1"), WINDOW, InjectionSettings(snr_range=(10.0, 10.0)))
+    source = SignalSource(small_bank, taps, ("H1", "L1"), WINDOW, Signals(snr_range=(10.0, 10.0)))
     seed = 11
     signal, snr, merger, waveform = source.draw(np.random.default_rng(seed), np.zeros((4, 2), int))
     rng = np.random.default_rng(seed)
@@ -178,15 +181,15 @@ def test_inconsistent_signals_arrive_further_apart_than_light_travels(small_bank
 
 
 def test_one_detector_has_no_inconsistent_negatives(small_bank, taps):
-    settings = InjectionSettings(lone_signal_share=0.5, inconsistent_share=0.5)
+    negatives = Negatives(lone_signal_share=0.5, inconsistent_share=0.5)
     noise = Silence(taps[:1], ("H1",))
-    found = kinds_of(InjectionBatches(small_bank, noise, batch_size=32, seed=1, settings=settings))
+    found = kinds_of(InjectionBatches(small_bank, noise, batch_size=32, seed=1, negatives=negatives))
     assert set(found["kind"]) == {0, 1}
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 4.0])
 def test_snr_falls_with_the_power_asked_for(power):
-    settings = InjectionSettings(snr_range=(5.0, 20.0), snr_power=power)
+    settings = Signals(snr_range=(5.0, 20.0), snr_power=power)
     snr = settings.draw_snr(np.random.default_rng(0), 20000, 0)
     grid = np.linspace(5, 20, 4001)
     density = np.cumsum(grid**-power)
@@ -194,7 +197,7 @@ def test_snr_falls_with_the_power_asked_for(power):
 
 
 def test_snr_curriculum_moves_from_its_start_to_its_end():
-    settings = InjectionSettings(snr_range=(5.0, 20.0), snr_start=(10.0, 25.0), snr_start_batches=100)
+    settings = Signals(snr_range=(5.0, 20.0), snr_start=(10.0, 25.0), curriculum_epochs=100)
     for index, low, high in ((0, 10, 25), (50, 7.5, 22.5), (100, 5, 20), (1000, 5, 20)):
         snr = settings.draw_snr(np.random.default_rng(0), 5000, index)
         assert (snr.min(), snr.max()) == pytest.approx((low, high), abs=0.05)
@@ -209,7 +212,7 @@ def test_any_rising_merger_range_works(small_bank, taps, one, two):
 
 def test_what_does_not_fit_is_refused(small_bank, taps):
     with pytest.raises(InputError, match="no geometry of V1"):
-        SignalSource(small_bank, [taps[0], taps[0]], ("H1", "V1"), WINDOW, InjectionSettings())
+        SignalSource(small_bank, [taps[0], taps[0]], ("H1", "V1"), WINDOW, Signals())
     with pytest.raises(InputError, match="merger range"):
         silent(small_bank, taps, merger_range=(0.9, 0.2))
     with pytest.raises(InputError, match="empty"):
@@ -219,9 +222,9 @@ def test_what_does_not_fit_is_refused(small_bank, taps):
 @pytest.mark.parametrize("batch_size", [32, 96, 24])
 def test_parts_of_a_batch_are_those_of_the_whole(small_bank, taps, batch_size):
     """Any share of a batch can be made alone; where blocks allow, nothing else is."""
-    shares = InjectionSettings(lone_signal_share=0.3, glitch_share=0.2, inconsistent_share=0.2)
+    shares = Negatives(lone_signal_share=0.3, glitch_share=0.2, inconsistent_share=0.2)
     noise = GaussianNoise(taps, ("H1", "L1"), 2048, Whitening())
-    batches = InjectionBatches(small_bank, noise, batch_size=batch_size, seed=3, settings=shares)
+    batches = InjectionBatches(small_bank, noise, batch_size=batch_size, seed=3, negatives=shares)
     strain, label = batches[5]
     assert label.sum() == batch_size / 2
     for parts in (p for p in (2, 3, 4) if batch_size % p == 0):
@@ -238,11 +241,11 @@ def test_heavy_systems_are_drawn_more_often(small_bank):
     taps = np.zeros(512, np.float32)
     taps[256] = 1.0
     for power in (0.0, 2.5):
-        source = SignalSource(small_bank, [[taps]], ("H1",), 2048, InjectionSettings(mass_power=power))
+        source = SignalSource(small_bank, [[taps]], ("H1",), 2048, Signals(mass_power=power))
         *_, waveform = source.draw(np.random.default_rng(5), np.zeros((4000, 1), int))
         expected = np.average(mass, weights=mass**power)
         assert np.mean(mass[waveform]) == pytest.approx(expected, rel=0.03)
     assert np.average(mass, weights=mass**2.5) > 1.1 * np.mean(mass)
     nameless = replace(small_bank, parameters={"mass1": small_bank.parameters["mass1"]})
     with pytest.raises(InputError, match="no chirp masses"):
-        SignalSource(nameless, [[taps]], ("H1",), 2048, InjectionSettings(mass_power=2.0))
+        SignalSource(nameless, [[taps]], ("H1",), 2048, Signals(mass_power=2.0))

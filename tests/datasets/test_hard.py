@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.datasets.batches import KINDS, InjectionBatches, InjectionSettings
+from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.hard import PIECE, SHOWN, HardNoise
+from keras_gw_resnet.datasets.negatives import KINDS, TABLE, HardNegative, Negatives
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.strain.conditioning import Whitening
 
@@ -113,8 +114,9 @@ def test_batches_show_them_among_the_negatives(small_bank):
     taps[256] = 1.0
     noise = GaussianNoise([[taps], [taps]], ("H1", "L1"), 2048, Whitening())
     hard = HardNoise(noise, seed=3, windows=300, steps_per_epoch=10)
-    given = {"batch_size": 64, "seed": 1, "settings": InjectionSettings(lone_signal_share=0.1, hard_share=0.5)}
-    batches = InjectionBatches(small_bank, noise, hard=hard, **given)
+    given = {"batch_size": 64, "seed": 1, "negatives": Negatives(lone_signal_share=0.1, hard_share=0.5)}
+    opened = {name: kind() for name, kind in TABLE.items()} | {"hard noise": HardNegative(hard)}
+    batches = InjectionBatches(small_bank, noise, opened=opened, **given)
     before = batches.examples(19)
     for name in ("strain", "kind"):  # as if there were none
         without = InjectionBatches(small_bank, noise, **given)

@@ -126,8 +126,8 @@ def test_a_network_trains_on_labelled_windows(windows_file, tmp_path):
 
 def test_labelled_windows_have_no_waveforms_for_a_shortcut(windows_file):
     data = {"data": str(windows_file), "detectors": ("H1", "L1", "V1"), "window_samples": 4096}
-    config = TrainingConfig(model="resnet16", **data, statistic_shortcut=0.5, statistic_templates=3)
-    with pytest.raises(InputError, match="leave out --statistic-templates"):
+    config = TrainingConfig.of(model="resnet16", **data, statistic_shortcut=0.5, statistic_templates=3)
+    with pytest.raises(InputError, match=r"leave out --ranking\.templates"):
         load_batches(config)
 
 

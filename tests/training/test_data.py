@@ -11,7 +11,7 @@ from keras_gw_resnet.training.data import load_batches
 def config(data, **options):
     options = {"detectors": ("H1", "L1"), "window_samples": 2048, **options}
     few = {"validation_noise": 20, "validation_signals": 20, "false_alarm_probability": 0.5}
-    return TrainingConfig(model="resnet18", data=str(data), batch_size=8, **few, **options)
+    return TrainingConfig.of(model="resnet18", data=str(data), batch_size=8, **few, **options)
 
 
 def test_validation_shares_nothing_with_training(small_data, small_bank):

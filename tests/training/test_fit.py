@@ -107,7 +107,7 @@ def test_float16_scales_its_loss():
     from keras_gw_resnet.training.config import TrainingConfig
     from keras_gw_resnet.training.optimization import optimizer
 
-    config = TrainingConfig(model="resnet16", data="nowhere", precision="float16")
+    config = TrainingConfig.of(model="resnet16", data="nowhere", precision="float16")
     assert isinstance(optimizer(config, 10), keras.optimizers.LossScaleOptimizer)
 
 
@@ -130,7 +130,7 @@ from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.distribution import Place, prepare
 import keras
-config = TrainingConfig(model="resnet16", data=sys.argv[1], options={"width": 4}, batch_size=16, steps_per_epoch=20, epochs=1,
+config = TrainingConfig.of(model="resnet16", data=sys.argv[1], options={"width": 4}, batch_size=16, steps_per_epoch=20, epochs=1,
     detectors=("H1", "L1"), window_samples=2048, optimizer=sys.argv[2], learning_rate=0.01, schedule="constant",
     validation_noise=20, validation_signals=10, false_alarm_probability=0.9, devices=2)
 two = load_keras(lambda: prepare(config), training=True)

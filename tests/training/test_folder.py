@@ -7,8 +7,8 @@ from keras_gw_resnet import InputError
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.folder import check_backend, check_folder, claim_folder
 
-CONFIG = TrainingConfig(model="resnet18", data="d")
-OTHER = TrainingConfig(model="resnet18", data="d", batch_size=64)
+CONFIG = TrainingConfig.of(model="resnet18", data="d")
+OTHER = TrainingConfig.of(model="resnet18", data="d", batch_size=64)
 
 
 def test_new_and_interrupted_folders_are_accepted(tmp_path):

@@ -15,7 +15,7 @@ from tests.conftest import run_command, tiny_training
 
 def config(model="resnet16", **options):
     given = {"epochs": 8, "finetune_epochs": 1, "options": {"width": 4}, **options}
-    return TrainingConfig(
+    return TrainingConfig.of(
         model=model, data="d", detectors=("H1", "L1"), window_samples=2048, growth="blockwise", **given
     )
 
@@ -25,7 +25,7 @@ def test_phases_follow_each_other_and_cover_all_epochs():
     assert [p.block for p in phases] == [*range(7), None]
     assert (phases[0].first, phases[-1].last) == (0, 17)
     assert all(a.last == b.first < b.last for a, b in itertools.pairwise(phases))
-    assert [p.block for p in phases_of(TrainingConfig(model="resnet16", data="d"))] == [None]
+    assert [p.block for p in phases_of(TrainingConfig.of(model="resnet16", data="d"))] == [None]
 
 
 def test_each_phase_trains_its_block_alone_and_keeps_what_was_learnt():

@@ -26,15 +26,16 @@ def search(network, path, windows=600, **more):
 
 def test_it_holds_what_the_network_ranks_highest(hard_file, small_run):
     from keras_gw_resnet.datasets.hard import PIECE
-    from keras_gw_resnet.training.data import split_noise
     from keras_gw_resnet.training.hard_noise import AHEAD_SEED, training_of
+    from keras_gw_resnet.training.sources.noise import open_noise
     from keras_gw_resnet.zoo import load_model
 
     header = open_windows(hard_file)
     assert (header.number, header.samples, header.detectors, header.sample_rate) == (6, 2048, ("H1", "L1"), 2048)
     assert not header.label.any()
     model, card = load_model(small_run)
-    noise, _, _ = split_noise(training_of(card))
+    data = training_of(card).data
+    noise, _ = open_noise(data).split(data.validation_share)
     every = [
         noise.draw(np.random.default_rng((AHEAD_SEED, 0, number)), count)[0]
         for number, count in enumerate((PIECE, 100))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import build_model
-from keras_gw_resnet.datasets.batches import InjectionBatches, InjectionSettings
+from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.places import places_of
@@ -85,7 +85,7 @@ def test_metrics_are_those_of_the_score():
 
 
 def training_of(**changes):
-    return TrainingConfig(**{"model": "resnet16", "data": "nowhere", "merger_range": (0.65, 0.85), **changes})
+    return TrainingConfig.of(**{"model": "resnet16", "data": "nowhere", "merger_range": (0.65, 0.85), **changes})
 
 
 def test_places_tell_coalescences_that_lie_in_their_strain():
@@ -104,7 +104,7 @@ def test_labels_allow_the_places_near_the_coalescence(small_bank):
     taps = np.zeros(whitening.filter_samples, np.float32)
     taps[len(taps) // 2] = 1e21
     noise = GaussianNoise([[taps], [taps]], ("H1", "L1"), 2048, whitening)
-    batches = InjectionBatches(small_bank, noise, batch_size=32, seed=4, settings=InjectionSettings())
+    batches = InjectionBatches(small_bank, noise, batch_size=32, seed=4)
     places = np.linspace(0.6, 0.9, 31)
     own = LocatedBatches(batches, places, 0.02)
     strain, allowed = own[7]
@@ -143,7 +143,7 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     model = keras.saving.load_model(out / "model.keras", compile=False, safe_mode=True)
     assert model.output_shape == (None, 1)
     card = json.loads((out / "card.json").read_text())
-    assert card["training"]["config"]["merger_tolerance"] == 0.02
+    assert card["training"]["config"]["signals"]["merger_tolerance"] == 0.02
     # A sixteenth of a template lies behind the coalescence; the training has filled its basis, and left it orthonormal.
     assert card["training"]["coalescence_samples"] == 512 * 7 / 16
     basis = model.get_layer("template_basis").get_weights()[0][:, 0]
@@ -183,7 +183,10 @@ def test_a_network_goes_on_with_what_its_places_meant(tmp_path):
     check_places(deep, training_of(**later, merger_tolerance=0.02))
     with pytest.raises(InputError, match=r"--merger-range 0.8 0.99: the places of resnet50 tell coalescences from"):
         check_places(
-            deep, training_of(**{**later, "merger_range": (0.8, 0.99)}, options=config.options, merger_tolerance=0.02)
+            deep,
+            training_of(
+                **{**later, "merger_range": (0.8, 0.99)}, options=config.network.options, merger_tolerance=0.02
+            ),
         )
     # Weights without a card mean what they are told.
     config = training_of(**later, options={"weights": str(tmp_path / "resnet34" / "model.keras")})

@@ -22,7 +22,7 @@ def config(small_data):
     few = {"validation_noise": 200, "validation_signals": 50, "false_alarm_probability": 0.05, "validation_batches": 4}
     options = {"width": 4, "templates": 4, "template_samples": 256, "coincidence": True, "pooling": "logsumexp"}
     found = {"data": str(small_data), "detectors": ("H1", "L1"), "window_samples": 2048, "batch_size": 16}
-    return TrainingConfig(model="resnet16", options=options, statistic_shortcut=0.5, **found, **few)
+    return TrainingConfig.of(model="resnet16", options=options, statistic_shortcut=0.5, **found, **few)
 
 
 @pytest.fixture(scope="module")

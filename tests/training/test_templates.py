@@ -30,7 +30,7 @@ def training(small_data):
     """(batches, configuration) of a training."""
     few = {"validation_noise": 200, "validation_signals": 50, "false_alarm_probability": 0.05}
     found = {"data": str(small_data), "detectors": ("H1", "L1"), "window_samples": 2048}
-    config = TrainingConfig(model="resnet16", options=OPTIONS, seed=3, **found, **few)
+    config = TrainingConfig.of(model="resnet16", options=OPTIONS, seed=3, **found, **few)
     return load_batches(config), config
 
 

@@ -1,0 +1,146 @@
+"""The noise of a training: from strain files, simulated, or both. A new one is a class and a line in `NOISES`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, read_noise, split_stretches
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.simulation.psds import load_psd
+from keras_gw_resnet.simulation.sets import psds_of
+from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
+from keras_gw_resnet.strain.files import find_segments
+from keras_gw_resnet.strain.stretches import Coverage
+
+# Gaussian noise is whitened as real noise is, with estimated spectra: so many estimates of each.
+SCATTER_SEED, ESTIMATES = 1_000_037, 4
+
+
+@dataclass(frozen=True)
+class StrainFiles:
+    """Noise of strain files, whitened.
+
+    Attributes:
+        data: Data, the room of the configuration.
+        headers: SegmentHeader list of what was found.
+        stretches: WhitenedStretch list.
+        coverage: Coverage.
+    """
+
+    data: object
+    headers: list
+    stretches: list
+    coverage: Coverage
+
+    @classmethod
+    def open(cls, data):
+        """Whiten what the detectors have in common.
+
+        Raises:
+            InputError: No strain, a detector absent, or no stretch as long as a window.
+        """
+        headers = find_segments(data.path, data.quality)
+        return cls(data, headers, *read_noise(data.path, headers, data.detectors, data.whitening, data.window_samples))
+
+    def split(self, share):
+        """Return (FileNoise, FileNoise held out), the latter from the end of each stretch.
+
+        Raises:
+            InputError: The strain is too short for both.
+        """
+        parts = split_stretches(self.stretches, share)
+        try:
+            return tuple(FileNoise(part, self.data.window_samples) for part in parts)
+        except InputError as error:
+            raise InputError(
+                f"{self.data.path}: {self.coverage.whitened:g} s of usable strain are too few to train and to hold out "
+                f"{share:g} of it ({error}); give more, or train with --data.noise gaussian"
+            ) from error
+
+    def fingerprint(self, noise, held_out):
+        """Return files and intervals."""
+        return {
+            "files": sorted({Path(h.path).name for h in self.headers}),
+            "gps_intervals": noise.intervals,
+            "held_out_gps_intervals": held_out.intervals,
+        }
+
+
+@dataclass(frozen=True)
+class SimulatedNoise:
+    """Gaussian noise of given spectra, endless.
+
+    Attributes:
+        noise: GaussianNoise.
+        psds: {detector: list of PSD names or files}.
+    """
+
+    noise: GaussianNoise
+    psds: dict
+
+    @classmethod
+    def open(cls, data):
+        """Read the spectra, and make filters from estimates of them.
+
+        Raises:
+            InputError: A spectrum that cannot be read, or none for a detector.
+        """
+        found = psds_of(data.psd, data.detectors)
+        whitening, rng = data.whitening, np.random.default_rng(SCATTER_SEED)
+        psds, taps = [], []
+        for sources in found.values():
+            loaded = [load_psd(source, 1 / whitening.filter_seconds, whitening.sample_rate / 2) for source in sources]
+            psds.append([psd for psd in loaded for _ in range(ESTIMATES)])
+            taps.append([whitening_filter(psd * estimation_scatter(rng, whitening), whitening) for psd in psds[-1]])
+        return cls(GaussianNoise(taps, data.detectors, data.window_samples, whitening, psds), found)
+
+    def split(self, share):
+        """Return the noise twice: none of it is ever seen again."""
+        return self.noise, self.noise
+
+    def fingerprint(self, noise, held_out):
+        """Return the names of the spectra."""
+        return {"psds": {d: [Path(source).name for source in own] for d, own in self.psds.items()}}
+
+
+@dataclass(frozen=True)
+class FilesAndSimulated:
+    """Noise of strain files and simulated noise, alike often."""
+
+    files: StrainFiles
+    simulated: SimulatedNoise
+
+    @classmethod
+    def open(cls, data):
+        """Open both."""
+        simulated = SimulatedNoise.open(data)
+        return cls(StrainFiles.open(data), simulated)
+
+    def split(self, share):
+        """Return (MixedNoise, MixedNoise held out)."""
+        both = zip(self.files.split(share), self.simulated.split(share), strict=True)
+        return tuple(MixedNoise(real, simulated) for real, simulated in both)
+
+    def fingerprint(self, noise, held_out):
+        """Return what both say."""
+        return {**self.simulated.fingerprint(noise, held_out), **self.files.fingerprint(noise, held_out)}
+
+
+# What --data.noise may be: real noise slid or recoloured would be a line here.
+NOISES = {"files": StrainFiles, "gaussian": SimulatedNoise, "both": FilesAndSimulated}
+
+
+def open_noise(data):
+    """Open the noise that a configuration names.
+
+    Args:
+        data: Data, the room of the configuration.
+    """
+    return NOISES[data.noise].open(data)
+
+
+def estimation_scatter(rng, whitening):
+    """Draw the ratio of an estimated to the true noise spectrum, array (filter_samples / 2 + 1,)."""
+    white = rng.standard_normal(round(whitening.psd_seconds * whitening.sample_rate))
+    return NoiseSpectra(white, whitening).near(len(white) / 2) * whitening.sample_rate / 2

@@ -1,0 +1,61 @@
+"""Windows that come with their labels, in place of noise, signals and negatives."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_gw_resnet.datasets.windows import (
+    SPLIT_SEED,
+    WindowsHeader,
+    check_windows,
+    open_windows,
+    sample_of,
+    split_windows,
+)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A file of labelled windows.
+
+    Attributes:
+        header: WindowsHeader.
+    """
+
+    header: WindowsHeader
+
+    @classmethod
+    def open(cls, data):
+        """Read what the file holds, not the windows.
+
+        Args:
+            data: Data, the room of the configuration.
+
+        Raises:
+            InputError: It cannot be read, or its windows are of another shape than the run asks for.
+        """
+        header = open_windows(data.path)
+        header.require(data.window_samples, data.detectors, data.whitening.sample_rate, "the run asks for")
+        return cls(header)
+
+    def split(self, share):
+        """Return (rows, rows held out), integer arrays.
+
+        Raises:
+            InputError: Too few windows, of one kind alone, or not whitened.
+        """
+        parts = split_windows(self.header, share, SPLIT_SEED)
+        for rows in parts:
+            check_windows(self.header, rows)
+        return parts
+
+    def fingerprint(self, rows, held_out):
+        """Return the file, and which windows of it are trained on and held out."""
+        return {
+            "windows": {
+                "file": Path(self.header.path).name,
+                "trained_on": self.header.hashes(sample_of(rows)),
+                "held_out": self.header.hashes(sample_of(held_out)),
+            },
+            "number": len(rows),
+            "held_out": len(held_out),
+        }
