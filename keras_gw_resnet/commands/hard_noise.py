@@ -15,7 +15,7 @@ def add_hard_noise(subparsers):
         subparsers,
         "hard-noise",
         run_hard_noise,
-        "search the noise of a training with a finished network for windows that it takes for signals (train --hard-noise)",
+        "search the noise of a training with a finished network for windows that it takes for signals (train --negatives.hard_noise)",
         "keras-gw-resnet hard-noise resnet18-w16 --data data/train --windows 600000 --output data/hard.hdf",
     )
     add = parser.add_argument
@@ -51,8 +51,11 @@ def run_hard_noise(args):
         raise InputError(f"--keep {keep}: more than the {args.windows} windows that are searched")
     config = _training_of(card)
     given = {"data": args.data, "noise": args.noise, "psd": tuple(args.psd) if args.psd else None}
-    config = config.changed(**{name: value for name, value in given.items() if value})
-    noise, _ = open_noise(config.data).split(config.data.validation_share)
+    try:
+        config = config.changed(**{name: value for name, value in given.items() if value})
+        noise, _ = open_noise(config.data).split(config.data.validation_share)
+    except InputError as error:  # what a training's options are called here
+        raise InputError(str(error).replace("--data.path", "--data").replace("--data.", "--")) from error
 
     def pieces():
         for number, first in enumerate(range(0, args.windows, PIECE)):

@@ -122,6 +122,8 @@ def test_a_part_that_there_is_not_is_named(tmp_path):
         run_commands([("train", *GIVEN, *options) for options, _ in cases]), cases, strict=True
     ):
         assert_refused(result, mentioned)
+    with pytest.raises(InputError, match="signals is 3; expected options under it"):
+        TrainingConfig.of(model="resnet18", data="d", signals=3)
     with pytest.raises(InputError, match="loudness: no such part"):
         TrainingConfig.of(model="resnet18", data="d", loudness=3)
 
