@@ -227,6 +227,10 @@ def test_training_that_cannot_start_leaves_nothing(small_data, tmp_path):
         ({"--recipe": "none"}, ["no such recipe", "resnet"]),
         ({"--optimizer": "lion"}, ["--optimizer: Expected", "adamw"]),
         ({"--growth": "blockwise"}, ["too few for the 7 blocks"]),
+        (
+            {"--network.growth": "blockwise", "--epochs": 14, "--optimisation.warmup_epochs": 2},
+            ["leaves nothing of the 2 epochs"],
+        ),
         ({"--config": tmp_path / "none.yaml"}, ["none.yaml"]),
         ({"--data": tmp_path / "none"}, ["none", "no such folder"]),
         ({"--data": strain_only}, ["no waveform bank", "simulate bank"]),

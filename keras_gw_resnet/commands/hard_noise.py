@@ -2,6 +2,7 @@
 
 from keras_gw_resnet.commands.arguments import add_command, hdf5, positive, seed
 from keras_gw_resnet.commands.printing import shown
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output
 
 
@@ -11,7 +12,7 @@ def add_hard_noise(subparsers):
         subparsers,
         "hard-noise",
         run_hard_noise,
-        "search the noise of a training with a finished network for windows that it takes for signals (train --hard-noise)",
+        "search the noise of a training with a finished network for windows that it takes for signals (train --negatives.hard_noise)",
         "keras-gw-resnet hard-noise resnet18-w16 --data data/train --windows 600000 --output data/hard.hdf",
     )
     add = parser.add_argument
@@ -39,8 +40,11 @@ def run_hard_noise(args):
     from keras_gw_resnet.zoo import load_model
 
     model, card = load_model(args.network)
-    config = training_of(card, data=args.data, noise=args.noise, psd=tuple(args.psd or ()))
-    strain, stat = find_hard_noise(model, config, windows=args.windows, keep=args.keep, seed=args.seed)
+    try:
+        config = training_of(card, data=args.data, noise=args.noise, psd=tuple(args.psd or ()))
+        strain, stat = find_hard_noise(model, config, windows=args.windows, keep=args.keep, seed=args.seed)
+    except InputError as error:  # what a training's options are called here
+        raise InputError(str(error).replace("--data.path", "--data").replace("--data.", "--")) from error
     source = (
         f"the {len(strain)} of {args.windows} windows of noise ({config.data.noise}, seed {args.seed}) that "
         f"{card['name']} (sha256 {card['sha256'][:12]}) ranks highest"

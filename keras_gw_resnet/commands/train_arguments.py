@@ -85,6 +85,7 @@ def _parser(typed=()):
 
         def error(self, message, ex=None):
             plain = " ".join(str(message).split()).replace("typing.", "")
+            plain = re.sub(r"(?<=are required: ).*", lambda m: ", ".join(f"--{n}" for n in m[0].split(", ")), plain)
             named = re.sub(r'(?:Parser key|Option|Key) "([\w.]+)"', lambda m: f"--{m[1]}", plain)
             self.exit(2, f"{self.prog}: error: {in_words_of(named, typed)} (see '{self.prog} --help')\n")
 

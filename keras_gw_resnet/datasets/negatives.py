@@ -68,6 +68,8 @@ class Negatives:
 class Negative:
     """A kind of negatives, opened for the noise that it is added to.
 
+    `add` asks for rows, not for labels: called for rows that hold a signal, it would put the same beside it.
+
     Attributes:
         name: What examples of it are called.
         share: Field of `Negatives` that says how many there are.

@@ -18,7 +18,7 @@ class BatchSequence(keras.utils.PyDataset):
         first: Index of the first batch.
         count: How many.
         workers: Threads; None: one a core.
-        ahead: Fewer batches than this are made ahead, if it is 8 or more; None: no matter.
+        ahead: At most so many batches are made ahead, 8 or more; None: no matter.
     """
 
     def __init__(self, batches, first, count, *, workers=None, ahead=None):

@@ -2,8 +2,8 @@
 
 import os
 
-# Batches that are ready ahead of the one that is asked for; around those that are being made, two more are on their way.
-READY, ON_THEIR_WAY = 4, 2
+# Batches that wait for the one that is asked for, and those that are on their way to several devices.
+READY, ON_THEIR_WAY = 4, 3
 
 
 def to_dataset(batches, first, count, *, parallel=None, ahead=None):
@@ -14,7 +14,7 @@ def to_dataset(batches, first, count, *, parallel=None, ahead=None):
         first: Index of the first batch.
         count: How many; also the set's cardinality.
         parallel: Batches made at once; None: one a core.
-        ahead: Fewer batches than this are made ahead, if it is 8 or more; None: no matter.
+        ahead: At most so many batches are made ahead, 5 or more; None: no matter.
 
     Returns:
         tf.data.Dataset of (strain float32 (batch, samples, detectors), label float32 (batch, 1)).
@@ -28,7 +28,8 @@ def to_dataset(batches, first, count, *, parallel=None, ahead=None):
         return tuple(tf.ensure_shape(t, like.shape) for t, like in zip(example, (strain, label), strict=True))
 
     indices = tf.data.Dataset.range(first, first + count)
-    parallel = parallel or len(os.sched_getaffinity(0))
+    parallel, ready = parallel or len(os.sched_getaffinity(0)), READY
     if ahead is not None:
-        parallel = max(1, min(parallel, ahead - READY - ON_THEIR_WAY))
-    return indices.map(make, num_parallel_calls=parallel, deterministic=True).prefetch(READY)
+        ready = max(1, min(READY, (ahead - ON_THEIR_WAY) // 2))
+        parallel = max(1, min(parallel, ahead - ON_THEIR_WAY - ready))
+    return indices.map(make, num_parallel_calls=parallel, deterministic=True).prefetch(ready)

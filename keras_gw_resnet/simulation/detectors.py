@@ -1,6 +1,6 @@
 """Detector geometry, and how strain arrives at a detector, in plain arrays.
 
-Positions and response matrices come from LAL; they travel inside a waveform bank, so that a training needs no LAL (but with --statistic-templates).
+Positions and response matrices come from LAL; they travel inside a waveform bank, so that a training needs no LAL (but with --ranking.templates).
 """
 
 from dataclasses import dataclass

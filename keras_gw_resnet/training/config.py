@@ -7,7 +7,7 @@ from keras_gw_resnet.datasets.negatives import Negatives
 from keras_gw_resnet.datasets.signals import Signals
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.conditioning import Whitening
-from keras_gw_resnet.training.names import fields_of, in_rooms
+from keras_gw_resnet.training.names import ROOMS, fields_of, in_rooms
 from keras_gw_resnet.training.rooms import Data, Devices, Metric, Network, Optimisation, Ranking
 
 
@@ -50,6 +50,9 @@ class TrainingConfig:
         unknown = given.keys() - rooms.keys()
         if unknown:
             raise InputError(f"{min(unknown)}: no such part of a training; expected {', '.join(rooms)}")
+        odd = [name for name in ROOMS if not isinstance(given.get(name, {}), dict)]
+        if odd:
+            raise InputError(f"{odd[0]} is {given[odd[0]]!r}; expected options under it")
         made = {name: _room(rooms[name], value) if isinstance(value, dict) else value for name, value in given.items()}
         return cls(**made)
 

@@ -27,7 +27,7 @@ BEST, HARD = "best.keras", "hard.json"
 def feed_of(batches, first, count, ahead=None):
     """Wrap batches for Keras: tf.data under TensorFlow, a PyDataset under any other backend.
 
-    Fewer than `ahead` batches are made ahead, None: no matter.
+    At most `ahead` batches are made ahead, None: no matter.
     """
     if keras.backend.backend() == "tensorflow":
         from keras_gw_resnet.datasets.tf_adapter import to_dataset

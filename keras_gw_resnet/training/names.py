@@ -148,11 +148,11 @@ def recorded(card):
 def fields_of(values):
     """Yield ("room.field" or field, value) of a configuration, whichever way its names are written; whitening too, one by one."""
     for name, value in in_rooms(values).items():
-        if name not in ROOMS:
+        if name not in ROOMS or not isinstance(value, dict):
             yield name, value
             continue
         for field, own in value.items():
-            if field == "whitening":
+            if field == "whitening" and isinstance(own, dict):
                 yield from ((f"{name}.{field}.{inner}", v) for inner, v in own.items())
             else:
                 yield f"{name}.{field}", own

@@ -127,7 +127,7 @@ class FilesAndSimulated:
         return {**self.simulated.fingerprint(noise, held_out), **self.files.fingerprint(noise, held_out)}
 
 
-# What --data.noise may be: real noise slid or recoloured would be a line here.
+# What --data.noise may be (`Data.noise` lists the names): real noise slid or recoloured would be a class above and a line here.
 NOISES = {"files": StrainFiles, "gaussian": SimulatedNoise, "both": FilesAndSimulated}
 
 
