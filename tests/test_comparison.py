@@ -176,10 +176,10 @@ def test_every_saved_network_can_be_trained_again(tmp_path):
     assert not (tmp_path / "zoo").exists()
 
 
-def test_recipes_of_the_zoo_are_configurations_and_no_users_recipes(small_data):
+def test_recipes_of_the_zoo_are_configurations_and_no_users_recipes(tmp_path):
     from keras_gw_resnet.commands.train_arguments import list_recipes, parse_training
 
     for path in zoo_training.RECIPES.glob("*.yaml"):
         assert path.stem not in list_recipes()
-        config, _ = parse_training(["--config", str(path), "--data", str(small_data), "--out", "-"])
+        config, _ = parse_training(["--config", str(path), "--data", str(tmp_path), "--out", "-"])
         assert config.metric.keep == "last"
