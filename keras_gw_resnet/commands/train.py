@@ -73,11 +73,10 @@ def _prepare(config, run, out):
     if run.backend:
         os.environ["KERAS_BACKEND"] = run.backend
     place = load_keras(lambda: prepare(config, run.coordinator, run.processes, run.process_id), training=True)
-    from keras_gw_resnet.models.shortcut import with_shortcut
     from keras_gw_resnet.training.folder import check_backend
     from keras_gw_resnet.training.growth import check_growth
-    from keras_gw_resnet.training.location import check_places
-    from keras_gw_resnet.training.optimization import new_network
+    from keras_gw_resnet.training.location import check_positions
+    from keras_gw_resnet.training.optimization import new_network, whole_network
 
     check_backend(out, run.overwrite)
     network = new_network(config)
@@ -85,9 +84,9 @@ def _prepare(config, run, out):
         raise InputError(f"{config.model}: has no weights to train; an ensemble trains with --options.combine head")
     _check_members(config)
     if config.statistic_shortcut:
-        with_shortcut(network, config.statistic_shortcut, config.statistic_templates, config.statistic_coherent)
+        whole_network(config)
     if config.merger_tolerance:
-        check_places(network, config)
+        check_positions(network, config)
     if config.growth == "blockwise":
         check_growth(network, config)
     return place
@@ -109,6 +108,7 @@ def _check_members(config):
 def _train(config, batches, run, place, out, log_dir):
     import keras
 
+    from keras_gw_resnet.models.graph import parts_of
     from keras_gw_resnet.search.calibration import UNKNOWN_TIMING, calibrate_statistic, calibrate_timing
     from keras_gw_resnet.search.scan import Scanner
     from keras_gw_resnet.training.fit import fit
@@ -161,6 +161,7 @@ def _train(config, batches, run, place, out, log_dir):
             "begun_with": training_of(config.options),
             **({MEANT: coalescence_samples(model, config)} if config.merger_tolerance else {}),
         },
+        "parts": parts_of(model).to_dict(),
         "metrics": {"validation": {name[4:]: value for name, value in best.items() if name.startswith("val_")}},
         "timing": timing,
         "signals": signals,

@@ -92,23 +92,35 @@ WIDENED = ("Conv1D", "Dense", "BatchNormalization", "GroupNormalization", "Layer
 
 
 def _signature(model, top):
-    """List what the layers of a network do, as far as its weights depend on it; dropout leaves no trace in use."""
+    """List what the layers of a network do, as far as its weights depend on it; dropout leaves no trace in use, a ranking statistic is apart."""
+    from keras_gw_resnet.models.front import is_statistic
+
     own = []
     for layer in model.layers:
         kind, config = type(layer).__name__, layer.get_config()
-        if kind in ("InputLayer", "Dropout") or (not top and layer.name in HEAD):
+        if kind in ("InputLayer", "Dropout") or (not top and layer.name in HEAD) or is_statistic(layer.name):
             continue
         activation = "" if layer.name == "score" else config.get("activation", "")
         decisive = {name: str(config[name]) for name in DECISIVE if name in config}
-        own.append((layer.name, kind, activation, decisive, [tuple(w.shape) for w in layer.weights]))
+        own.append((layer.name, kind, activation, decisive, [w.shape for w in _weights(model, layer)]))
+    return own
+
+
+def _weights(model, layer):
+    """Return the weights of a layer as arrays, without what the last one gives a ranking statistic."""
+    from keras_gw_resnet.models.front import JOIN_LAYER
+
+    own = layer.get_weights()
+    if layer.name == "score" and any(each.name == JOIN_LAYER for each in model.layers):
+        return [own[0][:, :-1], *own[1:]]
     return own
 
 
 def take_weights(model, weights):
     """Copy the weights of a saved network into one of the same architecture, and its input normalisation.
 
-    A network without the last layer takes what is before it. One that pools logits of places by log-sum-exp also takes
-    the weights of one that averages features: each place begins as the average over it. One that is deeper by whole
+    A network without the last layer takes what is before it. One that pools logits of positions by log-sum-exp also takes
+    the weights of one that averages features: each position begins as the average over it. One that is deeper by whole
     residual blocks takes the weights of the shallower one: the blocks it has more begin as the identity, so that it
     begins where the shallower one ended. So does one that is a whole number of times as wide, with as many copies of
     every channel (Net2DeeperNet and Net2WiderNet, arXiv 1511.05641). A `statistic_shortcut` keeps its own weight where the
@@ -121,34 +133,73 @@ def take_weights(model, weights):
     Raises:
         InputError: No such file or network, a damaged one, or another architecture.
     """
-    # With Keras, which finding a network does not need.
-    from keras_gw_resnet.models.shortcut import copy_head, without_shortcut
-
     path = find_model_file(weights)
-    saved, bare = load_keras_file(path), without_shortcut(model)
-    _take(bare, without_shortcut(saved), path)
-    if bare is not model:
-        copy_head(bare, saved, model, path)
+    saved = load_keras_file(path)
+    _check_fronts(model, saved, path)
+    copy_trained(model, saved, path)
+    _take_statistic(model, saved)
 
 
-def _take(model, saved, path):
-    """Copy weights between networks without shortcuts."""
-    from keras_gw_resnet.models.places import places_of
-    from keras_gw_resnet.models.templates import TEMPLATE_LAYERS, has_templates, templates_of
+def _check_fronts(model, saved, path):
+    """Raise InputError where templates or a ranking statistic mean something else in a saved network."""
+    from keras_gw_resnet.models.front import front_of
 
-    if has_templates(model) and has_templates(saved):
-        (_, expected), (_, stride) = templates_of(model), templates_of(saved)
-        if expected != stride:
-            raise InputError(
-                f"{path}: its templates are tried every {stride} samples, those of {model.name} every {expected}; "
-                f"give template_stride={stride} (--options.template_stride {stride})"
-            )
+    own, known = front_of(model), front_of(saved)
+    if own.templates and known.templates and own.template_stride != known.template_stride:
+        raise InputError(
+            f"{path}: its templates are tried every {known.template_stride} samples, those of {model.name} every "
+            f"{own.template_stride}; give template_stride={known.template_stride} (--options.template_stride {known.template_stride})"
+        )
+    if own.statistic_shortcut and own.statistic_templates != known.statistic_templates:
+        number = known.statistic_templates
+        whose = f"its shortcut has {number} templates of its own" if known.statistic_shortcut else "it has no shortcut"
+        raise InputError(
+            f"{path}: {whose}, that of {model.name} {own.statistic_templates}; expected weights of a network with as many, "
+            f"or statistic_templates={number} (--options.statistic_templates {number})"
+        )
+    if own.statistic_templates and own.statistic_coherent != known.statistic_coherent:
+        how, joins = ("powers", "phases"), known.statistic_coherent
+        raise InputError(
+            f"{path}: its shortcut adds up {how[joins]}, that of {model.name} {how[not joins]}; "
+            f"expected statistic_coherent={joins} (--options.statistic_coherent {str(joins).lower()})"
+        )
+
+
+def _take_statistic(model, saved):
+    """Copy the templates of its own that a ranking statistic has, and its weight."""
+    from keras_gw_resnet.models.front import JOIN_LAYER, OWN_LAYERS
+
+    names = [{layer.name for layer in network.layers} for network in (model, saved)]
+    if not all(JOIN_LAYER in own for own in names):
+        return
+    for name in OWN_LAYERS:
+        if name in names[0]:
+            model.get_layer(name).set_weights(saved.get_layer(name).get_weights())
+    (kernel, bias), (known, _) = (network.get_layer("score").get_weights() for network in (model, saved))
+    kernel[:, -1] = known[:, -1]
+    model.get_layer("score").set_weights([kernel, bias])
+
+
+def copy_trained(model, saved, path="weights"):
+    """Copy the weights that were trained, and the matched filter, from one network into another, which may be deeper or wider.
+
+    Args:
+        model: `keras.Model`.
+        saved: Another.
+        path: Where that is from, for messages.
+
+    Raises:
+        InputError: Another architecture.
+    """
+    from keras_gw_resnet.models.front import TEMPLATE_LAYERS
+    from keras_gw_resnet.models.graph import positions_of
+
     top = any(layer.name == "score" for layer in model.layers)
-    places = places_of(model) if top and places_of(saved) is None else None
-    own, other = _signature(model, top and not places), _signature(saved, top and not places)
+    positions = positions_of(model) if top and positions_of(saved) is None else None
+    own, other = _signature(model, top and not positions), _signature(saved, top and not positions)
     times = _times_wider(own, other, TEMPLATE_LAYERS)
     blocks = _blocks_more(model, saved)
-    more = {layer.name for block in blocks for layer in block}
+    more = {layer.name for block in blocks for layer in block.layers}
     own = [entry for entry in own if entry[0] not in more]
     if more:  # a deeper network has a longer receptive field, and crops more features that saw padding
         own, other = ([entry for entry in side if entry[0] != "crop_edges"] for side in (own, other))
@@ -159,21 +210,34 @@ def _take(model, saved, path):
             f"{path}: weights of another architecture ({saved.name}, {saved.count_params()} parameters; expected "
             f"{model.name}, {model.count_params()}); they differ first at {differing or 'the end'}"
         )
+    from keras_gw_resnet.models.front import is_statistic
+
     for number, layer in enumerate(model.layers):
-        if layer.name in more or (places and layer.name == "score"):
+        if layer.name in more or is_statistic(layer.name) or (positions and layer.name == "score"):
             continue
         if layer.weights:
-            layer.set_weights(_widened(saved.get_layer(layer.name), layer, number))
+            widened = _widened(_weights(saved, saved.get_layer(layer.name)), _weights(model, layer), number)
+            layer.set_weights(_beside(layer, widened))
         if type(layer).__name__ == "Normalization":  # its mean and variance are no weights
             for name in ("input_mean", "input_variance", "mean", "variance"):
                 setattr(layer, name, getattr(saved.get_layer(layer.name), name))
-    if places:
+    if positions:
         kernel, bias = saved.get_layer("score").get_weights()
         kernel = kernel.repeat(times, axis=0) / times
-        length = places.kernel_size[0]
-        places.set_weights([(kernel[None] / length).repeat(length, axis=0), bias - math.log(places.output.shape[1])])
+        length = positions.kernel_size[0]
+        kernel = (kernel[None] / length).repeat(length, axis=0)
+        positions.set_weights(_beside(positions, [kernel, bias - math.log(positions.output.shape[1])]))
     for block in blocks:
         _begin_as_identity(block, path)
+
+
+def _beside(layer, weights):
+    """Return weights of a layer with its own for the channels that they lack: of a ranking statistic."""
+    own = layer.get_weights()
+    if own[0].shape == weights[0].shape:
+        return weights
+    own[0][:, : weights[0].shape[1]] = weights[0]
+    return [own[0], *weights[1:]]
 
 
 def _times_wider(own, other, fixed):
@@ -201,15 +265,15 @@ def _fits(own, other, times):
     )
 
 
-def _widened(saved, layer, seed):
-    """Return the weights of a saved layer with copies of every channel, so that the layer gives copies of what it gave.
+def _widened(saved, weights, seed):
+    """Return weights of a saved layer with copies of every channel, as many as in `weights`, so that the layer gives copies of what it gave.
 
     What comes in is copied, too: it shares its weight among the copies, unevenly, so that these learn different things.
     """
     import keras
 
     widened = []
-    for known, own in zip(saved.get_weights(), layer.weights, strict=True):
+    for known, own in zip(saved, weights, strict=True):
         array = known
         for axis, (length, wanted) in enumerate(zip(known.shape, own.shape, strict=True)):
             array = array.repeat(wanted // length, axis=axis)
@@ -224,24 +288,25 @@ def _widened(saved, layer, seed):
 
 
 def _blocks_more(model, saved):
-    """List the residual blocks, as lists of layers, that a network has and a saved one has not.
+    """List the residual blocks that a network has and a saved one has not.
 
     A highway block is none of them: with its branch at zero it still passes on a gated share of what came in.
     """
-    from keras_gw_resnet.models.anatomy import blocks_of
+    from keras_gw_resnet.models.graph import blocks_of
 
-    known, found = {layer.name for layer in saved.layers}, []
-    for block in blocks_of(model):
-        own = [layer for layer in model.layers if layer.name.startswith(f"{block.name}_")]
-        gated = any(layer.name == f"{block.name}_carry" for layer in own)
-        if not gated and block.entry.shape == block.output.shape and not any(layer.name in known for layer in own):
-            found.append(own)
-    return found
+    known = {layer.name for layer in saved.layers}
+    return [
+        block
+        for block in blocks_of(model)
+        if block.entry.shape == block.output.shape
+        and not block.gated
+        and not any(layer.name in known for layer in block.layers)
+    ]
 
 
 def _begin_as_identity(block, path):
     """Let the branch of a block give zeros: by its last norm, or by its last convolution where no norm follows it."""
-    *_, last = [layer for layer in block if layer.weights]
+    *_, last = [layer for layer in block.layers if layer.weights]
     kind = type(last).__name__
     if kind not in ("BatchNormalization", "GroupNormalization", "Conv1D"):
         raise InputError(f"{path}: {last.name} cannot begin as the identity; expected a residual block")
