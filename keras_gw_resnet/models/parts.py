@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, fields
 from keras_gw_resnet.models.front import Front
 from keras_gw_resnet.models.receptive import ReceptiveField
 
-
 NO_FRONT = Front()
 
 
