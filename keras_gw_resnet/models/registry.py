@@ -78,7 +78,9 @@ def build_model(name, /, **options):
 
 
 def describe_model(name, /, **options):
-    """Return the `parts.Parts` of a network without building it; arguments and errors as of `build_model`, not of an ensemble."""
+    """Return the `parts.Parts` of a network without building it; arguments and errors as of `build_model`."""
+    if name in JOINED:
+        raise InputError(f"{name}: is described by its members; build it")
     refuse_unknown(name, options, model_options(name))
     return _entry(name)[0](**options, describe=True).parts
 
