@@ -157,8 +157,8 @@ def require_share(**shares):
 def positions_of(block_counts):
     """Return for each stage where its blocks stand in the whole network: from above 0 to 1 at the last block."""
     total = sum(block_counts)
-    places = iter(range(1, total + 1))
-    return [[next(places) / total for _ in range(count)] for count in block_counts]
+    numbers = iter(range(1, total + 1))
+    return [[next(numbers) / total for _ in range(count)] for count in block_counts]
 
 
 def require_known(kind, **values):

@@ -11,7 +11,7 @@ from keras_gw_resnet.models.receptive import ReceptiveField
 
 CONVOLUTIONS = (layers.Conv1D, layers.SeparableConv1D, layers.DepthwiseConv1D)
 POOLINGS = (layers.MaxPooling1D, layers.AveragePooling1D)
-# What looks at the whole window, yet keeps the places of the samples.
+# What looks at the whole window, yet keeps the order of the samples.
 GLOBAL_NORMS = (layers.GroupNormalization, layers.LayerNormalization)
 POINTWISE = (
     layers.Activation,

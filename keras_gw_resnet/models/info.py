@@ -18,7 +18,7 @@ class ModelInfo:
     Attributes:
         depth: Convolutions and dense layers on the longest way from input to output.
         parameters: Number of weights, batch statistics included.
-        stride: Input samples from one feature to the next; None where the features know no place.
+        stride: Input samples from one feature to the next; None where the features know no time.
         receptive_samples: Input samples that one feature sees; None likewise.
         receptive_milliseconds: The same in time.
         multiply_adds: Per second of strain, each convolution computed once.

@@ -57,10 +57,10 @@ class TrainingConfig:
         snr_start: Range at the start of a curriculum.
         curriculum_epochs: Epochs over which the SNR moves from `snr_start` to `snr_range`.
         merger_range: Coalescence as a share of the window.
-        merger_tolerance: Where the head gives a logit at each place (--options.pooling logsumexp): labels say where the
+        merger_tolerance: Where the head gives a logit at each position (--options.pooling logsumexp): labels say where the
             coalescence is, within this standard deviation (s); 0: they say whether there is one.
         statistic_shortcut: Weight with which what a search for coincident triggers ranks, computed by a stem of templates that joins
-            the detectors (--options.templates 128 --options.coincidence true), is added to the logits of the places once the training
+            the detectors (--options.templates 128 --options.coincidence true), is added to the logits of the positions once the training
             is over; the median score of the negatives stays. 0: not.
         statistic_templates: How many templates of its own that shortcut has, tried every 4 samples: of binaries of the bank's masses, the
             lightest left out, without spins and higher modes; 0: those of the stem.
