@@ -15,8 +15,6 @@ from keras_gw_resnet.files import FULL, written_aside
 
 # Longest time between the signals that a queue system sends to the processes of a job.
 SIGNAL_SECONDS = 2.0
-# What of a training are options of the network that comes of it.
-SHORTCUT = ("statistic_shortcut", "statistic_templates", "statistic_coherent")
 
 
 def add_train(subparsers):
@@ -114,6 +112,7 @@ def _train(config, batches, run, place, out, log_dir):
     from keras_gw_resnet.training.fit import fit
     from keras_gw_resnet.training.folder import remove_checkpoints
     from keras_gw_resnet.training.location import MEANT, coalescence_samples
+    from keras_gw_resnet.training.optimization import STATISTIC
     from keras_gw_resnet.zoo import save_model, training_of
 
     require_writable(out, "--out")
@@ -140,7 +139,7 @@ def _train(config, batches, run, place, out, log_dir):
         timing, signals = calibrate_timing(*given), calibrate_statistic(*given)
         precision = f"event times good to {timing['spread_seconds']:.3f} s (68 %)"
     seconds = sum(row["seconds"] + row.get("search_seconds", 0.0) for row in history)
-    shortcut = {name: value for name in SHORTCUT if (value := getattr(config, name))}
+    shortcut = {name: value for name in STATISTIC if (value := getattr(config, name))}
     card = {
         "name": run.name or out.name,
         "model": config.model,

@@ -15,7 +15,8 @@ from keras_gw_resnet.models.graph import receptive_field
 from keras_gw_resnet.models.heads import Head
 from keras_gw_resnet.models.parts import Parts
 from keras_gw_resnet.models.receptive import ReceptiveField
-from keras_gw_resnet.models.weights import find_model_file, take_weights
+from keras_gw_resnet.models.transfer import take_weights
+from keras_gw_resnet.models.weights import find_model_file
 
 # Keywords of a builder that stand for the options of a dataclass, each a keyword of its own.
 GROUPS = {"style": Style, "front": Front}

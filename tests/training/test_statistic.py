@@ -7,7 +7,7 @@ import pytest
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.front import BASIS_LAYER, OWN_LAYERS, OWN_STRIDE, STRIDE
-from keras_gw_resnet.models.weights import copy_trained
+from keras_gw_resnet.models.transfer import copy_trained
 from keras_gw_resnet.training import templates
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
