@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.files import written_aside
-from keras_gw_resnet.models.frame import USUAL_SAMPLES
+from keras_gw_resnet.models.heads import USUAL_SAMPLES
 
 LARGEST_DIFFERENCE = 1e-4
 

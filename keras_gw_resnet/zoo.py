@@ -213,4 +213,21 @@ def load_model(name_or_path):
     expected, found = (None, card["window_samples"], len(card["detectors"])), getattr(model, "input_shape", None)
     if found != expected:
         raise InputError(f"{path}: takes input of shape {found}, its card says {expected}")
+    model.parts = _parts_in(card, model)
     return model, card
+
+
+def _parts_in(card, model):
+    """Return the Parts of a network that its card tells, or its architecture and options there; None: ones that the network has not."""
+    from keras_gw_resnet.models.parts import Parts
+    from keras_gw_resnet.models.registry import describe_model
+
+    options = {name: value for name, value in card["options"].items() if name != "weights"}
+    shape = (card["window_samples"], len(card["detectors"]))
+    try:
+        parts = Parts.from_dict(card["parts"]) if card.get("parts") else None
+        parts = parts or describe_model(card["model"], **{**options, "input_shape": shape})
+        features = model.get_layer(parts.head_layer).input.shape[1] if parts.head_layer else None
+    except (InputError, KeyError, TypeError, ValueError):  # a user's own network, or an ensemble
+        return None
+    return parts if features == parts.features else None

@@ -67,7 +67,7 @@ def write_comparison(cards, page, plot):
 def _trained_alike(cards):
     """Return the largest group of cards whose trainings began afresh and differ in `OF_NETWORK` alone; [] without any two.
 
-    A network without places cannot learn where a signal is (`signals.merger_tolerance`): that is the network's difference. So is a shortcut
+    A network without positions cannot learn where a signal is (`signals.merger_tolerance`): that is the network's difference. So is a shortcut
     that is added when the training is over (`ranking.statistic`).
     """
     groups, placeless = {}, {}

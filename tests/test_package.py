@@ -1,5 +1,6 @@
 import ast
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -38,18 +39,47 @@ def test_imports_run_downwards(path):
     where = str(path.relative_to(PACKAGE))
     for name in imports_of(path):
         top = name.split(".")[0]
+        said = f"{where} imports {name}"
         if top in ("pycbc", "lal", "lalsimulation"):
-            assert room == "simulation", f"{where} imports {name}"
+            assert room == "simulation", f"{said}: only the room simulation may, so that nothing else needs PyCBC"
         if top == "tensorflow":
-            assert where in ("datasets/tf_adapter.py", "training/distribution.py"), f"{where} imports {name}"
+            allowed = ("datasets/tf_adapter.py", "training/distribution.py")
+            assert where in allowed, f"{said}: only {' and '.join(allowed)} may, so that the rest runs on JAX"
         if room == "models":
-            assert top in ("keras", "keras_gw_resnet") or top in STANDARD, f"{where} imports {name}"
+            known = top in ("keras", "keras_gw_resnet") or top in STANDARD
+            assert known, f"{said}: the room models takes Keras and the standard library alone"
         if room in MAY_IMPORT and top == "keras_gw_resnet":
             target = name.split(".")[1] if "." in name else ""
-            assert target in MAY_IMPORT[room] | {room} | COMMON, f"{where} imports {name}"
+            below = MAY_IMPORT[room] | {room} | COMMON
+            assert target in below, f"{said}: imports run downwards, from {room} to {', '.join(sorted(below))} alone"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if p.name != "graph.py"], ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_graphs_are_walked_in_one_file(path):
+    private = re.findall(r"\._(?:keras_history|inbound_nodes|outbound_nodes|nodes_by_depth)\b", path.read_text())
+    assert not private, (
+        f"{path.relative_to(PACKAGE)} uses {private[0]}: Keras's private attributes are for models/graph.py alone; "
+        "ask the network's parts (graph.parts_of), or put a function there whose name says what it gives"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if p.name != "front.py"], ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_no_layer_is_found_by_the_beginning_of_its_name(path):
+    for line in path.read_text().splitlines():
+        found = re.search(r"name\.(?:startswith|removeprefix)\(", line)
+        about_layers = found and re.search(r"\b(layer|operation|block|each)\b", line)
+        assert not about_layers, (
+            f"{path.relative_to(PACKAGE)}: {line.strip()!r} looks for layers by the beginning of their names; "
+            "only models/front.py does, for its own: ask the network's parts, or models/graph.py for its blocks"
+        )
 
 
 STANDARD = {
+    "collections",
     "difflib",
     "fnmatch",
     "functools",

@@ -94,11 +94,10 @@ def _prepare(config, run, out):
     if run.backend:
         os.environ["KERAS_BACKEND"] = run.backend
     place = load_keras(lambda: prepare(config, run.coordinator, run.processes, run.process_id), training=True)
-    from keras_gw_resnet.models.shortcut import with_shortcut
     from keras_gw_resnet.training.folder import check_backend
     from keras_gw_resnet.training.growth import check_growth, phases_of
-    from keras_gw_resnet.training.location import check_places
-    from keras_gw_resnet.training.optimization import new_network
+    from keras_gw_resnet.training.location import check_positions
+    from keras_gw_resnet.training.optimization import new_network, whole_network
 
     check_backend(out, run.overwrite)
     network = new_network(config)
@@ -108,9 +107,9 @@ def _prepare(config, run, out):
         )
     _check_members(config)
     if config.ranking.statistic:
-        with_shortcut(network, config.ranking.statistic, config.ranking.templates, config.ranking.coherent)
+        whole_network(config)
     if config.signals.merger_tolerance:
-        check_places(network, config)
+        check_positions(network, config)
     if config.network.growth == "blockwise":
         check_growth(network, config)
         shortest = min(phase.last - phase.first for phase in phases_of(config))
@@ -138,6 +137,7 @@ def _check_members(config):
 def _train(config, batches, run, place, out, log_dir):
     import keras
 
+    from keras_gw_resnet.models.graph import parts_of
     from keras_gw_resnet.search.calibration import UNKNOWN_TIMING, calibrate_statistic, calibrate_timing
     from keras_gw_resnet.search.scan import Scanner
     from keras_gw_resnet.training.fit import fit
@@ -195,6 +195,7 @@ def _train(config, batches, run, place, out, log_dir):
             "begun_with": training_of(config.network.options),
             **({MEANT: coalescence_samples(model, config)} if config.signals.merger_tolerance else {}),
         },
+        "parts": parts_of(model).to_dict(),
         "metrics": {"validation": {name[4:]: value for name, value in best.items() if name.startswith("val_")}},
         "timing": timing,
         "signals": signals,

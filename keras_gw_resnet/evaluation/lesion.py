@@ -14,7 +14,7 @@ from tqdm import tqdm
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.windows import auc, detected_fraction
-from keras_gw_resnet.models.anatomy import blocks_of
+from keras_gw_resnet.models.graph import blocks_of
 
 NORMS = (layers.BatchNormalization, layers.GroupNormalization)
 # Windows are scored once for every lesion; so many show an efficiency at this false-alarm probability.
@@ -32,11 +32,13 @@ class Unit:
         name: Prefix of its layers.
         layers: Its layers, in the network's order.
         decisive: Those whose weights are changed to take it out.
+        gated: Whether that is a gate, to be shut.
     """
 
     name: str
     layers: tuple
     decisive: tuple
+    gated: bool = False
 
 
 def units_of(model):
@@ -47,11 +49,7 @@ def units_of(model):
     """
     blocks, by_name = blocks_of(model), {layer.name: layer for layer in model.layers}
     if blocks:
-        found = []
-        for block in blocks:
-            own = tuple(x for x in model.layers if x.name.startswith(f"{block.name}_"))
-            found.append(Unit(block.name, own, (_last_of_branch(block),)))
-        return found
+        return [Unit(block.name, block.layers, (block.decisive,), block.gated) for block in blocks]
     plain = []
     for layer in model.layers:
         norm = by_name.get(f"{layer.name}_norm")
@@ -64,26 +62,12 @@ def units_of(model):
     return plain
 
 
-def _last_of_branch(block):
-    """Return the layer whose weights decide whether a block adds anything."""
-    layer = block.branch._keras_history.operation
-    while isinstance(layer, layers.Dropout):
-        layer = layer.input._keras_history.operation
-    if isinstance(layer, layers.Multiply):  # a highway block: its gate
-        return next(
-            t._keras_history.operation
-            for t in layer.input
-            if getattr(t._keras_history.operation, "name", "").endswith("_gate")
-        )
-    return layer
-
-
 def _take_out(unit):
     for layer in unit.decisive:
         weights = layer.get_weights()
         if len(unit.decisive) == 2:
             weights = _identity(layer, weights)
-        elif layer.name.endswith("_gate"):
+        elif unit.gated:
             weights = [np.zeros_like(weights[0]), np.full_like(weights[1], SHUT)]
         elif isinstance(layer, NORMS):
             weights = [np.zeros_like(w) for w in weights[:2]] + weights[2:]

@@ -2,12 +2,11 @@
 
 import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.templates import STRIDE, STRIDES, template_stem
 
 # Keras' default of 0.99 leaves the moving statistics, and with them every validation, far behind in short runs.
 BATCH_NORM_MOMENTUM = 0.9
@@ -35,12 +34,6 @@ class Style:
             block to this at the last (arXiv 1603.09382).
         dilation_rate: Step between the samples that the convolutions in the blocks see, those with a stride left out; one
             number, or one for each stage (arXiv 1511.07122): a longer reach at the same cost.
-        templates: Of a stem that filters the strain of each detector with waveforms, as a matched filter does; 0: the stem
-            is a convolution with a max-pool.
-        template_samples: Their length.
-        coincidence: Whether that stem also gives what a coincident search ranks; see `templates.template_stem`.
-        template_stride: Samples from one time at which each template is tried to the next, 8, 4, 2 or 1; the stack sees the largest
-            of 8 samples.
     """
 
     kernel_size: int | tuple = 3
@@ -48,27 +41,12 @@ class Style:
     kernel_initializer: str = "he_normal"
     stochastic_depth: float = 0.0
     dilation_rate: int | tuple = 1
-    templates: int = 0
-    template_samples: int = 1024
-    coincidence: bool = False
-    template_stride: int = STRIDE
 
     def __post_init__(self):
         if self.normalization not in NORMALIZATIONS:
             raise InputError(f"normalization={self.normalization!r}; expected one of {', '.join(NORMALIZATIONS)}")
         require_share(stochastic_depth=self.stochastic_depth)
         require_known(initializers, kernel_initializer=self.kernel_initializer)
-        require_counts(template_samples=self.template_samples)
-        require_flags(coincidence=self.coincidence)
-        if not is_count(self.template_stride) or self.template_stride not in STRIDES:
-            raise InputError(
-                f"template_stride={self.template_stride!r}; expected one of {', '.join(map(str, STRIDES))}"
-            )
-        if self.templates:
-            require_counts(templates=self.templates)
-        elif self.coincidence or self.template_stride != STRIDE:
-            given = "coincidence=True" if self.coincidence else f"template_stride={self.template_stride}"
-            raise InputError(f"{given}: is of templates; give templates too, for example 128")
 
     def kernels(self, stages):
         """Return the Kernel of each stage.
@@ -124,24 +102,37 @@ class Style:
         rate = self.stochastic_depth * position
         return layers.Dropout(rate, noise_shape=(None, 1, 1), name=f"{name}_drop")(y) if rate else y
 
-    def stem(self, x, filters, kernel_size):
-        """Shorten the input: fourfold by convolution of stride 2, norm, ReLU, max-pool of stride 2; eightfold by templates."""
-        if self.templates:
-            x = template_stem(x, self.templates, self.template_samples, self.coincidence, self.template_stride)
-            x = self.norm(x, name="snr_norm")
-            return self.conv_norm(x, self.templates, 1, name="stem_conv")
+    def stem(self, x, filters, kernel_size, front=None):
+        """Shorten the strain fourfold: convolution of stride 2, norm, ReLU, max-pool of stride 2; mix what a front with templates gives."""
+        if front and front.templates:
+            return self.conv_norm(self.norm(x, name="snr_norm"), front.templates, 1, name="stem_conv")
         x = self.conv_norm(x, filters, kernel_size, strides=2, name="stem_conv")
         return layers.MaxPooling1D(3, strides=2, padding="same", name="stem_pool")(x)
 
-    def stride(self, stage):
-        """Return the stride of a stage, from 0: each behind the first halves the length, which templates have halved before."""
-        return 2 if stage > (1 if self.templates else 0) else 1
+    def reach(self, field, *kernel_sizes, strides=1):
+        """Return the ReceptiveField behind convolutions and their norms, the first of them with a stride."""
+        for size in kernel_sizes:
+            kernel = size if isinstance(size, Kernel) else Kernel(size)
+            field = field.through(kernel.size, strides, dilation=kernel.dilation if strides == 1 else 1)
+            strides = 1
+        return replace(field, local=field.local and self.normalization != "group")
+
+    def stem_reach(self, field, kernel_size, front=None):
+        """Return the ReceptiveField behind `stem`."""
+        if front and front.templates:
+            return self.reach(field, 1)
+        return self.reach(field, kernel_size, strides=2).through(3, 2)
 
     def shortcut(self, x, filters, strides, *, name):
         """Return x, or its projection where channels or length change."""
         if x.shape[-1] == filters and strides == 1:
             return x
         return self.conv_norm(x, filters, 1, strides=strides, activation=None, name=f"{name}_shortcut")
+
+
+def stage_strides(stages, front):
+    """Return the stride of each stage: each behind the first halves the length, which templates have halved before."""
+    return [2 if stage > (1 if front.templates else 0) else 1 for stage in range(stages)]
 
 
 def is_count(value):
@@ -166,8 +157,8 @@ def require_share(**shares):
 def positions_of(block_counts):
     """Return for each stage where its blocks stand in the whole network: from above 0 to 1 at the last block."""
     total = sum(block_counts)
-    places = iter(range(1, total + 1))
-    return [[next(places) / total for _ in range(count)] for count in block_counts]
+    numbers = iter(range(1, total + 1))
+    return [[next(numbers) / total for _ in range(count)] for count in block_counts]
 
 
 def require_known(kind, **values):

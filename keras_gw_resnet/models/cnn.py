@@ -6,7 +6,7 @@ from keras import layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import Style, require_counts, require_share
-from keras_gw_resnet.models.frame import assemble, builder
+from keras_gw_resnet.models.network import assemble, builder
 
 SCALES = 4
 MOST_BLOCKS = 100
@@ -28,7 +28,7 @@ def ResidualCNN(
     dilation_rate=1,
     kernel_initializer="he_normal",
     name="residual-cnn",
-    **frame,
+    **network,
 ):
     """Build a small residual network whose four blocks each double the channels and halve the length.
 
@@ -47,7 +47,7 @@ def ResidualCNN(
         kernel_size, normalization, stochastic_depth, dilation_rate: See `blocks.Style`.
         kernel_initializer: "he_normal" (arXiv 1502.01852) or "glorot_uniform" (Xavier).
         name: Name of the network.
-        **frame: Options of `frame.assemble`.
+        **network: Options of `network.assemble`.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -64,7 +64,7 @@ def ResidualCNN(
     style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth, dilation_rate)
     kernels = style.kernels(SCALES)
 
-    def body(inputs):
+    def stack(inputs):
         x = _normalize_input(inputs, mean, variance)
         x = style.conv_norm(x, width, stem_kernel_size, name="stem_conv")
         x, done = layers.MaxPooling1D(2, padding="same", name="stem_pool")(x), 0
@@ -83,7 +83,14 @@ def ResidualCNN(
                 )
         return x
 
-    return assemble(body, name=name, dropout=dropout, **frame)
+    def reach(field):
+        field = style.reach(field, stem_kernel_size).through(2, 2)
+        for scale, kernel in enumerate(kernels):
+            for index in range(blocks // SCALES + (scale < blocks % SCALES)):
+                field = style.reach(field, kernel, kernel, strides=1 if index else 2)
+        return field
+
+    return assemble(stack, reach=reach, name=name, dropout=dropout, **network)
 
 
 def _normalize_input(inputs, mean, variance):

@@ -1,11 +1,11 @@
 """Stacked networks: stages of different families in one network."""
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import positions_of, require_counts
-from keras_gw_resnet.models.densenet import dense_block, transition
-from keras_gw_resnet.models.frame import assemble, builder
-from keras_gw_resnet.models.highway import highway_stage
-from keras_gw_resnet.models.resnet import residual_stage
+from keras_gw_resnet.models.blocks import positions_of, require_counts, stage_strides
+from keras_gw_resnet.models.densenet import dense_block, dense_reach, transition
+from keras_gw_resnet.models.highway import highway_reach, highway_stage
+from keras_gw_resnet.models.network import assemble, builder
+from keras_gw_resnet.models.resnet import residual_reach, residual_stage
 
 
 def _residual(x, count, filters, *, strides, style, **options):
@@ -31,7 +31,17 @@ def _plain(x, count, filters, *, strides, style, kernel_size, positions, name):
     return x
 
 
-FAMILIES = {"residual": _residual, "highway": _highway, "dense": _dense, "plain": _plain}
+def _plain_reach(field, count, *, strides, style, kernel_size):
+    return style.reach(field, *[kernel_size] * count, strides=strides)
+
+
+# What a stage gives, and how far it sees.
+FAMILIES = {
+    "residual": (_residual, residual_reach),
+    "highway": (_highway, highway_reach),
+    "dense": (_dense, dense_reach),
+    "plain": (_plain, _plain_reach),
+}
 
 
 @builder
@@ -41,8 +51,9 @@ def StackedNetwork(
     width=64,
     stem_kernel_size=15,
     style,
+    front,
     name="stacked",
-    **frame,
+    **network,
 ):
     """Stack stages of different families: what each does best, where in the network it does it.
 
@@ -52,10 +63,9 @@ def StackedNetwork(
             a shortcut). Each stage after the first halves the length and doubles the channels.
         width: Channels of the first stage.
         stem_kernel_size: Of the first convolution.
-        style: Made of the options of `blocks.Style`, each a keyword of its own: kernel_size, normalization, kernel_initializer,
-            stochastic_depth, dilation_rate, templates, template_samples, coincidence, template_stride.
+        style, front: The options of `blocks.Style` and `front.Front`, each a keyword of its own.
         name: Name of the network.
-        **frame: Options of `frame.assemble`.
+        **network: Options of `network.assemble`.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -75,15 +85,16 @@ def StackedNetwork(
         raise InputError(f"stochastic_depth={style.stochastic_depth}: plain stages have no branches to drop")
     require_counts(width=width, stages=[count for _, count in stages], stem_kernel_size=stem_kernel_size)
     kernels, positions = style.kernels(len(stages)), positions_of([count for _, count in stages])
+    strides = stage_strides(len(stages), front)
 
-    def body(inputs):
-        x = style.stem(inputs, width, stem_kernel_size)
+    def stack(x):
+        x = style.stem(x, width, stem_kernel_size, front)
         for stage, (family, count) in enumerate(stages):
-            x = FAMILIES[family](
+            x = FAMILIES[family][0](
                 x,
                 count,
                 width * 2**stage,
-                strides=style.stride(stage),
+                strides=strides[stage],
                 style=style,
                 kernel_size=kernels[stage],
                 positions=positions[stage],
@@ -91,7 +102,16 @@ def StackedNetwork(
             )
         return x
 
-    return assemble(body, name=name, **frame)
+    def reach(field):
+        field = style.stem_reach(field, stem_kernel_size, front)
+        for stage, (family, count) in enumerate(stages):
+            given = {"strides": strides[stage], "style": style, "kernel_size": kernels[stage]}
+            if family == "highway":
+                given["changes"] = stage > 0 or front.templates not in (0, width)
+            field = FAMILIES[family][1](field, count, **given)
+        return field
+
+    return assemble(stack, reach=reach, front=front, name=name, **network)
 
 
 def StackedResidualHighway(**options):

@@ -3,8 +3,8 @@
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import positions_of, require_counts
-from keras_gw_resnet.models.frame import assemble, builder
+from keras_gw_resnet.models.blocks import positions_of, require_counts, stage_strides
+from keras_gw_resnet.models.network import assemble, builder
 
 BLOCK_COUNTS = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
 
@@ -29,6 +29,11 @@ def transition(x, compression, *, strides, style, name):
     return layers.AveragePooling1D(strides, padding="same", name=f"{name}_pool")(x) if strides != 1 else x
 
 
+def dense_reach(field, count, *, strides, kernel_size, style):
+    """Return the ReceptiveField behind a transition, of which the pooling alone sees farther, and a dense block."""
+    return style.reach(field.through(strides, strides), *[kernel_size] * count)
+
+
 @builder
 def DenseNet(
     block_counts,
@@ -38,8 +43,9 @@ def DenseNet(
     compression=0.5,
     stem_kernel_size=15,
     style,
+    front,
     name="densenet",
-    **frame,
+    **network,
 ):
     """Build a densely connected network.
 
@@ -51,10 +57,9 @@ def DenseNet(
         growth_rate: Channels that each layer adds; None: half of `width`, as in the source.
         compression: Share of the channels that a transition keeps.
         stem_kernel_size: Of the first convolution.
-        style: Made of the options of `blocks.Style`, each a keyword of its own: kernel_size, normalization, kernel_initializer,
-            stochastic_depth, dilation_rate, templates, template_samples, coincidence, template_stride.
+        style, front: The options of `blocks.Style` and `front.Front`, each a keyword of its own.
         name: Name of the network.
-        **frame: Options of `frame.assemble`.
+        **network: Options of `network.assemble`.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -67,17 +72,24 @@ def DenseNet(
     if not isinstance(compression, int | float) or not 0 < compression <= 1:
         raise InputError(f"compression={compression}; expected a share above 0 and up to 1")
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
+    strides = stage_strides(len(block_counts), front)
 
-    def body(inputs):
-        x = style.stem(inputs, width, stem_kernel_size)
+    def stack(x):
+        x = style.stem(x, width, stem_kernel_size, front)
         for stage, count in enumerate(block_counts):
             if stage:
-                x = transition(x, compression, strides=style.stride(stage), style=style, name=f"stage{stage}")
+                x = transition(x, compression, strides=strides[stage], style=style, name=f"stage{stage}")
             options = {"kernel_size": kernels[stage], "style": style, "positions": positions[stage]}
             x = dense_block(x, count, growth_rate, name=f"stage{stage + 1}", **options)
         return layers.Activation("relu", name="last_relu")(style.norm(x, name="last_norm"))
 
-    return assemble(body, name=name, **frame)
+    def reach(field):
+        field = style.stem_reach(field, stem_kernel_size, front)
+        for stage, count in enumerate(block_counts):
+            field = dense_reach(field, count, strides=strides[stage], kernel_size=kernels[stage], style=style)
+        return field
+
+    return assemble(stack, reach=reach, front=front, name=name, **network)
 
 
 def _of_depth(depth, **options):

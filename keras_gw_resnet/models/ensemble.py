@@ -4,10 +4,9 @@ import keras
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.frame import builder
-from keras_gw_resnet.models.info import field_of_head
-from keras_gw_resnet.models.places import anywhere, places_of
-from keras_gw_resnet.models.receptive import before_cropping
+from keras_gw_resnet.models.graph import parts_of
+from keras_gw_resnet.models.heads import anywhere
+from keras_gw_resnet.models.network import builder
 from keras_gw_resnet.models.weights import card_beside, find_model_file, load_keras_file
 
 COMBINATIONS = ("mean", "head")
@@ -28,7 +27,7 @@ def Ensemble(members, combine="mean", *, mergers=None, name="ensemble"):
     Args:
         members: At least two `keras.Model`, each (batch, samples, detectors) -> (batch, 1).
         combine: "mean" of the logits, or "head": a dense layer over them, to be trained, that begins as the mean.
-        mergers: Of members with a head of places: samples from the start of a place to the coalescence that it tells,
+        mergers: Of members with a head of positions: samples from the start of a position to the coalescence that it tells,
             which another reach puts elsewhere, so that the logits joined are those of one coalescence; None: those of
             the same features are.
         name: Name of the network.
@@ -37,7 +36,7 @@ def Ensemble(members, combine="mean", *, mergers=None, name="ensemble"):
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, 1).
 
     Raises:
-        InputError: Fewer than two members, members that do not fit, no place that all have, or an unknown combination.
+        InputError: Fewer than two members, members that do not fit, no position that all have, or an unknown combination.
     """
     if combine not in COMBINATIONS:
         raise InputError(f"combine={combine!r}; expected one of {', '.join(COMBINATIONS)}")
@@ -53,10 +52,15 @@ def Ensemble(members, combine="mean", *, mergers=None, name="ensemble"):
             raise InputError(
                 f"member {member.name} maps {member.input_shape[1:]} to {member.output_shape[1:]}; expected {shape} to (1,)"
             )
-    places = [places_of(member) for member in members]
-    if all(places):
-        # Joined at every place, before the places are: a signal is at the same one for all.
-        members = [keras.Model(m.input, p.output, name=m.name) for m, p in zip(members, places, strict=True)]
+    parts = [parts_of(member) for member in members]
+    at_positions = all(own.head == "positions" for own in parts)
+    skipped = _positions_skipped(members, parts, mergers) if at_positions else []
+    if at_positions:
+        # Joined at every position, before the positions are: a signal is at the same one for all.
+        members = [
+            keras.Model(member.input, member.get_layer(own.head_layer).output, name=member.name)
+            for member, own in zip(members, parts, strict=True)
+        ]
     inputs, logits = keras.Input(shape, name="strain"), []
     for index, member in enumerate(members):
         # A copy: the member itself stays trainable, and two of one name may join.
@@ -64,54 +68,55 @@ def Ensemble(members, combine="mean", *, mergers=None, name="ensemble"):
         copy.set_weights(member.get_weights())
         copy.name, copy.trainable = f"member{index}_{member.name}", False
         logits.append(copy(inputs))
-    if all(places):
-        logits = _aligned(logits, _places_skipped(members, places, mergers))
+    if at_positions:
+        logits = _aligned(logits, skipped)
     if combine == "mean":
         joined = layers.Average(name="score")(logits)
     else:
         joined = layers.Concatenate(name="logits")(logits)
         given = {"kernel_initializer": initializers.Constant(1 / len(members)), "name": "score"}
-        joined = (layers.Conv1D(1, 1, **given) if all(places) else layers.Dense(1, **given))(joined)
-    return keras.Model(inputs, anywhere(joined) if all(places) else joined, name=name)
+        joined = (layers.Conv1D(1, 1, **given) if at_positions else layers.Dense(1, **given))(joined)
+    return keras.Model(inputs, anywhere(joined) if at_positions else joined, name=name)
 
 
-def _places_skipped(members, places, mergers):
-    """Say how many places of each member come before the first that all have."""
+def _positions_skipped(members, parts, mergers):
+    """Say how many positions of each member come before the first that all have."""
     ensembles = [member.name for member in members if any(isinstance(layer, keras.Model) for layer in member.layers)]
     if ensembles:
         raise InputError(f"member {ensembles[0]} is an ensemble; give its own members instead")
     if mergers is None:
-        before = [before_cropping(place.input)[1][0] for place in places]
+        before = [own.cropping[0] for own in parts]
         return [max(before) - own for own in before]
-    fields = [field_of_head(member) for member in members]
-    stride = fields[0].stride if fields[0] else None
-    for member, field in zip(members, fields, strict=True):
-        if field is None or field.stride != stride:
-            raise InputError(f"member {member.name}: its places do not lie as far apart as those of {members[0].name}")
+    stride = parts[0].field.stride if parts[0].field else None
+    for member, own in zip(members, parts, strict=True):
+        if own.field is None or own.field.stride != stride:
+            raise InputError(
+                f"member {member.name}: its positions do not lie as far apart as those of {members[0].name}"
+            )
     return [round((max(mergers) - own) / stride) for own in mergers]
 
 
 def _aligned(logits, skipped):
-    """Crop the logits of members to the places that all have."""
+    """Crop the logits of members to the positions that all have."""
     common = min(logit.shape[1] - skip for logit, skip in zip(logits, skipped, strict=True))
     if common < 1:
-        raise InputError("members: their places tell of different coalescences; expected some in common")
+        raise InputError("members: their positions tell of different coalescences; expected some in common")
     cropped = []
     for index, (logit, skip) in enumerate(zip(logits, skipped, strict=True)):
         cropping = (skip, logit.shape[1] - skip - common)
-        cropped.append(layers.Cropping1D(cropping, name=f"places{index}")(logit) if any(cropping) else logit)
+        cropped.append(layers.Cropping1D(cropping, name=f"positions{index}")(logit) if any(cropping) else logit)
     return cropped
 
 
 def _merger_of(card):
-    """Return the samples from the start of a place to its coalescence that a card tells, None where it was not measured."""
+    """Return the samples from the start of a position to its coalescence that a card tells, None where it was not measured."""
     timing = card.get("timing", {})
     return timing["merger_seconds"] * card["sample_rate"] if timing.get("signals") else None
 
 
 @builder
 def SavedEnsemble(*, members=(), combine="head", input_shape=None, name="ensemble"):
-    """Join saved networks; see `Ensemble`. Their cards say where in a place the coalescence is.
+    """Join saved networks; see `Ensemble`. Their cards say where in a position the coalescence is.
 
     Args:
         members: Names in saved_models, folders, or .keras files, at least two, each once.

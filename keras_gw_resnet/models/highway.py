@@ -3,8 +3,8 @@
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import positions_of, require_counts
-from keras_gw_resnet.models.frame import assemble, builder
+from keras_gw_resnet.models.blocks import positions_of, require_counts, stage_strides
+from keras_gw_resnet.models.network import assemble, builder
 
 BLOCK_COUNTS = {20: (3, 4, 4, 4), 36: (7, 8, 8, 8)}
 
@@ -54,6 +54,13 @@ def highway_stage(x, count, filters, *, strides, kernel_size, gate_bias, style, 
     return x
 
 
+def highway_reach(field, count, *, strides, changes, kernel_size, style):
+    """Return the ReceptiveField behind `highway_stage`; `changes` says whether the number of channels does."""
+    if changes or strides != 1:
+        field = style.reach(field, kernel_size, strides=strides)
+    return style.reach(field, *[kernel_size] * count)
+
+
 @builder
 def HighwayNet(
     block_counts,
@@ -62,8 +69,9 @@ def HighwayNet(
     gate_bias=-2.0,
     stem_kernel_size=15,
     style,
+    front,
     name="highway",
-    **frame,
+    **network,
 ):
     """Build a highway network: gates learn how much of its input each block carries on.
 
@@ -75,10 +83,9 @@ def HighwayNet(
         width: Channels of the first stage; each further stage has twice as many and half the length.
         gate_bias: Bias of the transform gates at the start, negative (the source takes -1 to -4).
         stem_kernel_size: Of the first convolution.
-        style: Made of the options of `blocks.Style`, each a keyword of its own: kernel_size, normalization, kernel_initializer,
-            stochastic_depth, dilation_rate, templates, template_samples, coincidence, template_stride.
+        style, front: The options of `blocks.Style` and `front.Front`, each a keyword of its own.
         name: Name of the network.
-        **frame: Options of `frame.assemble`.
+        **network: Options of `network.assemble`.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -90,15 +97,16 @@ def HighwayNet(
     if not isinstance(gate_bias, int | float) or not gate_bias < 0:
         raise InputError(f"gate_bias={gate_bias!r}; expected a negative number, so that a new network mostly carries")
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
+    strides = stage_strides(len(block_counts), front)
 
-    def body(inputs):
-        x = style.stem(inputs, width, stem_kernel_size)
+    def stack(x):
+        x = style.stem(x, width, stem_kernel_size, front)
         for stage, count in enumerate(block_counts):
             x = highway_stage(
                 x,
                 count,
                 width * 2**stage,
-                strides=style.stride(stage),
+                strides=strides[stage],
                 kernel_size=kernels[stage],
                 gate_bias=gate_bias,
                 style=style,
@@ -107,7 +115,15 @@ def HighwayNet(
             )
         return x
 
-    return assemble(body, name=name, **frame)
+    def reach(field):
+        field = style.stem_reach(field, stem_kernel_size, front)
+        for stage, count in enumerate(block_counts):
+            changes = stage > 0 or front.templates not in (0, width)
+            given = {"kernel_size": kernels[stage], "style": style}
+            field = highway_reach(field, count, strides=strides[stage], changes=changes, **given)
+        return field
+
+    return assemble(stack, reach=reach, front=front, name=name, **network)
 
 
 def _of_depth(depth, **options):

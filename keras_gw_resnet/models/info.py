@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from keras_gw_resnet.models.frame import USUAL_SAMPLES
-from keras_gw_resnet.models.places import places_of
-from keras_gw_resnet.models.receptive import before_cropping, nodes_in_order, receptive_field
+from keras_gw_resnet.models.graph import nodes_in_order, parts_of
+from keras_gw_resnet.models.heads import USUAL_SAMPLES
 
 WEIGHTED = (layers.Conv1D, layers.Dense)
 
@@ -19,7 +18,7 @@ class ModelInfo:
     Attributes:
         depth: Convolutions and dense layers on the longest way from input to output.
         parameters: Number of weights, batch statistics included.
-        stride: Input samples from one feature to the next; None where the features know no place.
+        stride: Input samples from one feature to the next; None where the features know no time.
         receptive_samples: Input samples that one feature sees; None likewise.
         receptive_milliseconds: The same in time.
         multiply_adds: Per second of strain, each convolution computed once.
@@ -59,17 +58,6 @@ def multiply_adds_of(model):
     return total
 
 
-def field_of_head(model):
-    """Return the ReceptiveField of the features that go into a network's head; None where it is not known."""
-    head = places_of(model) or next((layer for layer in model.layers if layer.name == "pool"), None)
-    if head is None:
-        return None
-    try:
-        return receptive_field(model.input, before_cropping(head.input)[0])
-    except ValueError:
-        return None
-
-
 def info_of(model, sample_rate=2048):
     """Describe a network.
 
@@ -80,7 +68,7 @@ def info_of(model, sample_rate=2048):
     Returns:
         ModelInfo.
     """
-    field, samples = field_of_head(model), model.input_shape[1]
+    field, samples = parts_of(model).field, model.input_shape[1]
     if samples is None:  # the same layers for a window of the usual length
         fixed = keras.models.clone_model(model, input_tensors=keras.Input((USUAL_SAMPLES, model.input_shape[2])))
         return info_of(fixed, sample_rate)

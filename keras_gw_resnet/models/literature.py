@@ -8,7 +8,7 @@ from keras import layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import Style, require_counts
-from keras_gw_resnet.models.frame import assemble, builder, require_shape
+from keras_gw_resnet.models.network import assemble, builder, require_shape
 from keras_gw_resnet.models.resnet import ResNet, original_block
 
 # (blocks, channels as multiples of the width, stride of the first block)
@@ -25,7 +25,7 @@ def AresGW54(
     stochastic_depth=0.0,
     kernel_initializer="he_normal",
     name="aresgw54",
-    **frame,
+    **network,
 ):
     """Build the 54-layer residual network of AresGW (arXiv 2211.01520).
 
@@ -42,7 +42,7 @@ def AresGW54(
         width: Channels of the first group; 16 gives the double-width form.
         kernel_size, normalization, stochastic_depth, kernel_initializer: See `blocks.Style`; one kernel size.
         name: Name of the network.
-        **frame: Options of `frame.assemble`; samples at least 2017.
+        **network: Options of `network.assemble`; samples at least 2017.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -51,7 +51,7 @@ def AresGW54(
     style = Style(kernel_size, normalization, kernel_initializer, stochastic_depth)
     kernel, total = style.kernels(1)[0], sum(count for count, _, _ in ARESGW_GROUPS)
 
-    def body(inputs):
+    def stack(inputs):
         x, done = inputs, 0
         for group, (count, multiple, strides) in enumerate(ARESGW_GROUPS):
             for index in range(count):
@@ -69,9 +69,15 @@ def AresGW54(
         x = style.conv(x, 4 * width, ARESGW_HEAD_KERNEL, padding="valid", name="head_conv")
         return layers.Activation("relu", name="head_relu")(style.norm(x, name="head_norm"))
 
+    def reach(field):
+        for count, _, strides in ARESGW_GROUPS:
+            for index in range(count):
+                field = style.reach(style.reach(field, kernel), kernel, strides=strides if index == 0 else 1)
+        return field.through(ARESGW_HEAD_KERNEL, padding="valid")
+
     # Five strides of two with the ends padded: one sample beyond 63 features of 32 gives the 64 that the head needs.
-    _require_samples(frame, 32 * (ARESGW_HEAD_KERNEL - 1) + 1, name)
-    return assemble(body, name=name, **{"crop_edges": False, **frame})
+    _require_samples(network, 32 * (ARESGW_HEAD_KERNEL - 1) + 1, name)
+    return assemble(stack, reach=reach, name=name, **{"crop_edges": False, **network})
 
 
 def AresGW54Wide(**options):
@@ -79,18 +85,19 @@ def AresGW54Wide(**options):
     return AresGW54(**{"width": 16, "name": "aresgw54-wide", **options})
 
 
-def _flat_network(body, frame, name):
-    """Assemble a network whose body flattens: the features have length 1, and pooling them changes nothing."""
-    shape = frame.get("input_shape", (2048, 2))
+def _flat_network(stack, network, name):
+    """Assemble a network whose stack flattens: the features have length 1, and pooling them changes nothing."""
+    shape = network.get("input_shape", (2048, 2))
     require_shape(shape)
     if shape[0] is None:
         raise InputError(f"input_shape={shape}; {name} flattens its features and needs a fixed number of samples")
-    return assemble(body, name=name, **{"crop_edges": False, **frame})
+    # A vector has no receptive field.
+    return assemble(stack, reach=lambda field: None, name=name, **{"crop_edges": False, **network})
 
 
 @builder
 def Gabbard2018(
-    *, width=8, kernel_size=(64, 32, 32, 16, 16, 16), kernel_initializer="glorot_uniform", name="gabbard2018", **frame
+    *, width=8, kernel_size=(64, 32, 32, 16, 16, 16), kernel_initializer="glorot_uniform", name="gabbard2018", **network
 ):
     """Build the convolutional network of Gabbard et al. 2018 (arXiv 1712.06041, table I).
 
@@ -103,7 +110,7 @@ def Gabbard2018(
         kernel_size: Of the six convolutions.
         kernel_initializer: Keras initializer of the convolutions.
         name: Name of the network.
-        **frame: Options of `frame.assemble`.
+        **network: Options of `network.assemble`.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -111,7 +118,7 @@ def Gabbard2018(
     require_counts(width=width)
     style = Style(kernel_size, kernel_initializer=kernel_initializer)
 
-    def body(inputs):
+    def stack(inputs):
         x = inputs
         for index, size in enumerate(style.kernels(6)):
             filters = width * 2 ** (index // 2)
@@ -124,13 +131,13 @@ def Gabbard2018(
             x = layers.Dropout(0.5, name=f"dense{index + 1}_dropout")(x)
         return layers.Reshape((1, 8 * width), name="as_feature")(x)
 
-    _require_samples(frame, 192, name)
-    return _flat_network(body, frame, name)
+    _require_samples(network, 192, name)
+    return _flat_network(stack, network, name)
 
 
 @builder
 def GeorgeHuerta2018(
-    *, width=16, kernel_size=(16, 8, 8), kernel_initializer="glorot_uniform", name="george-huerta2018", **frame
+    *, width=16, kernel_size=(16, 8, 8), kernel_initializer="glorot_uniform", name="george-huerta2018", **network
 ):
     """Build the smaller Deep Filtering network of George & Huerta 2018 (arXiv 1701.00008, fig. 5).
 
@@ -143,7 +150,7 @@ def GeorgeHuerta2018(
         kernel_size: Of the three convolutions.
         kernel_initializer: Keras initializer of the convolutions.
         name: Name of the network.
-        **frame: Options of `frame.assemble`.
+        **network: Options of `network.assemble`.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -151,7 +158,7 @@ def GeorgeHuerta2018(
     require_counts(width=width)
     style = Style(kernel_size, kernel_initializer=kernel_initializer)
 
-    def body(inputs):
+    def stack(inputs):
         x = inputs
         for index, (size, dilation) in enumerate(zip(style.kernels(3), (1, 4, 4), strict=True)):
             options = {"use_bias": True, "padding": "valid", "dilation_rate": dilation, "name": f"conv{index + 1}"}
@@ -161,13 +168,13 @@ def GeorgeHuerta2018(
         x = layers.Dense(4 * width, activation="relu", name="dense")(layers.Flatten(name="flatten")(x))
         return layers.Reshape((1, 4 * width), name="as_feature")(x)
 
-    _require_samples(frame, 719, name)
-    return _flat_network(body, frame, name)
+    _require_samples(network, 719, name)
+    return _flat_network(stack, network, name)
 
 
-def _require_samples(frame, least, name):
-    require_shape(frame.get("input_shape", (2048, 2)))
-    samples = frame.get("input_shape", (2048, 2))[0]
+def _require_samples(network, least, name):
+    require_shape(network.get("input_shape", (2048, 2)))
+    samples = network.get("input_shape", (2048, 2))[0]
     if samples is not None and samples < least:
         raise InputError(f"input of {samples} samples is too short for {name}; expected at least {least} samples")
 

@@ -6,8 +6,8 @@ import re
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models import cnn, composite, densenet, ensemble, highway, literature, resnet
-from keras_gw_resnet.models.frame import options_of, refuse_unknown
 from keras_gw_resnet.models.info import info_of
+from keras_gw_resnet.models.network import options_of, refuse_unknown
 
 # name -> (constructor, builder whose signature names its options)
 MODELS = {
@@ -75,6 +75,14 @@ def build_model(name, /, **options):
     """
     refuse_unknown(name, options, model_options(name))
     return _entry(name)[0](**options)
+
+
+def describe_model(name, /, **options):
+    """Return the `parts.Parts` of a network without building it; arguments and errors as of `build_model`."""
+    if name in JOINED:
+        raise InputError(f"{name}: is described by its members; build it")
+    refuse_unknown(name, options, model_options(name))
+    return _entry(name)[0](**options, describe=True).parts
 
 
 def model_info(name, /, **options):

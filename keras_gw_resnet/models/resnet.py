@@ -3,8 +3,8 @@
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.blocks import positions_of, require_counts, require_flags
-from keras_gw_resnet.models.frame import assemble, builder
+from keras_gw_resnet.models.blocks import positions_of, require_counts, require_flags, stage_strides
+from keras_gw_resnet.models.network import assemble, builder
 
 BLOCK_COUNTS = {
     16: ("basic", (2, 2, 2, 1)),
@@ -92,6 +92,15 @@ def residual_stage(x, count, filters, *, block="basic", convs_per_block=2, strid
     return x
 
 
+def residual_reach(field, count, *, block="basic", convs_per_block=2, strides=1, style, kernel_size):
+    """Return the ReceptiveField behind `residual_stage`; the shortcuts see less than the branches."""
+    convs, strided = _kernels(block, 1, kernel_size, convs_per_block)
+    for index in range(count):
+        for number, (_, size) in enumerate(convs):
+            field = style.reach(field, size, strides=strides if index == 0 and number == strided else 1)
+    return field
+
+
 @builder
 def ResNet(
     block_counts,
@@ -103,8 +112,9 @@ def ResNet(
     zero_init=False,
     stem_kernel_size=15,
     style,
+    front,
     name="resnet",
-    **frame,
+    **network,
 ):
     """Build a residual network of any depth.
 
@@ -121,10 +131,9 @@ def ResNet(
         zero_init: Blocks start as the identity and fill as training goes on: the last norm of each begins at zero
             (arXiv 1706.02677), with `preactivation` the last convolution.
         stem_kernel_size: Of the first convolution.
-        style: Made of the options of `blocks.Style`, each a keyword of its own: kernel_size, normalization, kernel_initializer,
-            stochastic_depth, dilation_rate, templates, template_samples, coincidence, template_stride.
+        style, front: The options of `blocks.Style` and `front.Front`, each a keyword of its own.
         name: Name of the network.
-        **frame: Options of `frame.assemble`: input_shape, include_top, weights, pooling, classes,
+        **network: Options of `network.assemble`: input_shape, include_top, weights, pooling, classes,
             classifier_activation, dropout, crop_edges.
 
     Returns:
@@ -140,9 +149,10 @@ def ResNet(
     require_counts(width=width, block_counts=block_counts, stem_kernel_size=stem_kernel_size)
     require_flags(preactivation=preactivation, zero_init=zero_init)
     kernels, positions = style.kernels(len(block_counts)), positions_of(block_counts)
+    strides = stage_strides(len(block_counts), front)
 
-    def body(inputs):
-        x = style.stem(inputs, width, stem_kernel_size)
+    def stack(x):
+        x = style.stem(x, width, stem_kernel_size, front)
         for stage, count in enumerate(block_counts):
             x = residual_stage(
                 x,
@@ -150,7 +160,7 @@ def ResNet(
                 width * 2**stage,
                 block=block,
                 convs_per_block=convs_per_block,
-                strides=style.stride(stage),
+                strides=strides[stage],
                 positions=positions[stage],
                 style=style,
                 kernel_size=kernels[stage],
@@ -160,7 +170,14 @@ def ResNet(
             )
         return layers.Activation("relu", name="last_relu")(style.norm(x, name="last_norm")) if preactivation else x
 
-    return assemble(body, name=name, **frame)
+    def reach(field):
+        field = style.stem_reach(field, stem_kernel_size, front)
+        for stage, count in enumerate(block_counts):
+            given = {"strides": strides[stage], "style": style, "kernel_size": kernels[stage]}
+            field = residual_reach(field, count, block=block, convs_per_block=convs_per_block, **given)
+        return field
+
+    return assemble(stack, reach=reach, front=front, name=name, **network)
 
 
 def _of_depth(depth, **options):

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_gw_resnet.models.receptive import nodes_in_order
-from keras_gw_resnet.models.templates import stem_layers
+from keras_gw_resnet.models.front import front_layers
+from keras_gw_resnet.models.graph import layer_giving, nodes_in_order
 
 
 def _is_linear(layer):
@@ -25,7 +25,7 @@ def _foldable(model):
         norm, source = node.operation, node.input_tensors[0]
         if not isinstance(norm, layers.BatchNormalization) or norm.axis not in (-1, 2):
             continue
-        convolution = source._keras_history.operation
+        convolution = layer_giving(source)
         alone = readers[id(source)] == 1 and calls[norm.name] == calls[convolution.name] == 1
         if type(convolution) is layers.Conv1D and _is_linear(convolution) and alone:
             found[convolution.name] = norm
@@ -49,14 +49,14 @@ def for_inference(model, input_tensors=None, precision="float32"):
     Args:
         model: `keras.Model`.
         input_tensors: Inputs of another length; None: those of the model.
-        precision: "float32", or "bfloat16" for the arithmetic of the layers, but for those of a stem of templates and of a shortcut from it.
+        precision: "float32", or "bfloat16" for the arithmetic of the layers, but for those of a matched filter and of what is ranked by it.
 
     Returns:
         `keras.Model` whose output is that of `model.predict` to rounding.
     """
     norms = _foldable(model)
     left_out = {norm.name for norm in norms.values()}
-    stem = stem_layers(model)
+    precise = front_layers(model)
 
     def clone(layer):
         config = layer.get_config()
@@ -64,7 +64,7 @@ def for_inference(model, input_tensors=None, precision="float32"):
             config["use_bias"] = True
         # Tensor arithmetic such as 1 - x is no layer, and takes the precision of what it is given.
         plain = isinstance(layer, layers.Layer) and not isinstance(layer, layers.InputLayer | keras.Model)
-        if precision != "float32" and plain and layer.name not in stem:
+        if precision != "float32" and plain and layer.name not in precise:
             config["dtype"] = f"mixed_{precision}"
         return type(layer).from_config(config)
 

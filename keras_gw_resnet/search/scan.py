@@ -2,7 +2,7 @@
 
 The features of a long stretch are those of its windows wherever the window's edges were not seen; a network built
 with `crop_edges` averages only such features, so its scan equals window-by-window prediction to rounding. One that ends
-in the log-sum-exp of logits at places is ranked by those: each is the score of the shorter window that this place takes.
+in the log-sum-exp of logits at positions is ranked by those: each is the score of the shorter window that this position takes.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,7 @@ from keras import layers
 
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.places import places_of, pools_places
-from keras_gw_resnet.models.receptive import ReceptiveField, before_cropping, receptive_field
+from keras_gw_resnet.models.graph import joined_by, parts_of
 from keras_gw_resnet.search.folding import for_inference
 
 # Long rows waste little at their ends; several at once keep all cores busy.
@@ -31,8 +30,8 @@ class Scan:
 
     A network that ends in an average over time and one dense layer is a sum over time: its score of a window is the
     mean of the evidence that lies in it, and the evidence says where in the window the signal is. Of any other network
-    the score of a window is all the evidence there is (reach 1). A network that ends in a log-sum-exp over places has a
-    score for each of them: its window here is the shorter one that holds just one place.
+    the score of a window is all the evidence there is (reach 1). A network that ends in a log-sum-exp over positions has
+    a score for each of them: its window here is the shorter one that holds just one position.
 
     Attributes:
         scores: float32 array (windows,): score i belongs to the window that starts at sample i * stride.
@@ -43,54 +42,6 @@ class Scan:
     scores: np.ndarray
     evidence: np.ndarray
     reach: int
-
-
-@dataclass(frozen=True)
-class _Sliding:
-    """How a network can be slid.
-
-    Attributes:
-        features: What goes into its head, the edges cropped.
-        field: Receptive field of the features.
-        cropping: How many were cropped, left and right.
-        places: The convolution that gives a logit at each place; None: the features are averaged over time.
-    """
-
-    features: keras.KerasTensor
-    field: ReceptiveField
-    cropping: tuple
-    places: layers.Conv1D | None = None
-
-    @property
-    def exact(self):
-        """Whether features are those of the window alone: local, and without those that saw beyond its edges."""
-        seen = self.field.padded_features
-        return self.field.local and all(c >= s for c, s in zip(self.cropping, seen, strict=True))
-
-
-def _sliding(model):
-    """Return how a network can be slid, None for one that cannot.
-
-    Its features have to be the same wherever they are, and so has what its head makes of them.
-    """
-    places = places_of(model)
-    if places is not None:
-        arriving = places.input if places.filters == 1 else None
-    else:
-        pools = [layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling1D)]
-        after = model.layers[model.layers.index(pools[0]) + 1 :] if pools else []
-        after = [type(layer) for layer in after if not isinstance(layer, layers.Dropout)]
-        arriving = pools[0].input if len(pools) == 1 and after == [layers.Dense] else None
-    if arriving is None:
-        return None
-    features, cropping = before_cropping(arriving)
-    try:
-        field = receptive_field(model.input, features)
-    except ValueError:
-        return None
-    if features.shape[1] * field.stride > model.input_shape[1]:  # padded otherwise than 'same' does
-        return None
-    return _Sliding(arriving, field, cropping, places) if model.input_shape[1] % field.stride == 0 else None
 
 
 def _last_step(model):
@@ -122,7 +73,7 @@ def _linear(arriving, kernel, bias, name):
 class Scanner:
     """A window classifier turned into a scanner.
 
-    A network that ends in an average over time and a dense layer, or in the log-sum-exp of logits at places, is slid over
+    A network that ends in an average over time and a dense layer, or in the log-sum-exp of logits at positions, is slid over
     the strain, an ensemble of such member by member; any other scores window by window, which is slow, and exact by
     definition.
 
@@ -133,8 +84,8 @@ class Scanner:
 
     Attributes:
         window_shape: (samples, detectors) of the classifier's window.
-        places: How many scores make up that of a classifier's window, by log-sum-exp; 1: each is one.
-        window_samples: Length of the window of one score: of the classifier's, or as long as one place takes.
+        positions: How many scores make up that of a classifier's window, by log-sum-exp; 1: each is one.
+        window_samples: Length of the window of one score: of the classifier's, or as long as one position takes.
         stride: Samples from one score to the next.
         reach: Values of evidence in a window.
         exact: Whether the scan equals `model.predict` on every window, by the construction of the network.
@@ -146,39 +97,39 @@ class Scanner:
 
     def __init__(self, model, precision="float32", *, exact=False):
         self._model, self._logits = model, None
-        self.window_shape, self.places = model.input_shape[1:], 1
+        self.window_shape, self.positions = model.input_shape[1:], 1
         if model.output_shape[-1] not in (1, 2):
             raise InputError(f"network {model.name} has {model.output_shape[-1]} outputs; a search needs one, or two")
         self._members, self._bias = _members_of(model, precision)
         if self._members and not (exact and not all(member.scanner.exact for member in self._members)):
             self._slide_members()
         else:
-            self._members, how = [], _sliding(model)
-            if how and exact and not how.exact:
-                how = None
-            self._slide(how, precision) if how else self._by_windows(precision)
+            self._members, parts = [], parts_of(model)
+            slides = parts.slides and (parts.exact or not exact)
+            self._slide(parts, precision) if slides else self._by_windows(precision)
             self._network.compile(jit_compile=jit_compile())
-        self.window_samples = self.window_shape[0] - (self.places - 1) * self.stride
+        self.window_samples = self.window_shape[0] - (self.positions - 1) * self.stride
 
     def _slide_members(self):
         first = self._members[0].scanner
         self.stride, self.reach, self.slides = first.stride, first.reach, True
         self.exact = all(member.scanner.exact for member in self._members)
-        self.places = min(member.scanner.places - member.skipped for member in self._members)
+        self.positions = min(member.scanner.positions - member.skipped for member in self._members)
 
-    def _slide(self, how, precision):
+    def _slide(self, parts, precision):
         model, self.slides = self._model, True
-        self.stride, self.exact, self.reach = how.field.stride, how.exact, how.features.shape[1]
+        self.stride, self.exact, self.reach = parts.field.stride, parts.exact, parts.features
         strain = keras.Input((None, self.window_shape[1]), name="strain")
-        sliding = for_inference(keras.Model(model.input, how.features), strain, precision)
-        if how.places is None:
+        head = model.get_layer(parts.head_layer)
+        sliding = for_inference(keras.Model(model.input, head.input), strain, precision)
+        if parts.head == "average":
             # The mean and a linear layer may change places.
             evidence = _linear(sliding.outputs[0], *_last_step(model)[1:], "evidence")
         else:
-            self.reach, self.places = 1, how.places.output.shape[1]
-            head = layers.Conv1D(1, how.places.kernel_size, name="evidence", dtype="float32")
-            evidence = head(sliding.outputs[0])
-            head.set_weights(how.places.get_weights())
+            self.reach, self.positions = 1, parts.positions
+            logits = layers.Conv1D(1, parts.head_kernel, name="evidence", dtype="float32")
+            evidence = logits(sliding.outputs[0])
+            logits.set_weights(head.get_weights())
         self._network, self._score = keras.Model(sliding.inputs, evidence), self._slid
 
     def _by_windows(self, precision):
@@ -214,8 +165,8 @@ class Scanner:
         Returns:
             Of a network that ends in a sigmoid, of what goes into it.
         """
-        pooled = np.lib.stride_tricks.sliding_window_view(scores, self.places)
-        highest = min(max(0, int(np.argmax(scores)) - self.places // 2), len(pooled) - 1)
+        pooled = np.lib.stride_tricks.sliding_window_view(scores, self.positions)
+        highest = min(max(0, int(np.argmax(scores)) - self.positions // 2), len(pooled) - 1)
         chosen = np.unique(np.append(np.linspace(0, len(pooled) - 1, windows - 1).astype(int), highest))
         cut = np.stack([strain[i * self.stride : i * self.stride + self.window_shape[0]] for i in chosen])
         return float(np.max(np.abs(self.score(cut) - scipy.special.logsumexp(pooled[chosen], axis=1))))
@@ -273,7 +224,7 @@ class Scanner:
             for member, scan in zip(self._members, scans, strict=True)
         )
         scores = (scores + self._bias).astype(np.float32)
-        return Scan(scores, scores if self.places > 1 else scans[0].evidence, scans[0].reach)
+        return Scan(scores, scores if self.positions > 1 else scans[0].evidence, scans[0].reach)
 
 
 @dataclass(frozen=True)
@@ -293,28 +244,14 @@ class _Member:
 
 def _members_of(model, precision):
     """Return the members of an ensemble that can all be slid alike, and the bias of their sum; ([], 0.0): there are none."""
-    networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    own = (keras.Model, layers.InputLayer, layers.Dropout, layers.Cropping1D)
-    joining = [layer for layer in model.layers if not isinstance(layer, own)]
-    if [type(layer) for layer in joining] == [layers.Average]:
-        weights, bias = np.full(len(networks), 1 / max(len(networks), 1)), [0.0]
-    elif [type(layer) for layer in joining] in (
-        [layers.Concatenate, layers.Dense],
-        [layers.Concatenate, layers.Conv1D],
-    ):
-        weights, *bias = joining[1].get_weights()
-        weights, bias = weights.reshape(-1), bias[0] if bias else [0.0]
-    else:
-        return [], 0.0
-    arriving = [before_cropping(tensor) for tensor in joining[0].input]
-    networks = [tensor._keras_history.operation for tensor, _ in arriving]
-    if not all(isinstance(network, keras.Model) and _sliding(network) for network in networks):
+    joined = joined_by(model)
+    if joined is None or not all(parts_of(network).slides for network in joined.networks):
         return [], 0.0
     members = [
-        _Member(Scanner(network, precision), float(weight), cropping[0])
-        for network, weight, (_, cropping) in zip(networks, weights, arriving, strict=True)
+        _Member(Scanner(network, precision), weight, skipped)
+        for network, weight, skipped in zip(joined.networks, joined.weights, joined.skipped, strict=True)
     ]
-    alike = {(member.scanner.stride, member.scanner.places > 1) for member in members}
-    # Logits of places are joined place by place, or not at all.
-    slides = len(alike) == 1 and (members[0].scanner.places > 1) == pools_places(model)
-    return (members, float(bias[0])) if slides else ([], 0.0)
+    alike = {(member.scanner.stride, member.scanner.positions > 1) for member in members}
+    # Logits of positions are joined position by position, or not at all.
+    slides = len(alike) == 1 and (members[0].scanner.positions > 1) == joined.positions
+    return (members, joined.bias) if slides else ([], 0.0)

@@ -9,13 +9,14 @@ import numpy as np
 from keras_gw_resnet.datasets.shard import Shard
 from keras_gw_resnet.errors import InputError, LostProcessError, first_line
 from keras_gw_resnet.files import written_aside
-from keras_gw_resnet.models.shortcut import shift_logits, with_shortcut
+from keras_gw_resnet.models.heads import shift_logits
+from keras_gw_resnet.models.transfer import copy_trained
 from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint, out_of_patience
 from keras_gw_resnet.training.distribution import leave, undistributed
 from keras_gw_resnet.training.folder import CHECKPOINTS, claim_folder
 from keras_gw_resnet.training.growth import network_of, phases_of
-from keras_gw_resnet.training.location import LocatedBatches, is_located, mergers_for, without_places
-from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training
+from keras_gw_resnet.training.location import PositionBatches, gives_positions, mergers_for, score_alone
+from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training, whole_network
 from keras_gw_resnet.training.progress import Progress, Timed
 from keras_gw_resnet.training.templates import bank_without_spins, fill_statistic, fill_templates
 from keras_gw_resnet.training.tensorboard import TensorBoardLog
@@ -89,7 +90,7 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
         row = best_row(history) if config.metric.keep == "best" else history[-1]
         model = _result(model, config, checkpoints)
         if config.ranking.statistic:
-            model, measured = _with_shortcut(model, batches, config, plain)
+            model, measured = _with_statistic(model, batches, config, plain)
             row = {**row, **measured}
         return model, history, row
     return model, history, history[-1] if history else {}
@@ -98,10 +99,10 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
 def _fit_phase(model, config, batches, history, phase, patience, place, out, log_dir, more):
     done, steps = len(history), config.optimisation.steps_per_epoch
     training = batches.training
-    if is_located(model):
-        mergers = mergers_for(without_places(model), config)
+    if gives_positions(model):
+        mergers = mergers_for(score_alone(model), config)
         seconds = config.data.window_samples / config.data.whitening.sample_rate
-        training = LocatedBatches(training, mergers, config.signals.merger_tolerance / seconds)
+        training = PositionBatches(training, mergers, config.signals.merger_tolerance / seconds)
     checkpoints, searches = out / CHECKPOINTS, []
     if config.negatives.hard_share and config.negatives.hard_windows:
         searches = [HardSearch(batches.training.hard, config.epochs, checkpoints / HARD if place.first else None)]
@@ -150,13 +151,14 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         events.write_summary(history)
 
 
-def _with_shortcut(model, batches, config, plain=None):
-    """Return the network with its shortcut, and how it does; the median score of the negatives stays what it was.
+def _with_statistic(model, batches, config, plain=None):
+    """Return the whole network, and how it does; the median score of the negatives stays what it was.
 
-    `plain` is the bank for templates of the shortcut's own.
+    `plain` is the bank for templates of the statistic's own.
     """
     validation = Validation(batches, config, [])
-    more = with_shortcut(model, config.ranking.statistic, config.ranking.templates, config.ranking.coherent)
+    more = whole_network(config)
+    copy_trained(more, model)
     if plain is not None:
         fill_statistic(more, batches, config, plain)
     negatives, score = validation.strain[validation.label == 0], scorer(more)

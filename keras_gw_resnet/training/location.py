@@ -1,8 +1,8 @@
-"""Labels that say where in a window the coalescence is, for networks whose head gives a logit at each place.
+"""Labels that say where in a window the coalescence is, for networks whose head gives a logit at each position.
 
-Such a network tells apart P + 1 cases: noise alone, with logit zero, or a signal at one of P places. A label that says only
-whether there is a signal allows all the places of a window alike, and the loss is that of its log-sum-exp. Here a label
-allows the places near the coalescence alone, and the loss is the same cross-entropy, -log of the probability of what is
+Such a network tells apart P + 1 cases: noise alone, with logit zero, or a signal at one of P positions. A label that says only
+whether there is a signal allows all the positions of a window alike, and the loss is that of its log-sum-exp. Here a label
+allows the positions near the coalescence alone, and the loss is the same cross-entropy, -log of the probability of what is
 allowed: more is learned from each example, and the network that is saved is the same.
 """
 
@@ -11,26 +11,24 @@ import numpy as np
 from keras import layers, ops
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.info import field_of_head
-from keras_gw_resnet.models.places import places_of
-from keras_gw_resnet.models.receptive import before_cropping
-from keras_gw_resnet.models.templates import coalescence_behind_middle
+from keras_gw_resnet.models.graph import parts_of
 from keras_gw_resnet.models.weights import card_beside, find_model_file
 
-# Name of the last layer of a network in training that gives [score, logits of the places].
-LOCATED = "score_and_places"
-# Where in the strain of its place a coalescence should lie, as a share: most of a signal comes before it.
+# Name of the last layer of a network in training that gives [score, logits of the positions].
+WITH_POSITIONS = "score_and_positions"
+# Where in the strain of its position a coalescence should lie, as a share: most of a signal comes before it.
 COALESCENCE = 0.7
-# Where the card of a trained network says what its places mean.
+# Where the card of a trained network says what its positions mean.
 MEANT = "coalescence_samples"
 PACKAGE = "keras_gw_resnet"
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
-class LocatedCrossentropy(keras.losses.Loss):
+# Checkpoints of before hold it under this name.
+@keras.saving.register_keras_serializable(PACKAGE, "LocatedCrossentropy")
+class PositionCrossentropy(keras.losses.Loss):
     """-log of the probability of the cases that a label allows.
 
-    y_true: weights from 0 to 1 (batch, 1 + places) of noise alone and of a signal at each place; y_pred: score and logits.
+    y_true: weights from 0 to 1 (batch, 1 + positions) of noise alone and of a signal at each position; y_pred: score and logits.
     """
 
     def call(self, y_true, y_pred):
@@ -41,7 +39,7 @@ class LocatedCrossentropy(keras.losses.Loss):
 
 
 class _OfScore:
-    """A metric of the score, from the labels of `LocatedCrossentropy`."""
+    """A metric of the score, from the labels of `PositionCrossentropy`."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Count a batch."""
@@ -58,44 +56,47 @@ class ScoreAccuracy(_OfScore, keras.metrics.BinaryAccuracy):
     """Accuracy of the score."""
 
 
-def located(network):
-    """Return the network with the logits of its places beside its score: output (batch, 1 + places)."""
-    logits = layers.Flatten(name="places")(places_of(network).output)
-    both = layers.Concatenate(name=LOCATED, dtype="float32")([network.output, logits])
-    return keras.Model(network.input, both, name=network.name)
+def with_positions(network):
+    """Return a network that gives, of the same layers, the logits of its positions beside its score: (batch, 1 + positions)."""
+    logits = layers.Flatten(name="positions")(network.get_layer(parts_of(network).head_layer).output)
+    both = layers.Concatenate(name=WITH_POSITIONS, dtype="float32")([network.output, logits])
+    more = keras.Model(network.input, both, name=network.name)
+    more.parts = parts_of(network)
+    return more
 
 
-def is_located(network):
-    """Say whether a network gives its places beside its score."""
-    return network.outputs[0]._keras_history.operation.name == LOCATED
+def gives_positions(network):
+    """Say whether a network gives its positions beside its score."""
+    return network.layers[-1].name in (WITH_POSITIONS, "score_and_places")
 
 
-def without_places(network):
-    """Return a network made by `located` with its score alone."""
-    score = network.outputs[0]._keras_history.operation.input[0]
-    return keras.Model(network.input, score, name=network.name)
+def score_alone(network):
+    """Return a network made by `with_positions`, of the same layers, with its score alone."""
+    alone = keras.Model(network.input, network.layers[-1].input[0], name=network.name)
+    alone.parts = getattr(network, "parts", None)
+    return alone
 
 
 def coalescence_samples(network, config):
-    """Say how far behind the middle of the strain that a place takes the coalescence lies that it tells, in samples.
+    """Say how far behind the middle of the strain that a position takes the coalescence lies that it tells, in samples.
 
     A network that begins with the weights of one trained with such labels goes on with what those meant, by its card. One with
     a stem of templates tells what those do.
-    Otherwise a share of `COALESCENCE` of the strain that a place takes lies before the coalescence; more where the last place
+    Otherwise a share of `COALESCENCE` of the strain that a position takes lies before the coalescence; more where the last position
     would otherwise end before the latest one.
 
     Args:
-        network: `keras.Model` with a head of places.
+        network: `keras.Model` with a head of positions.
         config: TrainingConfig.
 
     Raises:
-        InputError: The network has no places, or none whose strain is known.
+        InputError: The network has no positions, or none whose strain is known.
     """
     middle, length = _middles(network)
     weights = config.network.options.get("weights")
     meant = card_beside(find_model_file(weights)).get("training", {}).get(MEANT) if weights else None
     if meant is None:
-        meant = coalescence_behind_middle(network)
+        meant = parts_of(network).coalescence_offset
     if meant is not None:
         return meant
     latest = config.signals.merger_range[1] * network.input_shape[1]
@@ -104,17 +105,17 @@ def coalescence_samples(network, config):
 
 
 def mergers_for(network, config):
-    """Say which coalescence time each place of a network in training is to tell; see `coalescence_samples`.
+    """Say which coalescence time each position of a network in training is to tell; see `coalescence_samples`.
 
     Returns:
-        Array (places,), shares of the window.
+        Array (positions,), shares of the window.
     """
     middle, _ = _middles(network)
     return (middle + coalescence_samples(network, config)) / network.input_shape[1]
 
 
-def check_places(network, config):
-    """Raise InputError where signals would be shown whose coalescence no place of the network tells.
+def check_positions(network, config):
+    """Raise InputError where signals would be shown whose coalescence no position of the network tells.
 
     Args:
         network: `keras.Model`.
@@ -125,32 +126,29 @@ def check_places(network, config):
     earliest, latest = config.signals.merger_range
     if earliest < mergers[0] - near or latest > mergers[-1] + near:
         raise InputError(
-            f"--merger-range {earliest:g} {latest:g}: the places of {network.name} tell coalescences from "
+            f"--merger-range {earliest:g} {latest:g}: the positions of {network.name} tell coalescences from "
             f"{mergers[0]:.2f} to {mergers[-1]:.2f} of the window; give a range within that, or longer --window-samples"
         )
 
 
 def _middles(network):
-    """Return the middle of the strain that each place of a network takes, and how long that is, in samples."""
-    head, field = places_of(network), field_of_head(network)
-    if head is None or field is None:
+    """Return the middle of the strain that each position of a network takes, and how long that is, in samples."""
+    parts = parts_of(network)
+    if parts.head != "positions" or parts.field is None:
         raise InputError(
-            f"--merger-tolerance: {network.name} has no places of its own; take a network with "
+            f"--merger-tolerance: {network.name} has no positions of its own; take a network with "
             "--options.pooling logsumexp, or --merger-tolerance 0"
         )
-    cropped = before_cropping(head.input)[1][0]
-    first = (cropped + np.arange(head.output.shape[1])) * field.stride - field.left
-    length = field.samples + (head.kernel_size[0] - 1) * field.stride
-    return first + length / 2, length
+    return np.array(parts.middles()), parts.position_samples
 
 
-class LocatedBatches:
-    """Training batches with the labels of `LocatedCrossentropy`.
+class PositionBatches:
+    """Training batches with the labels of `PositionCrossentropy`.
 
     Args:
         batches: InjectionBatches.
-        mergers: For each place the coalescence time that it is to tell, as a share of the window.
-        tolerance: Standard deviation about it within which a place is allowed, as a share of the window.
+        mergers: For each position the coalescence time that it is to tell, as a share of the window.
+        tolerance: Standard deviation about it within which a position is allowed, as a share of the window.
     """
 
     def __init__(self, batches, mergers, tolerance):
@@ -158,7 +156,7 @@ class LocatedBatches:
         self._mergers, self._tolerance = mergers, tolerance
 
     def rows(self, index, first, last):
-        """Return examples [first, last) of batch `index` as (strain, label (n, 1 + places))."""
+        """Return examples [first, last) of batch `index` as (strain, label (n, 1 + positions))."""
         examples = self.batches.examples(index, first, last)
         distance = (examples.merger[:, None] - self._mergers) / self._tolerance
         weight = np.exp(-0.5 * (distance**2 - np.min(distance**2, axis=1, keepdims=True)))

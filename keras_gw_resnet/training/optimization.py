@@ -4,27 +4,49 @@ import keras
 from keras import layers, optimizers
 
 from keras_gw_resnet.backend import jit_compile
-from keras_gw_resnet.models.places import places_of
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.front import front_layers
+from keras_gw_resnet.models.graph import parts_of
 from keras_gw_resnet.models.registry import build_model
-from keras_gw_resnet.models.templates import stem_layers
 from keras_gw_resnet.training.location import (
-    LocatedCrossentropy,
+    PositionCrossentropy,
     ScoreAccuracy,
     ScoreAUC,
-    is_located,
-    located,
-    without_places,
+    gives_positions,
+    score_alone,
+    with_positions,
 )
 
+# Options of what is ranked, which is not trained.
 LOWEST_SHARE = 1e-2
 MOMENTUM = 0.9
 
 
 def new_network(config):
-    """Build the network of a TrainingConfig, with weights that follow from its seed."""
+    """Build the network of a TrainingConfig that is trained, with weights that follow from its seed."""
     keras.utils.set_random_seed(config.seed)
-    input_shape = (config.data.window_samples, len(config.data.detectors))
-    return build_model(config.network.model, input_shape=input_shape, **config.network.options)
+    return _build(config, config.network.options)
+
+
+def whole_network(config):
+    """Build the network of a TrainingConfig that is saved: that which is trained, with what is ranked beside it.
+
+    Raises:
+        InputError: The network cannot have it, or has it already.
+    """
+    ranked = config.ranking.options()
+    if ranked and config.network.options.get("statistic_shortcut"):
+        raise InputError(
+            f"statistic_shortcut={config.ranking.statistic}: {config.network.model} has this shortcut already; leave one out"
+        )
+    # What it begins with has been trained on since.
+    return _build(config, {**config.network.options, **ranked, "weights": None} if ranked else config.network.options)
+
+
+def _build(config, options):
+    return build_model(
+        config.network.model, input_shape=(config.data.window_samples, len(config.data.detectors)), **options
+    )
 
 
 def learning_rate(config, steps):
@@ -62,8 +84,8 @@ def optimizer(config, steps):
 
 def compile_for_training(network, config, steps):
     """Compile a network with loss, metrics and the optimizer of a TrainingConfig."""
-    if is_located(network):
-        loss, area, accuracy = LocatedCrossentropy(), ScoreAUC, ScoreAccuracy
+    if gives_positions(network):
+        loss, area, accuracy = PositionCrossentropy(), ScoreAUC, ScoreAccuracy
     else:
         loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.optimisation.label_smoothing)
         area, accuracy = keras.metrics.AUC, keras.metrics.BinaryAccuracy
@@ -76,24 +98,24 @@ def compile_for_training(network, config, steps):
 
 
 def for_training(network, config, replicas):
-    """Return the network as it trains: in the precision asked for, with batch norm over all replicas, located if asked for.
+    """Return the network as it trains: in the precision asked for, with batch norm over all replicas, with its positions if asked for.
 
-    The last layer stays in float32, since ranking needs its resolution, and so does a stem of templates.
+    The last layer stays in float32, since ranking needs its resolution, and so does a matched filter.
     """
     mixed = config.devices.precision != "float32"
     copy = _copy(network, f"mixed_{config.devices.precision}" if mixed else keras.config.floatx(), replicas > 1)
-    # While a training grows, the networks before the last have no places.
-    return located(copy) if config.signals.merger_tolerance and places_of(copy) else copy
+    # While a training grows, the networks before the last have no positions.
+    return with_positions(copy) if config.signals.merger_tolerance and parts_of(copy).head == "positions" else copy
 
 
 def for_saving(network):
     """Return a trained network as it is saved: float32, for one device."""
-    network = without_places(network) if is_located(network) else network
+    network = score_alone(network) if gives_positions(network) else network
     return _copy(network, keras.config.floatx(), False)
 
 
 def _copy(network, dtype, synchronized):
-    precise = stem_layers(network) | {network.layers[-1].name}
+    precise = front_layers(network) | {network.layers[-1].name}
 
     def changed(layer):
         config = layer.get_config()
@@ -105,4 +127,5 @@ def _copy(network, dtype, synchronized):
 
     copy = keras.models.clone_model(network, clone_function=changed, recursive=True)
     copy.set_weights(network.get_weights())
+    copy.parts = parts_of(network)
     return copy

@@ -9,15 +9,16 @@ from tqdm import tqdm
 
 from keras_gw_resnet.datasets.signals import SignalSource
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.shortcut import OWN_LAYERS, OWN_STRIDE, own_templates_of
-from keras_gw_resnet.models.templates import (
+from keras_gw_resnet.models.front import (
     BASIS_LAYER,
+    OWN_LAYERS,
+    OWN_STRIDE,
     RINGDOWN,
     STRIDE,
-    has_templates,
+    set_phases,
     set_templates,
-    templates_of,
 )
+from keras_gw_resnet.models.graph import parts_of
 from keras_gw_resnet.simulation.populations import Population
 from keras_gw_resnet.simulation.waveforms import make_bank
 
@@ -51,7 +52,8 @@ def fill_templates(model, batches, config):
     Raises:
         InputError: Labelled windows, which hold no waveforms.
     """
-    if not has_templates(model):
+    front = parts_of(model).front
+    if not front.templates:
         return
     source = getattr(batches.training, "signals", None)
     if source is None:
@@ -64,7 +66,7 @@ def fill_templates(model, batches, config):
     middle = signals[:, STRIDE:-STRIDE]
     _, vectors = np.linalg.eigh(middle.T @ middle)
     basis = vectors.T[::-1][:kernels]
-    set_templates(model, basis, *_templates(signals, basis, *templates_of(model)))
+    set_templates(model, basis, *_templates(signals, basis, front.templates, front.template_stride))
 
 
 def bank_without_spins(batches, config):
@@ -106,7 +108,7 @@ def fill_statistic(model, batches, config, bank):
     noise for a signal.
 
     Args:
-        model: `keras.Model` with `shortcut.with_shortcut`, its stem filled.
+        model: `keras.Model` with `statistic_templates`, its matched filter filled.
         batches: Batches of the training.
         config: TrainingConfig.
         bank: WaveformBank, from `bank_without_spins`.
@@ -115,9 +117,8 @@ def fill_statistic(model, batches, config, bank):
     basis = np.asarray(kernel)[:, 0].T
     training = batches.training
     signals = _signals(bank, training.signals, training.noise, len(kernel), config.seed, as_shown=True)
-    coefficients = _templates(signals, basis, own_templates_of(model), OWN_STRIDE)
-    for name, own in zip(OWN_LAYERS, coefficients, strict=True):
-        model.get_layer(name).set_weights([own.T[None]])
+    number = parts_of(model).front.statistic_templates
+    set_phases(model, OWN_LAYERS, *_templates(signals, basis, number, OWN_STRIDE))
 
 
 def _templates(signals, basis, number, stride):

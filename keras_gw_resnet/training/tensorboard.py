@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from keras_gw_resnet.evaluation.tensorboard_file import TensorBoardFile
 from keras_gw_resnet.evaluation.window_plots import draw_examples, draw_training
-from keras_gw_resnet.models.anatomy import blocks_of
+from keras_gw_resnet.models.graph import blocks_of
 from keras_gw_resnet.training.names import fields_of
 from keras_gw_resnet.training.validation import best_row, local_weights
 

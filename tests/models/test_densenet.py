@@ -3,11 +3,12 @@ from keras import layers
 
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.densenet import BLOCK_COUNTS, DenseNet
+from keras_gw_resnet.models.graph import layer_giving
 
 
 def concatenated(tensor):
     """The tensors that a tensor of a dense block is made of, Concatenates taken apart."""
-    operation = tensor._keras_history.operation
+    operation = layer_giving(tensor)
     if not isinstance(operation, layers.Concatenate):
         return [tensor]
     return [part for source in operation.input for part in concatenated(source)]
@@ -20,7 +21,7 @@ def test_every_layer_sees_all_before_it_in_its_block(depth):
         made = []
         for index in range(count):
             seen = concatenated(model.get_layer(f"stage{stage}_layer{index}_conv1_norm").input)
-            names = {tensor._keras_history.operation.name for tensor in seen}
+            names = {layer_giving(tensor).name for tensor in seen}
             assert {f"stage{stage}_layer{i}_conv2" for i in made} <= names
             assert len(seen) == index + 1
             made.append(index)

@@ -7,7 +7,7 @@ import scipy.special
 
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.ensemble import Ensemble
-from keras_gw_resnet.models.places import places_of
+from keras_gw_resnet.models.graph import positions_of
 from tests.conftest import scores_of, settle_batch_norm
 
 
@@ -102,7 +102,7 @@ def with_places():
 
 
 def logits_at_places(member):
-    return keras.Model(member.input, places_of(member).output).predict(STRAIN, verbose=0)[..., 0]
+    return keras.Model(member.input, positions_of(member).output).predict(STRAIN, verbose=0)[..., 0]
 
 
 @pytest.mark.parametrize("earlier", [0, 4])

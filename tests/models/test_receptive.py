@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 from keras_gw_resnet import build_model
-from keras_gw_resnet.models.receptive import receptive_field
+from keras_gw_resnet.models.graph import receptive_field
 from tests.conftest import scores_of, settle_batch_norm
 
 

@@ -60,12 +60,12 @@ def test_scores_of_places_make_up_those_of_windows(name, options):
     assert scanner.slides
     strain = np.random.default_rng(0).normal(size=(ROWS * ROW_SAMPLES + 3 * window + 77, detectors)).astype("float32")
     scan = scanner.scan(strain)
-    assert len(scan.scores) == (len(strain) - window) // 32 + scanner.places
-    assert scanner.window_samples == window - 32 * (scanner.places - 1) < window
-    chosen = [0, 1, 17, *range(1000, 4000, 500), len(scan.scores) - scanner.places]
+    assert len(scan.scores) == (len(strain) - window) // 32 + scanner.positions
+    assert scanner.window_samples == window - 32 * (scanner.positions - 1) < window
+    chosen = [0, 1, 17, *range(1000, 4000, 500), len(scan.scores) - scanner.positions]
     windows = np.stack([strain[i * 32 : i * 32 + window] for i in chosen])
     predicted = model.predict(windows, verbose=0)[:, 0]
-    pooled = np.array([logsumexp(scan.scores[i : i + scanner.places]) for i in chosen])
+    pooled = np.array([logsumexp(scan.scores[i : i + scanner.positions]) for i in chosen])
     assert pooled.std() > 1e-2
     probability = "classifier_activation" in options
     np.testing.assert_allclose(expit(pooled) if probability else pooled, predicted, atol=1e-5 if probability else 1e-3)
@@ -96,7 +96,7 @@ def test_an_ensemble_joins_places(combine):
     assert scanner.exact
     strain = np.random.default_rng(0).normal(size=(9000, 2)).astype("float32")
     scan = scanner.scan(strain)
-    assert len(scan.scores) == (9000 - 2048) // 32 + scanner.places
+    assert len(scan.scores) == (9000 - 2048) // 32 + scanner.positions
     assert scanner.difference(strain, scan.scores) < 1e-3
     # Joined in any other way, members that pool places are scored window by window.
     strain_in = keras.Input((2048, 2), name="strain")

@@ -9,22 +9,21 @@ from keras_gw_resnet import build_model
 from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.places import places_of
-from keras_gw_resnet.models.shortcut import OWN_LAYERS, own_templates_of
-from keras_gw_resnet.models.templates import TEMPLATE_LAYERS
+from keras_gw_resnet.models.front import OWN_LAYERS, TEMPLATE_LAYERS, front_of
+from keras_gw_resnet.models.graph import positions_of
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.location import (
-    LocatedBatches,
-    LocatedCrossentropy,
+    PositionBatches,
+    PositionCrossentropy,
     ScoreAccuracy,
     ScoreAUC,
-    check_places,
+    check_positions,
     coalescence_samples,
-    is_located,
-    located,
+    gives_positions,
     mergers_for,
-    without_places,
+    score_alone,
+    with_positions,
 )
 from keras_gw_resnet.zoo import save_model
 from tests.conftest import assert_refused, run_commands, tiny_training
@@ -40,11 +39,11 @@ def network():
 
 def test_a_located_network_gives_score_and_logits_of_its_places(network):
     strain = np.random.default_rng(1).standard_normal((3, 2048, 2)).astype("float32")
-    both = located(network)
-    assert is_located(both) and not is_located(network)
+    both = with_positions(network)
+    assert gives_positions(both) and not gives_positions(network)
     found = both.predict(strain, verbose=0)
     np.testing.assert_allclose(found[:, 0], np.log(np.exp(found[:, 1:].astype(float)).sum(axis=1)), rtol=1e-5)
-    back = without_places(both)
+    back = score_alone(both)
     assert back.name == network.name
     np.testing.assert_array_equal(back.predict(strain, verbose=0), network.predict(strain, verbose=0))
 
@@ -56,7 +55,7 @@ def test_loss_is_that_of_the_score_where_every_place_is_allowed():
     label = np.array([0, 1, 1, 0, 1, 0], "float32")[:, None]
     allowed = np.concatenate([1 - label, np.repeat(label, 5, axis=1)], axis=1)
     expected = keras.losses.BinaryCrossentropy(from_logits=True)(label, score)
-    found = LocatedCrossentropy()(allowed, np.concatenate([score, logits], axis=1))
+    found = PositionCrossentropy()(allowed, np.concatenate([score, logits], axis=1))
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -66,7 +65,7 @@ def test_loss_is_the_probability_of_the_place_that_is_allowed():
     chances /= chances.sum()
     for case in range(4):
         allowed = np.eye(4, dtype="float32")[None, case]
-        found = LocatedCrossentropy()(allowed, np.concatenate([np.zeros((1, 1), "float32"), logits], axis=1))
+        found = PositionCrossentropy()(allowed, np.concatenate([np.zeros((1, 1), "float32"), logits], axis=1))
         assert float(found) == pytest.approx(-np.log(chances[case]), rel=1e-5)
 
 
@@ -106,7 +105,7 @@ def test_labels_allow_the_places_near_the_coalescence(small_bank):
     noise = GaussianNoise([[taps], [taps]], ("H1", "L1"), 2048, whitening)
     batches = InjectionBatches(small_bank, noise, batch_size=32, seed=4)
     places = np.linspace(0.6, 0.9, 31)
-    own = LocatedBatches(batches, places, 0.02)
+    own = PositionBatches(batches, places, 0.02)
     strain, allowed = own[7]
     examples = batches.examples(7)
     np.testing.assert_array_equal(strain, examples.strain)
@@ -137,7 +136,7 @@ def test_trained_through_the_command_line(small_data, tmp_path):
         ]
     )
     assert_refused(unlocated, "--merger-tolerance", "logsumexp")
-    assert_refused(without_places, "statistic_shortcut=0.5", "no places", "leave it out")
+    assert_refused(without_places, "statistic_shortcut=0.5", "no positions", "leave it out")
     assert not other.exists()
     assert result.returncode == 0, result.stderr
     model = keras.saving.load_model(out / "model.keras", compile=False, safe_mode=True)
@@ -151,9 +150,9 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     phases = [model.get_layer(name).get_weights()[0][0] for name in TEMPLATE_LAYERS]
     np.testing.assert_allclose([np.linalg.norm(phase, axis=0) for phase in phases], 1, atol=1e-4)
     # The shortcut is not trained; what is saved and measured has it, and the builder makes the same network.
-    assert places_of(model).get_weights()[0][:, -1, 0].tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0]
+    assert positions_of(model).get_weights()[0][:, -1, 0].tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0]
     assert card["options"]["statistic_shortcut"] == 0.5
-    assert card["options"]["statistic_templates"] == own_templates_of(model) == 4
+    assert card["options"]["statistic_templates"] == front_of(model).statistic_templates == 4
     assert card["options"]["statistic_coherent"] and model.get_layer("statistic_0_padded")
     own = [model.get_layer(name).get_weights()[0][0] for name in OWN_LAYERS]
     np.testing.assert_allclose([np.linalg.norm(phase, axis=0) for phase in own], 1, atol=0.02)
@@ -180,9 +179,9 @@ def test_a_network_goes_on_with_what_its_places_meant(tmp_path):
         meant = coalescence_samples(deep, config)
         assert meant != coalescence_samples(deep, training_of(**later))
     # Places that go on with an early coalescence tell no late one.
-    check_places(deep, training_of(**later, merger_tolerance=0.02))
-    with pytest.raises(InputError, match=r"--merger-range 0.8 0.99: the places of resnet50 tell coalescences from"):
-        check_places(
+    check_positions(deep, training_of(**later, merger_tolerance=0.02))
+    with pytest.raises(InputError, match=r"--merger-range 0.8 0.99: the positions of resnet50 tell coalescences from"):
+        check_positions(
             deep,
             training_of(
                 **{**later, "merger_range": (0.8, 0.99)}, options=config.network.options, merger_tolerance=0.02

@@ -5,7 +5,7 @@ import pytest
 
 from keras_gw_resnet import build_model
 from keras_gw_resnet.datasets.windows import write_windows
-from keras_gw_resnet.models.templates import BASIS_LAYER, STRIDE, TEMPLATE_LAYERS
+from keras_gw_resnet.models.front import BASIS_LAYER, STRIDE, TEMPLATE_LAYERS
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
 from keras_gw_resnet.training.templates import _at_all_shifts, _chosen, _refined, _signals, fill_templates

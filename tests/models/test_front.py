@@ -5,17 +5,10 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model
-from keras_gw_resnet.models.info import field_of_head, info_of
-from keras_gw_resnet.models.receptive import receptive_field
+from keras_gw_resnet.models.front import SNR_LAYER, STRIDE, front_layers, front_of, set_templates
+from keras_gw_resnet.models.graph import parts_of, receptive_field
+from keras_gw_resnet.models.info import info_of
 from keras_gw_resnet.models.registry import model_options
-from keras_gw_resnet.models.templates import (
-    SNR_LAYER,
-    STRIDE,
-    coalescence_behind_middle,
-    set_templates,
-    stem_layers,
-    templates_of,
-)
 from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.training.optimization import for_training
 from tests.conftest import settle_batch_norm
@@ -65,7 +58,7 @@ def test_stem_is_a_matched_filter(filled):
 @pytest.mark.parametrize("stride", [8, 4, 2, 1])
 def test_the_largest_of_all_shifts_of_a_template_is_seen(stride):
     model = build_model("resnet16", coincidence=True, template_stride=stride, **SMALL)
-    assert templates_of(model) == (3, stride)
+    assert (front_of(model).templates, front_of(model).template_stride) == (3, stride)
     rng = np.random.default_rng(7)
     basis = np.linalg.qr(rng.normal(size=(256, 64)))[0].T.astype("float32")
     in_phase, in_quadrature = rng.normal(size=(2, 3 * 8 // stride, 64)).astype("float32") / 8
@@ -97,7 +90,7 @@ def under_the_policy():
 @pytest.mark.parametrize("made", [in_training, under_the_policy])
 def test_stem_keeps_its_digits_in_half_precision(made):
     model = made()
-    stem = stem_layers(model)
+    stem = front_layers(model)
     assert {layer.compute_dtype for layer in model.layers if layer.name in stem and layer.weights} == {"float32"}
     assert model.get_layer(SNR_LAYER).output.dtype == "float32"
     assert model.get_layer("stem_conv").compute_dtype == "bfloat16"
@@ -140,7 +133,7 @@ def test_a_scan_equals_the_windows(filled):
 def test_every_family_with_the_usual_stem_has_templates(name):
     plain = build_model(name, width=4, input_shape=(4096, 2))
     model = build_model(name, input_shape=(4096, 2), coincidence=True, **SMALL)
-    assert field_of_head(model).stride == field_of_head(plain).stride
+    assert parts_of(model).field.stride == parts_of(plain).field.stride
     # Highway blocks give what they take: one layer more brings the templates to their width.
     assert info_of(model).depth - info_of(plain).depth == (3 if name == "highway20" else 2)
     restored = keras.models.clone_model(model)
@@ -149,8 +142,8 @@ def test_every_family_with_the_usual_stem_has_templates(name):
 
 def test_a_coalescence_is_where_the_templates_have_it(filled):
     model, _, _ = filled
-    assert coalescence_behind_middle(model) == 256 * 7 / 16
-    assert coalescence_behind_middle(build_model("resnet16", width=4)) is None
+    assert parts_of(model).coalescence_offset == 256 * 7 / 16
+    assert parts_of(build_model("resnet16", width=4)).coalescence_offset is None
 
 
 def test_numbers_of_templates_out_of_range_are_refused():

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.shortcut import OWN_LAYERS, OWN_STRIDE, with_shortcut
-from keras_gw_resnet.models.templates import BASIS_LAYER, STRIDE
+from keras_gw_resnet.models.front import BASIS_LAYER, OWN_LAYERS, OWN_STRIDE, STRIDE
+from keras_gw_resnet.models.transfer import copy_trained
 from keras_gw_resnet.training import templates
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
-from keras_gw_resnet.training.fit import _with_shortcut
-from keras_gw_resnet.training.optimization import new_network
+from keras_gw_resnet.training.fit import _with_statistic
+from keras_gw_resnet.training.optimization import new_network, whole_network
 from keras_gw_resnet.training.templates import bank_without_spins, fill_statistic, fill_templates
 from keras_gw_resnet.training.validation import Validation, scorer
 
@@ -38,7 +38,7 @@ def model(config, batches):
 
 
 def test_the_median_of_the_negatives_stays(model, batches, config):
-    more, measured = _with_shortcut(model, batches, config)
+    more, measured = _with_statistic(model, batches, config)
     validation = Validation(batches, config, [])
     negatives = validation.strain[validation.label == 0]
     before, after = (network.predict(negatives, verbose=0)[:, 0] for network in (model, more))
@@ -61,7 +61,8 @@ def test_templates_of_the_shortcut_are_binaries_without_spins(model, batches, co
     )
     match = {}
     for name, bank in (("plain", plain), ("own", own)):
-        more = with_shortcut(model, 0.5, 3)
+        more = whole_network(replace(config, statistic_templates=3))
+        copy_trained(more, model)
         fill_statistic(more, batches, config, bank)
         in_phase, in_quadrature = (more.get_layer(layer).get_weights()[0][0] for layer in OWN_LAYERS)
         match[name] = np.hypot(seen @ in_phase, seen @ in_quadrature).max(axis=1).mean()

@@ -3,23 +3,16 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model
-from keras_gw_resnet.models.anatomy import blocks_of
-from keras_gw_resnet.models.places import places_of
-from keras_gw_resnet.models.shortcut import (
-    CONCENTRATION,
-    LIMIT,
-    OWN_LAYERS,
-    own_templates_of,
-    shift_logits,
-    with_shortcut,
-)
-from keras_gw_resnet.models.templates import has_shortcut, set_templates, stem_layers
+from keras_gw_resnet.models.front import CONCENTRATION, LIMIT, OWN_LAYERS, front_layers, front_of, set_templates
+from keras_gw_resnet.models.graph import blocks_of, positions_of
+from keras_gw_resnet.models.heads import shift_logits
+from keras_gw_resnet.models.transfer import copy_trained
 from keras_gw_resnet.search.folding import for_inference
 from keras_gw_resnet.search.scan import Scanner
 from tests.conftest import settle_batch_norm
 
 SMALL = {"width": 4, "templates": 3, "template_samples": 256, "coincidence": True}
-PLACES = {"pooling": "logsumexp", "head_kernel_size": 4}
+POSITIONS = {"pooling": "logsumexp", "head_kernel_size": 4}
 WEIGHT = 0.5
 
 
@@ -28,15 +21,22 @@ def seeded():
     keras.utils.set_random_seed(5)
 
 
+def with_statistic(model, **options):
+    """The network with what is ranked, and the weights of one without."""
+    more = build_model("resnet16", **SMALL, **POSITIONS, statistic_shortcut=WEIGHT, **options)
+    copy_trained(more, model)
+    return more
+
+
 @pytest.fixture(scope="module")
 def both(seeded):
     """A network without the shortcut, and the same with it."""
-    model = build_model("resnet16", **SMALL, **PLACES)
+    model = build_model("resnet16", **SMALL, **POSITIONS)
     rng = np.random.default_rng(3)
     basis = np.linalg.qr(rng.normal(size=(256, 64)))[0].T.astype("float32")
     set_templates(model, basis, *rng.normal(size=(2, 3, 64)).astype("float32") / 8)
     settle_batch_norm(model)
-    return model, with_shortcut(model, WEIGHT)
+    return model, with_statistic(model)
 
 
 def noise(samples, examples=2):
@@ -46,7 +46,7 @@ def noise(samples, examples=2):
 def test_each_place_has_its_statistic_added(both):
     model, more = both
     strain = noise(2048)
-    before, after = (np.asarray(keras.Model(m.input, places_of(m).output)(strain))[:, :, 0] for m in both)
+    before, after = (np.asarray(keras.Model(m.input, positions_of(m).output)(strain))[:, :, 0] for m in both)
     near = [np.asarray(keras.Model(model.input, model.get_layer(f"snr_near_{d}").output)(strain)) for d in range(2)]
     joined = np.minimum(near[0], LIMIT) + np.minimum(near[1], LIMIT)
     largest = np.log(np.exp(joined).sum(axis=-1)).reshape(2, 64, 4).max(axis=-1)
@@ -65,38 +65,38 @@ def test_the_place_of_a_signal_takes_the_statistic_of_that_signal(both):
     for start in (836, 868, 900):
         loud = strain.copy()
         loud[0, start : start + 256] += 8 * template[:, None]
-        only = with_shortcut_alone(more)
-        middles.append(np.argmax(np.asarray(keras.Model(only.input, places_of(only).output)(loud))[0, :, 0]))
+        only = with_statistic_alone(more)
+        middles.append(np.argmax(np.asarray(keras.Model(only.input, positions_of(only).output)(loud))[0, :, 0]))
     cropped = more.get_layer("crop_edges").cropping[0]
     assert np.diff(middles).tolist() == [1, 1]
     # What the loudest place takes has its middle within a feature of the template's.
     assert abs((cropped + middles[0]) * 32 + 75.5 - (836 + 128)) < 32
 
 
-def with_shortcut_alone(model):
+def with_statistic_alone(model):
     """The network with all weights of its last convolution zero but those of the statistic."""
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    kernel, bias = places_of(copy).get_weights()
+    kernel, bias = positions_of(copy).get_weights()
     kernel[:, :-1] = 0
-    places_of(copy).set_weights([kernel, bias])
+    positions_of(copy).set_weights([kernel, bias])
     return copy
 
 
 def test_the_builder_makes_the_same_network(both, tmp_path):
     _, more = both
     more.save(tmp_path / "model.keras")
-    options = {**SMALL, **PLACES, "statistic_shortcut": WEIGHT}
+    options = {**SMALL, **POSITIONS, "statistic_shortcut": WEIGHT}
     built = build_model("resnet16", **options, weights=str(tmp_path / "model.keras"))
     np.testing.assert_allclose(built(noise(2048)), more(noise(2048)), rtol=1e-5)
-    fresh = places_of(build_model("resnet16", **options)).get_weights()[0]
+    fresh = positions_of(build_model("resnet16", **options)).get_weights()[0]
     assert fresh[:, -1, 0].tolist() == [0, 0, WEIGHT, 0]
 
 
 @pytest.mark.parametrize("other", [{"crop_edges": False}, {"normalization": "group"}])
 def test_features_that_are_not_cropped_have_it_too(other):
-    model = build_model("resnet16", **SMALL, **PLACES, **other, statistic_shortcut=WEIGHT)
-    assert has_shortcut(model) and np.isfinite(float(model(noise(2048, 1))[0, 0]))
+    model = build_model("resnet16", **SMALL, **POSITIONS, **other, statistic_shortcut=WEIGHT)
+    assert front_of(model).statistic_shortcut and np.isfinite(float(model(noise(2048, 1))[0, 0]))
 
 
 @pytest.mark.parametrize(
@@ -109,14 +109,14 @@ def test_features_that_are_not_cropped_have_it_too(other):
     ],
 )
 def test_weights_of_networks_with_and_without_it(own, other, tmp_path):
-    saved = build_model("resnet16", **SMALL, **PLACES, **other)
+    saved = build_model("resnet16", **SMALL, **POSITIONS, **other)
     saved.save(tmp_path / "model.keras")
-    model = build_model("resnet16", **{**SMALL, **PLACES, **own}, weights=str(tmp_path / "model.keras"))
+    model = build_model("resnet16", **{**SMALL, **POSITIONS, **own}, weights=str(tmp_path / "model.keras"))
     block = "stage4_block0_conv2"
     np.testing.assert_array_equal(model.get_layer(block).kernel, saved.get_layer(block).kernel)
     if "include_top" in own:
         return
-    kernel, known = places_of(model).get_weights()[0], places_of(saved).get_weights()[0]
+    kernel, known = positions_of(model).get_weights()[0], positions_of(saved).get_weights()[0]
     np.testing.assert_array_equal(kernel[:, :32], known[:, :32])
     if own:
         assert kernel[2, -1, 0] == pytest.approx(other.get("statistic_shortcut", WEIGHT))
@@ -126,17 +126,17 @@ def test_weights_of_networks_with_and_without_it(own, other, tmp_path):
 def test_a_deeper_network_begins_where_the_shallower_ended(both, tmp_path):
     both[1].save(tmp_path / "model.keras")
     deeper = build_model(
-        "resnet18", **SMALL, **PLACES, statistic_shortcut=WEIGHT, weights=str(tmp_path / "model.keras")
+        "resnet18", **SMALL, **POSITIONS, statistic_shortcut=WEIGHT, weights=str(tmp_path / "model.keras")
     )
-    kernel, known = places_of(deeper).get_weights()[0], places_of(both[1]).get_weights()[0]
+    kernel, known = positions_of(deeper).get_weights()[0], positions_of(both[1]).get_weights()[0]
     np.testing.assert_array_equal(kernel, known)
     assert [block.name for block in blocks_of(deeper)][:1] == ["stage1_block0"] and len(blocks_of(deeper)) == 8
 
 
 def test_dropout_and_activation_stay():
-    options = {**SMALL, **PLACES, "dropout": 0.2, "classifier_activation": "sigmoid"}
+    options = {**SMALL, **POSITIONS, "dropout": 0.2, "classifier_activation": "sigmoid"}
     model = build_model("resnet16", **options, statistic_shortcut=WEIGHT)
-    assert has_shortcut(model) and model.get_layer("dropout").rate == 0.2
+    assert front_of(model).statistic_shortcut and model.get_layer("dropout").rate == 0.2
     last = model.layers[-1]
     assert isinstance(last, keras.layers.Activation) and last.activation is keras.activations.sigmoid
     strain = noise(2048, 1)
@@ -156,7 +156,9 @@ def test_a_scan_equals_the_windows(both):
 def test_the_shortcut_keeps_its_digits_in_half_precision(both):
     model, more = both
     half = for_inference(more, precision="bfloat16")
-    assert {"statistic_pool", "statistic_and_features", "crop_edges", "score"} <= stem_layers(more) - stem_layers(model)
+    assert {"statistic_pool", "statistic_and_features", "crop_edges", "score"} <= front_layers(more) - front_layers(
+        model
+    )
     assert {half.get_layer(name).compute_dtype for name in ("statistic_and_features", "crop_edges", "score")} == {
         "float32"
     }
@@ -166,15 +168,15 @@ def test_the_shortcut_keeps_its_digits_in_half_precision(both):
 @pytest.mark.parametrize("weight", [True, -1.0, float("nan"), [1], "a"])
 def test_other_weights_are_refused(weight):
     with pytest.raises(InputError, match="expected a finite number"):
-        build_model("resnet16", **SMALL, **PLACES, statistic_shortcut=weight)
+        build_model("resnet16", **SMALL, **POSITIONS, statistic_shortcut=weight)
 
 
 @pytest.mark.parametrize(
     ("options", "lacking"),
     [
-        (SMALL, "no places"),
-        ({"width": 4, **PLACES}, "no stem that joins"),
-        ({**SMALL, **PLACES, "coincidence": False}, "no stem that joins"),
+        (SMALL, "no positions"),
+        ({"width": 4, **POSITIONS}, "no stem that joins"),
+        ({**SMALL, **POSITIONS, "coincidence": False}, "no stem that joins"),
     ],
 )
 def test_networks_without_stem_or_places_are_refused(options, lacking):
@@ -183,7 +185,7 @@ def test_networks_without_stem_or_places_are_refused(options, lacking):
 
 
 def test_a_glitch_in_one_detector_counts_as_snr_8_at_most(both):
-    alone = with_shortcut_alone(both[1])
+    alone = with_statistic_alone(both[1])
     quiet = noise(2048, 1)
     loud = quiet.copy()
     loud[0, 900:1000, 0] *= 1000
@@ -194,7 +196,7 @@ def test_a_loaded_network_may_get_one(both, tmp_path):
     both[0].save(tmp_path / "model.keras")
     keras.backend.clear_session()
     model = keras.saving.load_model(tmp_path / "model.keras")
-    with_shortcut(model, WEIGHT).save(tmp_path / "more.keras")
+    with_statistic(model).save(tmp_path / "more.keras")
     again = keras.saving.load_model(tmp_path / "more.keras", safe_mode=True)
     np.testing.assert_allclose(again(noise(2048)), both[1](noise(2048)), rtol=1e-5)
 
@@ -206,15 +208,10 @@ def test_shifted_logits_shift_the_score(both):
     np.testing.assert_allclose(more(noise(2048)), both[1](noise(2048)) - 3, rtol=1e-4)
 
 
-def test_one_shortcut_is_enough(both):
-    with pytest.raises(InputError, match="already"):
-        with_shortcut(both[1], WEIGHT)
-
-
 @pytest.fixture(scope="module")
 def own(both):
     """The network with a shortcut that has two templates of its own."""
-    more = with_shortcut(both[0], WEIGHT, 2)
+    more = with_statistic(both[0], statistic_templates=2)
     rng = np.random.default_rng(6)
     for name in OWN_LAYERS:
         more.get_layer(name).set_weights([rng.normal(size=(1, 64, 4)).astype("float32") / 8])
@@ -233,7 +230,7 @@ def own_phases(model, own, strain):
 
 def added(model, more, strain):
     """What the shortcut adds to the logit of every place, and what it should be of a statistic of each step of the stem."""
-    before, after = (np.asarray(keras.Model(m.input, places_of(m).output)(strain))[:, :, 0] for m in (model, more))
+    before, after = (np.asarray(keras.Model(m.input, positions_of(m).output)(strain))[:, :, 0] for m in (model, more))
     (first, _), count = model.get_layer("crop_edges").cropping, before.shape[1]
 
     def of(joined):
@@ -251,13 +248,13 @@ def test_templates_of_its_own_are_ranked(both, own):
         half += np.minimum(np.max([power[:, :-2], power[:, 1:-1], power[:, 2:]], axis=0), LIMIT)
     given, of = added(model, own, strain)
     np.testing.assert_allclose(given, of(half), rtol=1e-3, atol=1e-3)
-    assert own_templates_of(own) == 2 and own_templates_of(both[1]) == own_templates_of(model) == 0
+    assert [front_of(m).statistic_templates for m in (own, both[1], model)] == [2, 0, 0]
 
 
 @pytest.fixture(scope="module")
 def coherent(both, own):
     """The same with templates that join the detectors by their phases."""
-    more = with_shortcut(both[0], WEIGHT, 2, coherent=True)
+    more = with_statistic(both[0], statistic_templates=2, statistic_coherent=True)
     for name in OWN_LAYERS:
         more.get_layer(name).set_weights(own.get_layer(name).get_weights())
     return more
@@ -286,7 +283,7 @@ def test_a_copied_network_keeps_its_detectors_apart(both, coherent):
     """As a training does; a copy may hold the calls of the stem in another order."""
     copy = keras.models.clone_model(both[0])
     copy.set_weights(both[0].get_weights())
-    more = with_shortcut(copy, WEIGHT, 2, coherent=True)
+    more = with_statistic(copy, statistic_templates=2, statistic_coherent=True)
     for name in OWN_LAYERS:
         more.get_layer(name).set_weights(coherent.get_layer(name).get_weights())
     np.testing.assert_allclose(more(noise(2048)), coherent(noise(2048)), rtol=1e-5)
@@ -301,7 +298,7 @@ def test_a_signal_of_opposite_phases_within_ten_milliseconds_counts_for_more(bot
     strain[0, 900 + delay : 1156 + delay, 1] = sign * strain[0, 900:1156, 0]
     once = strain.copy()
     once[..., 1] = 0
-    gained = with_shortcut_alone(coherent)(strain) - with_shortcut_alone(coherent)(once)
+    gained = with_statistic_alone(coherent)(strain) - with_statistic_alone(coherent)(once)
     assert (float(gained[0, 0]) > WEIGHT * 8) == (sign == -1 and delay <= 20)
 
 
@@ -314,10 +311,10 @@ def test_a_network_that_joins_phases_is_like_any_other(both, own, coherent, tmp_
     assert scanner.exact and scanner.slides and scanner.difference(strain, scanner.scan(strain).scores) < 1e-3
     half = for_inference(again, precision="bfloat16")
     assert {layer.compute_dtype for layer in half.layers if layer.name.startswith("statistic_")} == {"float32"}
-    options = {**SMALL, **PLACES, "statistic_shortcut": 0.1, "statistic_templates": 2, "statistic_coherent": True}
+    options = {**SMALL, **POSITIONS, "statistic_shortcut": 0.1, "statistic_templates": 2, "statistic_coherent": True}
     built = build_model("resnet16", **options, weights=str(tmp_path / "coherent.keras"))
     np.testing.assert_allclose(built(noise(2048)), coherent(noise(2048)), rtol=1e-4)
-    assert own_templates_of(again) == 2
+    assert front_of(again).statistic_templates == 2
     own.save(tmp_path / "own.keras")
     for file, joined in (("coherent", False), ("own", True)):
         other = {**options, "statistic_coherent": joined}
@@ -341,7 +338,7 @@ def test_a_network_that_joins_phases_is_like_any_other(both, own, coherent, tmp_
 )
 def test_phases_of_other_networks_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        build_model("resnet16", **{**SMALL, **PLACES, "statistic_shortcut": WEIGHT, **options})
+        build_model("resnet16", **{**SMALL, **POSITIONS, "statistic_shortcut": WEIGHT, **options})
 
 
 def test_the_detectors_keep_their_order(own, tmp_path):
@@ -359,10 +356,10 @@ def test_the_builder_takes_templates_of_its_own_with_the_weights(both, own, tmp_
     own.save(tmp_path / "own.keras")
     both[1].save(tmp_path / "stem.keras")
     both[0].save(tmp_path / "none.keras")
-    options = {**SMALL, **PLACES, "statistic_shortcut": 0.1}
+    options = {**SMALL, **POSITIONS, "statistic_shortcut": 0.1}
     built = build_model("resnet16", **options, statistic_templates=2, weights=str(tmp_path / "own.keras"))
     np.testing.assert_allclose(built(noise(2048)), own(noise(2048)), rtol=1e-4)
-    plain = build_model("resnet16", **SMALL, **PLACES, weights=str(tmp_path / "own.keras"))
+    plain = build_model("resnet16", **SMALL, **POSITIONS, weights=str(tmp_path / "own.keras"))
     np.testing.assert_allclose(plain(noise(2048)), both[0](noise(2048)), rtol=1e-4)
     for file, number, known in (("own", 0, 2), ("own", 3, 2), ("stem", 2, 0), ("none", 2, 0)):
         with pytest.raises(InputError, match=rf"{file}.keras: .*statistic_templates={known}"):
@@ -372,7 +369,7 @@ def test_the_builder_takes_templates_of_its_own_with_the_weights(both, own, tmp_
 def test_a_loaded_network_may_get_templates_of_its_own(both, own, tmp_path):
     both[0].save(tmp_path / "model.keras")
     keras.backend.clear_session()
-    more = with_shortcut(keras.saving.load_model(tmp_path / "model.keras"), WEIGHT, 2)
+    more = with_statistic(keras.saving.load_model(tmp_path / "model.keras"), statistic_templates=2)
     for name in OWN_LAYERS:
         more.get_layer(name).set_weights(own.get_layer(name).get_weights())
     more.save(tmp_path / "more.keras")
@@ -380,7 +377,7 @@ def test_a_loaded_network_may_get_templates_of_its_own(both, own, tmp_path):
     np.testing.assert_allclose(again(noise(2048)), own(noise(2048)), rtol=1e-5)
     scanner, strain = Scanner(again), noise(4096, 1)[0]
     assert scanner.exact and scanner.difference(strain, scanner.scan(strain).scores) < 1e-3
-    assert stem_layers(again) >= {*OWN_LAYERS, "statistic_snr_near_0", "statistic_snr_largest_1"}
+    assert front_layers(again) >= {*OWN_LAYERS, "statistic_snr_near_0", "statistic_snr_largest_1"}
     half = for_inference(again, precision="bfloat16")
     assert {half.get_layer(name).compute_dtype for name in (*OWN_LAYERS, "statistic_snr_near_0")} == {"float32"}
 
@@ -388,9 +385,9 @@ def test_a_loaded_network_may_get_templates_of_its_own(both, own, tmp_path):
 @pytest.mark.parametrize("templates", [True, -1, 1.5, "a"])
 def test_other_numbers_of_templates_are_refused(templates):
     with pytest.raises(InputError, match="expected a whole number from 0"):
-        build_model("resnet16", **SMALL, **PLACES, statistic_shortcut=WEIGHT, statistic_templates=templates)
+        build_model("resnet16", **SMALL, **POSITIONS, statistic_shortcut=WEIGHT, statistic_templates=templates)
 
 
 def test_templates_of_no_shortcut_are_refused():
     with pytest.raises(InputError, match="statistic_templates=3: is of a shortcut"):
-        build_model("resnet16", **SMALL, **PLACES, statistic_templates=3)
+        build_model("resnet16", **SMALL, **POSITIONS, statistic_templates=3)

@@ -1,0 +1,268 @@
+"""Read networks that came without a description off their Keras graphs: the only file that touches Keras's private attributes."""
+
+from dataclasses import dataclass, replace
+
+import keras
+from keras import layers
+
+from keras_gw_resnet.models.front import front_layers, front_of
+from keras_gw_resnet.models.parts import Parts
+from keras_gw_resnet.models.receptive import ReceptiveField
+
+CONVOLUTIONS = (layers.Conv1D, layers.SeparableConv1D, layers.DepthwiseConv1D)
+POOLINGS = (layers.MaxPooling1D, layers.AveragePooling1D)
+# What looks at the whole window, yet keeps the order of the samples.
+GLOBAL_NORMS = (layers.GroupNormalization, layers.LayerNormalization)
+POINTWISE = (
+    layers.Activation,
+    layers.ReLU,
+    layers.BatchNormalization,
+    layers.Dropout,
+    layers.Normalization,
+    layers.Rescaling,
+    layers.Add,
+    layers.Multiply,
+    layers.Subtract,
+    layers.Concatenate,
+    layers.Maximum,
+    layers.Average,
+)
+# Tensor arithmetic such as 1 - x, as Keras records it in a graph; GetItem takes channels, Logsumexp goes over them.
+POINTWISE_OPERATIONS = (
+    "Add",
+    "Subtract",
+    "Multiply",
+    "Negative",
+    "Divide",
+    "TrueDivide",
+    "Minimum",
+    "Concatenate",
+    "Sigmoid",
+    "Relu",
+    "Sqrt",
+    "GetItem",
+    "Logsumexp",
+)
+
+
+def layer_giving(tensor):
+    """Return the layer, network or operation that a symbolic tensor comes from."""
+    return tensor._keras_history.operation
+
+
+def nodes_in_order(model):
+    """Yield the nodes of a functional model's graph, inputs left out, each after those it depends on."""
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
+
+
+def receptive_field(inputs, outputs):
+    """Work out the receptive field of convolutional features.
+
+    Args:
+        inputs: Symbolic input (batch, samples, channels).
+        outputs: Symbolic features (batch, features, channels).
+
+    Returns:
+        ReceptiveField.
+
+    Raises:
+        ValueError: A layer on the way is not local in time, or is not known here.
+    """
+    fields = {id(inputs): ReceptiveField()}
+    for node in nodes_in_order(keras.Model(inputs, outputs)):
+        arriving = [fields[id(tensor)] for tensor in node.input_tensors]
+        field = _after(node.operation, arriving)
+        fields.update({id(tensor): field for tensor in node.output_tensors})
+    return fields[id(outputs)]
+
+
+def _after(operation, fields):
+    first = fields[0]
+    if isinstance(operation, POINTWISE) or type(operation).__name__ in POINTWISE_OPERATIONS:
+        return first.merged(*fields[1:])
+    if isinstance(operation, CONVOLUTIONS):
+        return first.through(
+            operation.kernel_size[0], operation.strides[0], operation.padding, operation.dilation_rate[0]
+        )
+    if isinstance(operation, POOLINGS):
+        return first.through(operation.pool_size[0], operation.strides[0], operation.padding)
+    if isinstance(operation, layers.ZeroPadding1D):
+        return first.later(-operation.padding[0])
+    if isinstance(operation, layers.Cropping1D):
+        return first.later(operation.cropping[0])
+    if isinstance(operation, GLOBAL_NORMS):
+        return replace(first, local=False)
+    raise ValueError(f"the receptive field of a {type(operation).__name__} layer ({operation.name}) is not known")
+
+
+def before_cropping(features):
+    """Return (features, cropping): those before their edges were dropped, and how many were, (0, 0) for none.
+
+    Dropout, which is nothing in use, is passed over.
+    """
+    operation = layer_giving(features)
+    if isinstance(operation, layers.Dropout):
+        features, operation = operation.input, layer_giving(operation.input)
+    if isinstance(operation, layers.Cropping1D):
+        return operation.input, operation.cropping
+    return features, (0, 0)
+
+
+def joins_positions(model):
+    """Say whether a network ends in the log-sum-exp of logits, an activation passed over."""
+    return type(_last(model)).__name__ == "Logsumexp"
+
+
+def positions_of(model):
+    """Return the convolution that gives the logits whose log-sum-exp a network ends in, None for any other network.
+
+    A network that ends in that convolution itself, as the members of an ensemble do, has one too.
+    """
+    operation = _last(model)
+    if joins_positions(model):
+        operation = layer_giving(operation.input)
+    own = isinstance(operation, layers.Conv1D) and operation.strides == (1,) and operation.padding == "valid"
+    return operation if own else None
+
+
+def _last(model):
+    operation = layer_giving(model.outputs[0])
+    return layer_giving(operation.input) if isinstance(operation, layers.Activation) else operation
+
+
+def parts_of(model):
+    """Return the Parts of a network: those that it was built with, or that its card gave it; of any other as its graph has them."""
+    return getattr(model, "parts", None) or read_parts(model)
+
+
+def read_parts(model):
+    """Read the Parts of a network off its graph."""
+    positions = positions_of(model)
+    pools = [
+        layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling1D | layers.GlobalMaxPooling1D)
+    ]
+    head = positions or (pools[0] if len(pools) == 1 else None)
+    known = {"window_samples": model.input_shape[1], "front": front_of(model), "classes": model.output_shape[-1]}
+    if head is None:
+        return Parts(**known)
+    kind = "positions"
+    if positions is None:
+        after = [
+            type(layer)
+            for layer in model.layers[model.layers.index(head) + 1 :]
+            if not isinstance(layer, layers.Dropout)
+        ]
+        averages = isinstance(head, layers.GlobalAveragePooling1D) and after == [layers.Dense]
+        kind = "average" if averages else "other"
+    features, cropping = before_cropping(head.input)
+    try:
+        field = receptive_field(model.input, features)
+    except ValueError:
+        field = None
+    samples, length = model.input_shape[1], features.shape[1]
+    if field and samples and length != field.features_of(samples):
+        # Cropped on the way; or padded otherwise than 'same' does, which is not known here.
+        field = replace(field, lost=samples - length * field.stride) if length * field.stride <= samples else None
+    kernel = positions.kernel_size[0] if positions else 1
+    return Parts(**known, field=field, cropping=tuple(cropping), head=kind, head_layer=head.name, head_kernel=kernel)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Networks that an ensemble joins by a weighted sum.
+
+    Attributes:
+        networks: `keras.Model`s.
+        weights: One each.
+        bias: Of the sum.
+        skipped: How many positions of each come before the first that all have.
+        positions: Whether it is logits of positions that are joined.
+    """
+
+    networks: list
+    weights: list
+    bias: float
+    skipped: list
+    positions: bool
+
+
+def joined_by(model):
+    """Return what an ensemble joins; None of any other network."""
+    own = (keras.Model, layers.InputLayer, layers.Dropout, layers.Cropping1D)
+    joining = [layer for layer in model.layers if not isinstance(layer, own)]
+    kinds = [type(layer) for layer in joining]
+    if kinds == [layers.Average]:
+        count = len(joining[0].input)
+        weights, bias = [1 / count] * count, 0.0
+    elif kinds in ([layers.Concatenate, layers.Dense], [layers.Concatenate, layers.Conv1D]):
+        weights, *bias = joining[1].get_weights()
+        weights, bias = weights.reshape(-1).tolist(), float(bias[0][0]) if bias else 0.0
+    else:
+        return None
+    arriving = [before_cropping(tensor) for tensor in joining[0].input]
+    networks = [layer_giving(tensor) for tensor, _ in arriving]
+    if not all(isinstance(network, keras.Model) for network in networks):
+        return None
+    return Joined(networks, weights, bias, [cropping[0] for _, cropping in arriving], joins_positions(model))
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block that adds a branch to what goes past it.
+
+    Attributes:
+        name: Prefix of the names of its layers.
+        entry: Tensor that goes in.
+        branch: Tensor that is added: the residual, or the gated transform of a highway block.
+        output: Tensor that comes out.
+        layers: Its layers, in the network's order.
+        decisive: The layer whose weights decide whether it adds anything: the last of the branch, or the gate of a highway block.
+        gated: Whether that is a gate.
+    """
+
+    name: str
+    entry: keras.KerasTensor
+    branch: keras.KerasTensor
+    output: keras.KerasTensor
+    layers: tuple
+    decisive: layers.Layer
+    gated: bool
+
+
+def blocks_of(model):
+    """List the Blocks of a network from input to output; none for families without sums."""
+    by_name, front, found = {layer.name: layer for layer in model.layers}, front_layers(model), []
+    for layer in model.layers:
+        # A matched filter adds detectors.
+        if not isinstance(layer, layers.Add) or len(layer.input) != 2 or layer.name in front:
+            continue
+        name = layer.name.rsplit("_", 1)[0]
+        entry, branch = layer.input
+        for before in ("shortcut", "carry"):
+            if f"{name}_{before}" in by_name:
+                given = by_name[f"{name}_{before}"].input
+                entry = given[0] if isinstance(given, list) else given
+        output = by_name.get(f"{name}_out", layer).output
+        inside = _operations_between(entry, output)
+        own = tuple(each for each in model.layers if each.name in inside)
+        gate = by_name.get(f"{name}_gate")
+        found.append(Block(name, entry, branch, output, own, gate or _before_dropout(branch), gate is not None))
+    return found
+
+
+def _operations_between(entry, output):
+    """Return the names of the layers and operations that lie between two tensors of a graph."""
+    found, todo = set(), [output]
+    while todo:
+        tensor = todo.pop()
+        if tensor is not entry:
+            operation, node, _ = tensor._keras_history
+            found.add(operation.name)
+            todo += operation._inbound_nodes[node].input_tensors
+    return found
+
+
+def _before_dropout(tensor):
+    layer = layer_giving(tensor)
+    return _before_dropout(layer.input) if isinstance(layer, layers.Dropout) else layer

@@ -1,0 +1,142 @@
+"""Heads: features, and the ranking statistic where there is one, in; the score of the window out."""
+
+import math
+from dataclasses import dataclass
+
+from keras import activations, initializers, layers, ops
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.blocks import require_counts, require_flags, require_known, require_share
+from keras_gw_resnet.models.front import JOIN_LAYER, PRECISION
+
+# Where the number of samples is left open, the edges are cropped if features remain of a window of this length.
+USUAL_SAMPLES = 2048
+POOLINGS = {"avg": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling1D}
+# (kind, name of the layer that takes the features) by pooling.
+KINDS = {
+    None: ("average", "pool"),
+    "avg": ("average", "pool"),
+    "max": ("other", "pool"),
+    "logsumexp": ("positions", "score"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """Options of the head; see `network.assemble`."""
+
+    include_top: bool = True
+    pooling: str | None = None
+    classes: int = 1
+    classifier_activation: str | None = None
+    dropout: float = 0.0
+    crop_edges: bool | None = None
+    head_kernel_size: int = 12
+
+    def __post_init__(self):
+        require_counts(classes=self.classes, head_kernel_size=self.head_kernel_size)
+        require_share(dropout=self.dropout)
+        require_flags(include_top=self.include_top, crop_edges=self.crop_edges)
+        require_known(activations, classifier_activation=self.classifier_activation)
+        if self.pooling not in KINDS:
+            raise InputError(f"pooling={self.pooling!r}; expected None, 'avg', 'max' or 'logsumexp'")
+        if self.positions and not self.include_top:
+            raise InputError(
+                "pooling='logsumexp' pools the logits of the head; without the head expected None, 'avg' or 'max'"
+            )
+
+    @property
+    def positions(self):
+        """Whether the head gives a logit at each position."""
+        return self.pooling == "logsumexp"
+
+    @property
+    def takes_features(self):
+        """Whether there is a head, or at least a pooling."""
+        return self.include_top or self.pooling is not None
+
+    def kind(self):
+        """Return (kind, name of the layer that takes the features); see `parts.Parts`."""
+        kind, layer = KINDS[self.pooling] if self.takes_features else ("other", None)
+        return (kind if self.include_top else "other"), layer
+
+    def cropping(self, field, samples):
+        """Return how many features to drop at the left and the right edge, those that saw its padding.
+
+        Args:
+            field: ReceptiveField of the features; None: not known.
+            samples: Of the input; None: any number.
+
+        Raises:
+            InputError: None would remain.
+        """
+        if not self.takes_features or self.crop_edges is False or field is None or not field.local:
+            return 0, 0
+        left, right = field.padded_features
+        length = field.features_of(samples or USUAL_SAMPLES)
+        if left + right < length:
+            return left, right
+        if self.crop_edges is None or samples is None:
+            return 0, 0
+        raise InputError(
+            f"input of {samples} samples is too short for this network: every feature sees its edges; "
+            f"expected at least {(left + right + 1) * field.stride} samples, or crop_edges=False"
+        )
+
+    def __call__(self, features, cropping, statistic=None, weight=0.0, tap=0):
+        """Apply the head.
+
+        Args:
+            features: Tensor (batch, length, channels).
+            cropping: Features to drop at the left and the right edge.
+            statistic: What is ranked, (batch, length, 1), of which `weight` times the value at the feature `tap` of each position is
+                added to its logit; None: nothing.
+            weight, tap: See there.
+
+        Returns:
+            Tensor (batch, classes), or what remains without the last layers.
+        """
+        if not self.takes_features:
+            return features
+        precise = {} if statistic is None else {"dtype": PRECISION}
+        x = features if statistic is None else layers.Concatenate(name=JOIN_LAYER, **precise)([features, statistic])
+        if any(cropping):
+            x = layers.Cropping1D(tuple(cropping), name="crop_edges", **precise)(x)
+        if not self.positions:
+            x = POOLINGS[self.pooling or "avg"](name="pool")(x)
+        if self.dropout and self.include_top:
+            x = layers.Dropout(self.dropout, name="dropout", **precise)(x)
+        if self.positions:
+            return self._anywhere(x, None if statistic is None else (weight, tap))
+        if self.include_top:
+            x = layers.Dense(self.classes, activation=self.classifier_activation, dtype="float32", name="score")(x)
+        return x
+
+    def _anywhere(self, features, ranked):
+        length, kernel_size = features.shape[1], self.head_kernel_size
+        if length is not None and length < kernel_size:
+            raise InputError(
+                f"head_kernel_size={kernel_size}: there are {length} features; expected at most as many, or a longer input"
+            )
+        # So that the sum begins near zero.
+        bias = initializers.Constant(-math.log(length - kernel_size + 1) if length else 0.0)
+        score = layers.Conv1D(self.classes, kernel_size, bias_initializer=bias, dtype="float32", name="score")
+        logits = score(features)
+        if ranked:
+            weight, tap = ranked
+            kernel, bias = score.get_weights()
+            kernel[:, -1], kernel[tap, -1] = 0, weight
+            score.set_weights([kernel, bias])
+        return anywhere(logits, self.classifier_activation)
+
+
+def anywhere(logits, activation=None):
+    """Return the logit of a signal anywhere, through an activation: the log-sum-exp of those at each position, (batch, positions, classes)."""
+    score = ops.logsumexp(logits, axis=1)
+    return layers.Activation(activation, dtype="float32", name="activation")(score) if activation else score
+
+
+def shift_logits(model, shift):
+    """Add a number to the logit of every position of a network built here, and so to its score."""
+    kernel, bias = model.get_layer("score").get_weights()
+    model.get_layer("score").set_weights([kernel, bias + shift])

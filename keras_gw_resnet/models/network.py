@@ -1,0 +1,234 @@
+"""A network put together once from its description: front -> stack -> head."""
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import keras
+
+from keras_gw_resnet.errors import InputError, first_line
+from keras_gw_resnet.models.blocks import Style
+from keras_gw_resnet.models.front import Front
+from keras_gw_resnet.models.graph import receptive_field
+from keras_gw_resnet.models.heads import Head
+from keras_gw_resnet.models.parts import Parts
+from keras_gw_resnet.models.receptive import ReceptiveField
+from keras_gw_resnet.models.transfer import take_weights
+from keras_gw_resnet.models.weights import find_model_file
+
+# Keywords of a builder that stand for the options of a dataclass, each a keyword of its own.
+GROUPS = {"style": Style, "front": Front}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What a network is made of, before it is built.
+
+    Attributes:
+        name: Its name.
+        input_shape: (samples, detectors).
+        front: Front.
+        stack: Function of what the front gives that gives features (batch, length, channels).
+        field: ReceptiveField of the features; None: not the same everywhere.
+        head: Head.
+        weights: Of a saved network, or None.
+    """
+
+    name: str
+    input_shape: tuple
+    front: Front
+    stack: Callable
+    field: ReceptiveField | None
+    head: Head
+    weights: str | None = None
+
+    @property
+    def ranked(self):
+        """ReceptiveField of the ranking statistic; None without."""
+        return self.front.statistic_field(self.field.stride) if self.front.statistic_shortcut else None
+
+    @property
+    def parts(self):
+        """Parts of the network."""
+        kind, layer = self.head.kind()
+        return Parts(
+            window_samples=self.input_shape[0],
+            front=self.front,
+            field=self.field.merged(self.ranked) if self.ranked else self.field,
+            cropping=self.head.cropping(self.field, self.input_shape[0]),
+            head=kind,
+            head_layer=layer,
+            head_kernel=self.head.head_kernel_size if self.head.positions else 1,
+            classes=self.head.classes,
+        )
+
+    def build(self):
+        """Build the network: a `keras.Model` that says its Parts as `model.parts`."""
+        samples, field = self.input_shape[0], self.field
+        if field is not None and samples is not None and samples < field.stride:
+            raise InputError(
+                f"input of {samples} samples is too short for the strides of this network; "
+                f"expected at least {field.stride} samples"
+            )
+        self.front.check(self.name, self.input_shape[1], self.head.positions)
+        strain = keras.Input(tuple(self.input_shape), name="strain")
+        seen, statistic = self.front(strain, field.stride if field else 1)
+        parts = self.parts
+        score = self.head(self.stack(seen), parts.cropping, statistic, self.front.statistic_shortcut, self._tap())
+        model = keras.Model(strain, score, name=self.name)
+        if self.weights is not None:
+            take_weights(model, self.weights)
+        model.parts = parts
+        return model
+
+    def _tap(self):
+        """Say which of the features that a position takes has its middle in the middle of the position."""
+        field, ranked, taps = self.field, self.ranked, self.head.head_kernel_size
+        if ranked is None:
+            return 0
+        position = ((taps - 1) * field.stride + field.right - field.left) / 2
+        tap = round((position - (ranked.right - ranked.left) / 2) / field.stride)
+        return min(max(tap, 0), taps - 1)
+
+
+def options_of(*functions):
+    """Return the names of the keyword-only options of a builder, those of `assemble` included where it hands them on."""
+    parameters = [p for f in functions for p in inspect.signature(f).parameters.values()]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        parameters += [p for p in inspect.signature(assemble).parameters.values() if p.name not in ("reach", "front")]
+    return list(dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY))
+
+
+def refuse_unknown(name, given, known):
+    """Raise InputError when one of the given options is none of the known."""
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise InputError(f"{name} has no option {', '.join(unknown)}; its options are {', '.join(known)}")
+
+
+def builder(description):
+    """Make a builder of a function that describes a network: it refuses, with InputError, options it does not have and values that Keras refuses.
+
+    In place of the keywords `style` and `front` it has the options of `blocks.Style` and `front.Front`. Called with `describe=True` it gives
+    the Network, and builds nothing.
+    """
+    own = inspect.signature(description)
+    groups = {name: inspect.signature(made).parameters for name, made in GROUPS.items() if name in own.parameters}
+    whole = [
+        option.replace(kind=parameter.kind)
+        for parameter in own.parameters.values()
+        for option in groups.get(parameter.name, {"": parameter}).values()
+    ]
+
+    @functools.wraps(description)
+    def checked(*args, describe=False, **options):
+        refuse_unknown(description.__name__, options, known)
+        try:
+            given = dict(options)
+            for name, members in groups.items():
+                given[name] = GROUPS[name](**{option: given.pop(option) for option in members if option in given})
+            network = description(*args, **given)
+            return network if describe else _built(network)
+        except InputError:
+            raise
+        except Exception as error:  # whatever Keras and its backend find out about the values
+            raise InputError(
+                f"{description.__name__} cannot be built with {args or ''}{options}: {first_line(error)}"
+            ) from error
+
+    checked.__signature__ = own.replace(parameters=whole)
+    names = {**dict.fromkeys(options_of(checked)), **checked.__signature__.parameters}
+    known = [
+        name for name in names if getattr(own.parameters.get(name), "kind", None) is not inspect.Parameter.VAR_KEYWORD
+    ]
+    return checked
+
+
+def _built(made):
+    return made.build() if isinstance(made, Network) else made
+
+
+def assemble(
+    stack,
+    *,
+    name,
+    reach=None,
+    front=None,
+    input_shape=(2048, 2),
+    include_top=True,
+    weights=None,
+    pooling=None,
+    classes=1,
+    classifier_activation=None,
+    dropout=0.0,
+    crop_edges=None,
+    head_kernel_size=12,
+):
+    """Describe a network around its stack.
+
+    Args:
+        stack: Function of a tensor, the strain (batch, samples, detectors) or what the front makes of it, that gives features (batch,
+            length, channels).
+        name: Name of the network.
+        reach: Function of the ReceptiveField of what the stack is given that gives that of the features; None: it is read off the graph.
+        front: Front; None: the stack is given the strain.
+        input_shape: (samples, detectors) of the whitened strain (see `preprocess_input`); samples may be None where
+            the head pools.
+        include_top: Whether to add dropout and the dense layer. Without, the network ends in the features, or, with
+            `pooling`, in their average or maximum over time.
+        weights: None, the path of a .keras file, or the name of a saved network of the same architecture.
+        pooling: "avg" (also the default of the head), "max", or "logsumexp", of the head alone: each stretch of
+            `head_kernel_size` features gives a logit of its own, that of a signal just there, and their log-sum-exp is
+            that of a signal anywhere in the window. What a search ranks are the logits of these positions: an average over
+            the window would dilute the signal with all the noise around it.
+        classes: Number of outputs.
+        classifier_activation: Of the last layer; None gives the logit, which is the better ranking statistic.
+        dropout: Share of the pooled features dropped in training.
+        crop_edges: Drop the features that saw the zero padding at the window's edges before pooling: what remains
+            depends on the strain alone, so that long strain can be scanned exactly. None: where some remain.
+        head_kernel_size: Features that a head with pooling "logsumexp" looks at together.
+
+    Returns:
+        Network, which a `builder` builds: a `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
+
+    Raises:
+        InputError: Options out of range, an input too short for the network, weights of another architecture.
+    """
+    head = Head(
+        include_top=include_top,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        dropout=dropout,
+        crop_edges=crop_edges,
+        head_kernel_size=head_kernel_size,
+    )
+    require_shape(input_shape)
+    front = front or Front()
+    field = reach(front.field) if reach else _field_read(stack, front, input_shape)
+    weights = None if weights is None else find_model_file(weights)
+    return Network(
+        name=name, input_shape=tuple(input_shape), front=front, stack=stack, field=field, head=head, weights=weights
+    )
+
+
+def _field_read(stack, front, input_shape):
+    """Build a stack alone and read the ReceptiveField of its features off the graph; None of one that flattens."""
+    strain = keras.Input(tuple(input_shape))
+    seen, _ = replace(front, statistic_shortcut=0.0, statistic_templates=0, statistic_coherent=False)(
+        strain, front.stride
+    )
+    try:
+        return receptive_field(strain, stack(seen))
+    except ValueError:
+        return None
+
+
+def require_shape(input_shape):
+    """Raise InputError unless this is (samples, detectors), samples a positive whole number or None."""
+    shape = input_shape if isinstance(input_shape, list | tuple) else ()
+    sizes = [operator.index(size) for size in shape if hasattr(size, "__index__")]
+    if len(shape) != 2 or shape[1] is None or len(sizes) < 2 - (shape[0] is None) or min(sizes) < 1:
+        raise InputError(f"input_shape={input_shape!r}; expected (samples, detectors)")
