@@ -89,9 +89,9 @@ class Head:
             return 0, 0
         left, right = field.padded_features
         length = field.features_of(samples or USUAL_SAMPLES)
-        if left + right < length:
+        if left + right < length or (self.crop_edges and samples is None):
             return left, right
-        if self.crop_edges is None or samples is None:
+        if self.crop_edges is None:
             return 0, 0
         raise InputError(
             f"input of {samples} samples is too short for this network: every feature sees its edges; "
