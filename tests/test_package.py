@@ -71,7 +71,7 @@ def test_graphs_are_walked_in_one_file(path):
 def test_no_layer_is_found_by_the_beginning_of_its_name(path):
     for line in path.read_text().splitlines():
         found = re.search(r"name\.(?:startswith|removeprefix)\(", line)
-        about_layers = found and re.search(r"\b(layer|operation|block|each)\b", line)
+        about_layers = found and re.search(r"\b(layers?|operations?|block|each)\b", line)
         assert not about_layers, (
             f"{path.relative_to(PACKAGE)}: {line.strip()!r} looks for layers by the beginning of their names; "
             "only models/front.py does, for its own: ask the network's parts, or models/graph.py for its blocks"

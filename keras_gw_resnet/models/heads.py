@@ -23,7 +23,22 @@ KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """Options of the head; see `network.assemble`."""
+    """Options of the head.
+
+    Attributes:
+        include_top: Whether to add dropout and the dense layer. Without, the network ends in the features, or, with
+            `pooling`, in their average or maximum over time.
+        pooling: "avg" (also the default of the head), "max", or "logsumexp", of the head alone: each stretch of
+            `head_kernel_size` features gives a logit of its own, that of a signal just there, and their log-sum-exp is
+            that of a signal anywhere in the window. What a search ranks are the logits of these positions: an average over
+            the window would dilute the signal with all the noise around it.
+        classes: Number of outputs.
+        classifier_activation: Of the last layer; None gives the logit, which is the better ranking statistic.
+        dropout: Share of the pooled features dropped in training.
+        crop_edges: Drop the features that saw the zero padding at the window's edges before pooling: what remains
+            depends on the strain alone, so that long strain can be scanned exactly. None: where some remain.
+        head_kernel_size: Features that a head with pooling "logsumexp" looks at together.
+    """
 
     include_top: bool = True
     pooling: str | None = None
@@ -74,9 +89,9 @@ class Head:
             return 0, 0
         left, right = field.padded_features
         length = field.features_of(samples or USUAL_SAMPLES)
-        if left + right < length:
+        if left + right < length or (self.crop_edges and samples is None):
             return left, right
-        if self.crop_edges is None or samples is None:
+        if self.crop_edges is None:
             return 0, 0
         raise InputError(
             f"input of {samples} samples is too short for this network: every feature sees its edges; "

@@ -94,10 +94,11 @@ class Network:
 
 
 def options_of(*functions):
-    """Return the names of the keyword-only options of a builder, those of `assemble` included where it hands them on."""
+    """Return the names of the keyword-only options of a builder, those of `assemble` and of the head included where it hands them on."""
     parameters = [p for f in functions for p in inspect.signature(f).parameters.values()]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        parameters += [p for p in inspect.signature(assemble).parameters.values() if p.name not in ("reach", "front")]
+        shared = {**inspect.signature(assemble).parameters, **inspect.signature(Head).parameters}
+        parameters += [p for name, p in shared.items() if name not in ("reach", "front")]
     return list(dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY))
 
 
@@ -157,14 +158,8 @@ def assemble(
     reach=None,
     front=None,
     input_shape=(2048, 2),
-    include_top=True,
     weights=None,
-    pooling=None,
-    classes=1,
-    classifier_activation=None,
-    dropout=0.0,
-    crop_edges=None,
-    head_kernel_size=12,
+    **head,
 ):
     """Describe a network around its stack.
 
@@ -176,19 +171,8 @@ def assemble(
         front: Front; None: the stack is given the strain.
         input_shape: (samples, detectors) of the whitened strain (see `preprocess_input`); samples may be None where
             the head pools.
-        include_top: Whether to add dropout and the dense layer. Without, the network ends in the features, or, with
-            `pooling`, in their average or maximum over time.
         weights: None, the path of a .keras file, or the name of a saved network of the same architecture.
-        pooling: "avg" (also the default of the head), "max", or "logsumexp", of the head alone: each stretch of
-            `head_kernel_size` features gives a logit of its own, that of a signal just there, and their log-sum-exp is
-            that of a signal anywhere in the window. What a search ranks are the logits of these positions: an average over
-            the window would dilute the signal with all the noise around it.
-        classes: Number of outputs.
-        classifier_activation: Of the last layer; None gives the logit, which is the better ranking statistic.
-        dropout: Share of the pooled features dropped in training.
-        crop_edges: Drop the features that saw the zero padding at the window's edges before pooling: what remains
-            depends on the strain alone, so that long strain can be scanned exactly. None: where some remain.
-        head_kernel_size: Features that a head with pooling "logsumexp" looks at together.
+        **head: Options of `heads.Head`.
 
     Returns:
         Network, which a `builder` builds: a `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
@@ -196,15 +180,7 @@ def assemble(
     Raises:
         InputError: Options out of range, an input too short for the network, weights of another architecture.
     """
-    head = Head(
-        include_top=include_top,
-        pooling=pooling,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        dropout=dropout,
-        crop_edges=crop_edges,
-        head_kernel_size=head_kernel_size,
-    )
+    head = Head(**head)
     require_shape(input_shape)
     front = front or Front()
     field = reach(front.field) if reach else _field_read(stack, front, input_shape)

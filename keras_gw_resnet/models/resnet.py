@@ -133,8 +133,7 @@ def ResNet(
         stem_kernel_size: Of the first convolution.
         style, front: The options of `blocks.Style` and `front.Front`, each a keyword of its own.
         name: Name of the network.
-        **network: Options of `network.assemble`: input_shape, include_top, weights, pooling, classes,
-            classifier_activation, dropout, crop_edges.
+        **network: Options of `network.assemble`.
 
     Returns:
         A `keras.Model` from `strain` (batch, samples, detectors) to `score` (batch, classes).
