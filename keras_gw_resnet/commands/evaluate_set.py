@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_gw_resnet.commands.printing import shown, table
-from keras_gw_resnet.commands.search import journal_of, load_networks
+from keras_gw_resnet.commands.search import load_networks
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, written_aside
 
@@ -167,6 +167,7 @@ def _population(path):
 def _search(args, paths, output):
     """Search; returns (networks, what they found by part, seconds that a part took where that is one's speed, journals)."""
     networks = load_networks((args.model, *args.compare), args.precision, args.exact)
+    from keras_gw_resnet.search.journal import journal_of
     from keras_gw_resnet.search.search import search
 
     journals = {name: journal_of(output, f"{name}-") for name in PARTS[:2]}
