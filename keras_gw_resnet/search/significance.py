@@ -18,6 +18,8 @@ EXPECTATIONS = 200
 KERNELS = 2000
 # Share of signals louder than noise of which one detector alone seems to speak (H1 and L1, measured with simulated ones).
 LONE_SIGNALS = 0.05
+# What its own strain makes again in more than this share of the slides is no coincidence: one detector makes it.
+AGAIN = 0.1
 
 
 def false_alarm_rate(stat, background):
@@ -204,9 +206,13 @@ def judge(events, background, card, searched_seconds, threshold, *, slid=True, e
     ranks, ranked = _ranked(events, left, searched_seconds)
     columns["far"][taken] = rates * YEAR_SECONDS
     columns["far_error"][taken] = np.sqrt(rates / left.seconds) * YEAR_SECONDS
-    columns["far_exclusive"] = (
-        _exclusive_rate(events, ranks, ranked, searched_seconds) if slid else columns["far"].copy()
-    )
+    columns["far_exclusive"] = columns["far"].copy()
+    if slid:
+        own, exclusive = _own_and_others(events, ranks, ranked, searched_seconds)
+        columns["far_exclusive"] = exclusive
+        if "p_astro" in columns:
+            again = own > AGAIN * left.seconds / searched_seconds
+            columns["p_astro"][again] = np.minimum(columns["p_astro"][again], LONE_SIGNALS)
     limit = (ranks > ranked.stat.max(initial=-np.inf)) & (ranks == events.stat)
     limit[taken] = rates * left.seconds < 1.5
     fitted = _fitted_rate(ranks, ranked, threshold) if extrapolate else None
@@ -218,23 +224,31 @@ def judge(events, background, card, searched_seconds, threshold, *, slid=True, e
     falling = np.argsort(-ranks, kind="stable")
     columns["far"][falling] = np.maximum.accumulate(columns["far"][falling])
     columns["ifar"] = 1 / columns["far"]
+    if "p_astro" in columns:
+        order = np.lexsort((-columns["p_astro"], columns["far"]))
+        columns["p_astro"][order] = np.minimum.accumulate(columns["p_astro"][order])
     what = {"far_is_limit": limit & ~beyond, "far_extrapolated": beyond, "ranked_down": ranks < events.stat}
     return left, {**columns, **what}, taken
 
 
-def _exclusive_rate(events, ranks, ranked, searched_seconds):
-    """Return the rate, a year, at which the background without the strain around an event makes one of its rank."""
-    rising = np.sort(ranked.stat)
+def _own_and_others(events, ranks, ranked, searched_seconds):
+    """Say of each event what its own strain makes in the slides, and what the rest of the strain makes.
+
+    Returns:
+        Tuple (number, rate): how many background events of its rank hold strain around it, and the rate, a year, at which
+        the background without that strain makes one.
+    """
+    rising, own = np.sort(ranked.stat), np.zeros(len(events), int)
     orders = [np.argsort(column) for column in ranked.time.T]
-    columns = [column[order] for column, order in zip(ranked.time.T, orders, strict=True)]
-    louder = 1 + len(rising) - np.searchsorted(rising, ranks, side="left")
-    for number, (time, own) in enumerate(zip(events.time, ranks, strict=True)):
+    times = [column[order] for column, order in zip(ranked.time.T, orders, strict=True)]
+    for number, (time, least) in enumerate(zip(events.time, ranks, strict=True)):
         near = set()
-        for column, order in zip(columns, orders, strict=True):
+        for column, order in zip(times, orders, strict=True):
             first, last = np.searchsorted(column, [time - REMOVED_SECONDS, time + REMOVED_SECONDS])
             near.update(order[first:last].tolist())
-        louder[number] -= np.count_nonzero(ranked.stat[list(near)] >= own)
-    return louder * YEAR_SECONDS / max(ranked.without([0.0], searched_seconds).seconds, 1e-9)
+        own[number] = np.count_nonzero(ranked.stat[list(near)] >= least)
+    others = 1 + len(rising) - np.searchsorted(rising, ranks, side="left") - own
+    return own, others * YEAR_SECONDS / max(ranked.without([0.0], searched_seconds).seconds, 1e-9)
 
 
 def _fitted_rate(stat, background, threshold):
