@@ -193,8 +193,9 @@ def write_background(background, path, detectors, attributes):
         file["stat"] = background.stat
         for name, time in zip(detectors, background.time.T, strict=True):
             file[f"time_{name}"] = time
-        for name, alone in zip(detectors, background.alone.T, strict=True):
-            file[f"stat_{name}"] = alone
+        if not np.all(np.isnan(background.alone)):
+            for name, alone in zip(detectors, background.alone.T, strict=True):
+                file[f"stat_{name}"] = alone
 
 
 def read_background(path, card, threshold, precision):
