@@ -12,6 +12,8 @@ from keras_gw_resnet.files import new_hdf5, written_aside
 CLUSTER_SECONDS = 1.0
 # One detector alone speaks where the others add less than this share of what it adds itself.
 OTHERS_SHARE = 0.5
+# A detector speaks where muting it takes so much from the statistic, a log-odds.
+SPEAKS = 5.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def speaks_alone(stat, alone):
     """Say which events one detector makes alone, as a glitch does: muting the others takes little from the statistic.
 
     The others add the statistic less that of the loudest detector alone. What this detector adds is what muting it takes
-    away, down to the next loudest detector alone.
+    away, down to the next loudest detector alone; in quiet noise, where that is little, none speaks.
 
     Args:
         stat: Statistics, array (n,).
@@ -72,7 +74,7 @@ def speaks_alone(stat, alone):
     if alone.shape[1] < 2:
         return np.full(len(stat), -1)
     second, first = np.sort(alone, axis=1)[:, -2:].T
-    lone = stat - first < OTHERS_SHARE * (stat - second)
+    lone = (stat - first < OTHERS_SHARE * (stat - second)) & (stat - second > SPEAKS)
     return np.where(lone, np.argmax(alone, axis=1), -1)
 
 
