@@ -16,7 +16,7 @@ TAILS = (50, 25, 12, 6)
 LEAST = 100
 EXPECTATIONS = 200
 KERNELS = 2000
-# Share of signals louder than noise of which one detector alone seems to speak (H1 and L1, measured with simulated ones).
+# Share of signals louder than noise of which one detector alone seems to speak: assumed for H1 and L1, not measured.
 LONE_SIGNALS = 0.05
 # What its own strain makes again in more than this share of the slides is no coincidence: one detector makes it.
 AGAIN = 0.1
