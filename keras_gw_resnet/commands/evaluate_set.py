@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_gw_resnet.commands.printing import shown, table
-from keras_gw_resnet.commands.search import journal_of, load_networks
+from keras_gw_resnet.commands.search import load_networks
 from keras_gw_resnet.files import check_output
 
 SETS = Path("runs") / "sets"

@@ -2,7 +2,7 @@
 
 from keras_gw_resnet.commands.arguments import add_command, add_overwrite, path_of
 from keras_gw_resnet.commands.printing import shown
-from keras_gw_resnet.commands.search import journal_of, load_networks
+from keras_gw_resnet.commands.search import load_networks
 from keras_gw_resnet.files import check_output, refuse_input
 
 # Lowest statistic that is kept: odds of noise to signal of 20,000.
@@ -26,7 +26,7 @@ def add_mlgwsc(subparsers):
 
 def run_mlgwsc(args):
     """Search one file of the challenge and write what its scoring program reads, and nothing else."""
-    from keras_gw_resnet.search.journal import forget
+    from keras_gw_resnet.search.journal import forget, journal_of
     from keras_gw_resnet.strain.files import find_segments
     from keras_gw_resnet.zoo import load_card
 

@@ -14,7 +14,7 @@ TICKS = (20, 50, 100, 200, 400)
 
 
 def draw_event(snapshot, detectors, title):
-    """Draw the whitened strain and the constant-Q map of every detector over the network's statistic.
+    """Draw the whitened strain and the constant-Q map of every detector over the network's statistic, together and alone.
 
     Args:
         snapshot: `search.results.Snapshot`.
@@ -46,7 +46,11 @@ def draw_event(snapshot, detectors, title):
         plane.set_yticks(TICKS, [str(tick) for tick in TICKS])
         plane.minorticks_off()
         series.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-    axes[-1].plot(snapshot.score_time - snapshot.time, snapshot.scores, color="k", linewidth=1)
+    axes[-1].plot(snapshot.score_time - snapshot.time, snapshot.scores, color="k", linewidth=1, label="all")
+    for name, own, colour in zip(detectors, snapshot.alone.T, itertools.cycle(COLOURS)):
+        axes[-1].plot(snapshot.score_time - snapshot.time, own, color=colour, linewidth=1, label=f"{name} alone")
+    if snapshot.alone.size:
+        axes[-1].legend(fontsize=7, loc="upper right")
     axes[-1].axvline(0, color="0.6", linewidth=0.8, zorder=0)
     axes[-1].set_ylabel("statistic")
     axes[-1].set_xlabel(f"time in seconds from GPS {snapshot.time:.3f}")

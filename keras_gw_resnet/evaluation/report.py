@@ -68,7 +68,7 @@ def write_page(path, title, sections):
         )
 
 
-def write_search_report(path, network, events, snapshots, attributes):
+def write_search_report(path, network, events, snapshots, attributes, lines=()):
     """Write the report of a search: what was searched, the events, and a picture of each of the loudest.
 
     Args:
@@ -77,18 +77,22 @@ def write_search_report(path, network, events, snapshots, attributes):
         events: Tuple (header, rows) of text, loudest first.
         snapshots: List of `search.results.Snapshot`.
         attributes: What is known about the search, by name.
+        lines: What is to be said of all of it.
     """
     where = ", ".join(attributes["files"][:4])
-    sections = [("Events", table_html(*events))]
+    header, rows = events
+    sections = [("Events", text_html(*lines) + table_html(header, rows))]
     for rank, snapshot in enumerate(snapshots, 1):
         title = f"statistic {snapshot.stat:.1f} ({network.name})"
         figure = draw_event(snapshot, network.detectors, title)
         figure.set_figwidth(TELEPHONE_INCHES)
         picture = figure_html(
             figure,
-            f"whitened strain, time-frequency maps and statistic around GPS {snapshot.time:.3f}",
+            f"whitened strain, time-frequency maps, statistic and that of each detector alone around GPS {snapshot.time:.3f}",
         )
-        sections.append((f"{rank}. GPS {snapshot.time:.3f}, statistic {snapshot.stat:.2f}", picture))
+        remark = rows[rank - 1][-1] if header[-1] == "remarks" else ""
+        heading = f"{rank}. GPS {snapshot.time:.3f}, statistic {snapshot.stat:.2f}{f' ({remark})' if remark else ''}"
+        sections.append((heading, picture))
     sections.append(("The search", facts_html(attributes)))
     write_page(path, f"Events in {where}", sections)
 

@@ -3,6 +3,7 @@
 Slides are far longer than light travels between detectors, so nothing that reaches two of them is coincident any more.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import h5py
@@ -10,6 +11,7 @@ import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, written_aside
+from keras_gw_resnet.search.candidates import speaks_alone
 from keras_gw_resnet.strain.quality import inside
 
 # Strain around a removed event that is removed with it, either side.
@@ -27,12 +29,18 @@ class Background:
         time: GPS time of each event in the strain of each detector, float64 array (n, detectors).
         seconds: How much strain was searched for them.
         slides: How many time slides were made, at most, of a stretch.
+        alone: Statistic of each detector alone, float64 array (n, detectors); NaN: not known.
     """
 
     stat: np.ndarray
     time: np.ndarray
     seconds: float
     slides: int = 0
+    alone: np.ndarray = None
+
+    def __post_init__(self):
+        if self.alone is None:
+            object.__setattr__(self, "alone", np.full(self.time.shape, np.nan))
 
     def without(self, times, searched_seconds):
         """Return the background without the strain around events, those of any detector.
@@ -45,7 +53,8 @@ class Background:
         for time in times:
             near |= np.any(np.abs(self.time - time) <= REMOVED_SECONDS, axis=1)
         share = 2 * REMOVED_SECONDS * self.time.shape[1] * len(times) / searched_seconds
-        return replace(self, stat=self.stat[~near], time=self.time[~near], seconds=max(0.0, self.seconds * (1 - share)))
+        kept = {name: getattr(self, name)[~near] for name in ("stat", "time", "alone")}
+        return replace(self, **kept, seconds=max(0.0, self.seconds * (1 - share)))
 
 
 def join_backgrounds(parts, detectors):
@@ -55,6 +64,7 @@ def join_backgrounds(parts, detectors):
         np.concatenate([np.empty((0, detectors)), *(part.time for part in parts)]),
         float(sum(part.seconds for part in parts)),
         max((part.slides for part in parts), default=0),
+        np.concatenate([np.empty((0, detectors)), *(part.alone for part in parts)]),
     )
 
 
@@ -63,7 +73,7 @@ def slide_seconds(window_seconds):
     return float(np.ceil(window_seconds) + 1)
 
 
-def slid_background(network, stretch, slides, threshold, vetoes=(), progress=None):
+def slid_background(network, stretch, slides, threshold, vetoes=(), progress=None, alone=None):
     """Search a stretch again with the detectors slid against each other.
 
     Detector d is moved by slide * d * `slide_seconds`; what is pushed out at the end comes in at the beginning.
@@ -75,6 +85,7 @@ def slid_background(network, stretch, slides, threshold, vetoes=(), progress=Non
         threshold: Lowest ranking statistic of an event.
         vetoes: Array (n, 2) of GPS starts and stops; strain of any detector in them is left out.
         progress: Called with the number of samples done.
+        alone: What `Detector.alone` gives for the stretch; None: not known. It moves with the detector's strain.
 
     Returns:
         Background.
@@ -93,18 +104,56 @@ def slid_background(network, stretch, slides, threshold, vetoes=(), progress=Non
             """Return for times since the beginning the GPS times at which each detector recorded its strain."""
             return stretch.gps_start + (np.asarray(time)[:, None] - shifts / rate) % (length / rate)
 
-        events = network.cluster(scan, 0.0, threshold)
+        at = rate * network.stride_seconds
+        moved = {} if alone is None else {"alone": _moved(alone, shifts / at, length / at)}
+        events = network.cluster(scan, 0.0, threshold, **moved)
         time = own_times(events.time)
         kept = ~np.any(inside(time, vetoes), axis=1)
         seconds = len(scan.scores) * network.stride_seconds
         if len(vetoes):
             seconds *= float(np.mean(~np.any(inside(own_times(network.times_of(scan)), vetoes), axis=1)))
-        parts.append(Background(events.stat[kept], time[kept], seconds, slide))
+        parts.append(Background(events.stat[kept], time[kept], seconds, slide, events.alone[kept] if moved else None))
     return join_backgrounds(parts, number)
 
 
-def exclude_signals(events, background, searched_seconds):
-    """Take the strain of signals out of a background, the loudest event first, for as long as events stand out.
+def _moved(alone, shifts, around):
+    """Return what each detector alone gives in a slide; windows across the seam, which no scan held, take the last.
+
+    Args:
+        alone: Array (scores, detectors).
+        shifts: Of each detector, in scores.
+        around: Length of the stretch in scores.
+    """
+    scores = np.arange(len(alone))
+    at = [np.minimum(np.round((scores - shift) % around).astype(int), len(alone) - 1) for shift in shifts]
+    return np.stack([own[index] for own, index in zip(alone.T, at, strict=True)], axis=-1)
+
+
+def ceiling(background, searched_seconds):
+    """Return the rank that one detector alone reaches at most, however loud.
+
+    What one detector makes alone is as loud in every slide, so no slide can show it rarer than once in the strain that
+    was searched: it ranks where the background of several detectors has as many events as that.
+
+    Args:
+        background: Background.
+        searched_seconds: How much strain was searched without slides, more than none.
+    """
+    several = np.sort(background.stat[speaks_alone(background.stat, background.alone) < 0])[::-1]
+    number = math.ceil(background.seconds / searched_seconds)
+    return several[number - 1] if number <= len(several) else -np.inf
+
+
+def rank(stat, alone, highest):
+    """Return what events are ranked by: their statistic, where one detector speaks alone `highest` at most."""
+    return np.where(speaks_alone(stat, alone) >= 0, np.minimum(stat, highest), stat)
+
+
+def take_out_signals(events, background, searched_seconds):
+    """Take the strain of signals out of a background, the loudest event first, each judged by the background with it.
+
+    Hierarchical removal against the inclusive background (arXiv 1508.02357): the strain of an event stays in the
+    background by which that event is judged, and leaves it only for the events below.
 
     Args:
         events: Candidates of the search without slides.
@@ -112,29 +161,41 @@ def exclude_signals(events, background, searched_seconds):
         searched_seconds: How much strain the events are of.
 
     Returns:
-        Tuple (Background, number of events taken out); with less than ten times the strain no event can stand out.
+        Tuple (Background, indices, rates): without the events at these indices, and the rate, a second, at which the
+        background that held each of them makes an event of its rank.
     """
-    loudest = events.loudest(len(events))
-    taken = 0
-    for number in range(1, len(loudest) + 1):
-        exclusive = background.without(loudest.time[:number], searched_seconds)
-        if not exclusive.seconds:
+    left, taken, rates = background, [], []
+    while len(taken) < len(events) and left.seconds:
+        highest = ceiling(left, searched_seconds)
+        ranks = rank(events.stat, events.alone, highest)
+        ranks[taken] = -np.inf
+        loudest = int(np.argmax(ranks))
+        louder = np.count_nonzero(rank(left.stat, left.alone, highest) >= ranks[loudest])
+        rate = (1 + louder) / left.seconds
+        without = background.without(events.time[[*taken, loudest]], searched_seconds)
+        if rate * searched_seconds > SIGNAL_FALSE_ALARMS or not without.seconds:
             break
-        louder = np.count_nonzero(exclusive.stat >= loudest.stat[number - 1])
-        if (1 + louder) / exclusive.seconds * searched_seconds > SIGNAL_FALSE_ALARMS:
-            break
-        taken = number
-    return (background.without(loudest.time[:taken], searched_seconds) if taken else background), taken
+        left, taken, rates = without, [*taken, loudest], [*rates, rate]
+    return left, np.array(taken, int), np.array(rates)
+
+
+def exclude_signals(events, background, searched_seconds):
+    """Return (Background, number of events taken out of it), see `take_out_signals`."""
+    left, taken, _ = take_out_signals(events, background, searched_seconds)
+    return left, len(taken)
 
 
 def write_background(background, path, detectors, attributes):
-    """Write a background to HDF5: 1-D `stat` and `time_H1`, ..., with the root attribute `searched_seconds`."""
+    """Write a background to HDF5: 1-D `stat`, `time_H1`, `stat_H1`, ..., with the root attribute `searched_seconds`."""
     with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(attributes)
         file.attrs["searched_seconds"] = background.seconds
         file["stat"] = background.stat
         for name, time in zip(detectors, background.time.T, strict=True):
             file[f"time_{name}"] = time
+        if not np.all(np.isnan(background.alone)):
+            for name, alone in zip(detectors, background.alone.T, strict=True):
+                file[f"stat_{name}"] = alone
 
 
 def read_background(path, card, threshold, precision):
@@ -158,9 +219,12 @@ def read_background(path, card, threshold, precision):
             stat = file["stat"][()].astype(np.float64, casting="safe")
             names = [f"time_{name}" for name in card["detectors"]]
             times = [file[name][()] for name in (names if names[0] in file else ["time"])]
+            own = [f"stat_{name}" for name in card["detectors"]]
+            alone = [file[name][()] if name in file else np.full(stat.shape, np.nan) for name in own]
             seconds, sha256 = float(file.attrs["searched_seconds"]), str(file.attrs["model_sha256"])
             lowest, arithmetic = float(file.attrs["threshold"]), str(file.attrs["precision"])
             time = np.stack(times, axis=-1).astype(np.float64, casting="safe").reshape(*stat.shape, len(times))
+            alone = np.stack(alone, axis=-1).astype(np.float64, casting="safe").reshape(*stat.shape, len(own))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; expected a background from 'search --slides'") from error
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -174,4 +238,4 @@ def read_background(path, card, threshold, precision):
     finite = stat.ndim == 1 and np.all(np.isfinite(stat)) and np.all(np.isfinite(time))
     if not (finite and np.isfinite(seconds) and seconds > 0):
         raise InputError(f"{path}: has {seconds:g} s of strain or statistics that are not finite; make another one")
-    return Background(stat, time, seconds)
+    return Background(stat, time, seconds, alone=alone)

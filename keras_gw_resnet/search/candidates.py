@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import scipy.signal
@@ -10,6 +10,10 @@ import scipy.signal
 from keras_gw_resnet.files import new_hdf5, written_aside
 
 CLUSTER_SECONDS = 1.0
+# One detector alone speaks where the others add less than this share of what it adds itself.
+OTHERS_SHARE = 0.5
+# A detector speaks where muting it takes so much from the statistic, a log-odds.
+SPEAKS = 5.0
 
 
 @dataclass(frozen=True)
@@ -20,18 +24,27 @@ class Candidates:
         time: GPS seconds of the coalescence at the Earth's centre, float64 (n,).
         stat: Ranking statistic, larger is more signal-like, float64 (n,).
         var: Timing tolerance of each event in seconds, float64 (n,).
+        alone: Statistic of each detector alone, see `Detector.alone`, (n, detectors); (n, 0): not worked out.
+        gated: Whether strain of each detector was gated at the event, boolean (n, detectors); (n, 0): none was.
     """
 
     time: np.ndarray
     stat: np.ndarray
     var: np.ndarray
+    alone: np.ndarray = None
+    gated: np.ndarray = None
+
+    def __post_init__(self):
+        for name, kind in (("alone", np.float64), ("gated", bool)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros((len(self.time), 0), kind))
 
     def __len__(self):
         return len(self.time)
 
     def select(self, chosen):
         """Return the events that an index or a boolean array chooses."""
-        return Candidates(self.time[chosen], self.stat[chosen], self.var[chosen])
+        return Candidates(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     def loudest(self, number):
         """Return the loudest events, loudest first."""
@@ -40,9 +53,29 @@ class Candidates:
 
 def join(events):
     """Join Candidates into one, in order of time."""
-    every = [np.concatenate([getattr(e, name) for e in events] or [np.empty(0)]) for name in ("time", "stat", "var")]
-    order = np.argsort(every[0], kind="stable")
-    return Candidates(*(values[order] for values in every))
+    found = [e for e in events if len(e)] or list(events[:1]) or [Candidates(*np.empty((3, 0)))]
+    every = Candidates(*(np.concatenate([getattr(e, field.name) for e in found]) for field in fields(Candidates)))
+    return every.select(np.argsort(every.time, kind="stable"))
+
+
+def speaks_alone(stat, alone):
+    """Say which events one detector makes alone, as a glitch does: muting the others takes little from the statistic.
+
+    The others add the statistic less that of the loudest detector alone. What this detector adds is what muting it takes
+    away, down to the next loudest detector alone; in quiet noise, where that is little, none speaks.
+
+    Args:
+        stat: Statistics, array (n,).
+        alone: Statistic of each detector alone, array (n, detectors).
+
+    Returns:
+        Integer array (n,): the detector's column; -1 where several speak or it is not known.
+    """
+    if alone.shape[1] < 2:
+        return np.full(len(stat), -1)
+    second, first = np.sort(alone, axis=1)[:, -2:].T
+    lone = (stat - first < OTHERS_SHARE * (stat - second)) & (stat - second > SPEAKS)
+    return np.where(lone, np.argmax(alone, axis=1), -1)
 
 
 def locate(scan, window):
@@ -67,7 +100,7 @@ def locate(scan, window):
     return first + (np.average(np.arange(left, right), weights=weight) if weight.sum() > 0 else peak)
 
 
-def find_events(scan, gps_start, stride_seconds, *, merger_seconds, tolerance_seconds, threshold):
+def find_events(scan, gps_start, stride_seconds, *, merger_seconds, tolerance_seconds, threshold, alone=None):
     """Cluster the scores of one stretch: the highest score within `CLUSTER_SECONDS` either side is an event.
 
     Args:
@@ -77,6 +110,7 @@ def find_events(scan, gps_start, stride_seconds, *, merger_seconds, tolerance_se
         merger_seconds: Coalescence time after the sample to which the evidence for it is counted.
         tolerance_seconds: Timing tolerance to give the events.
         threshold: Lowest score of an event.
+        alone: What each detector alone gives for each score, array (scores, detectors); None: not known.
 
     Returns:
         Candidates.
@@ -89,6 +123,7 @@ def find_events(scan, gps_start, stride_seconds, *, merger_seconds, tolerance_se
         time=gps_start + at * stride_seconds + merger_seconds,
         stat=scan.scores[peaks].astype(np.float64),
         var=np.full(len(peaks), float(tolerance_seconds)),
+        alone=None if alone is None else alone[peaks].astype(np.float64),
     )
 
 
@@ -97,7 +132,7 @@ def write_events_hdf5(events, path, attributes, more=None):
     with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(attributes)
         for name, column in _columns(events, more).items():
-            file[name] = column
+            file[name] = np.char.encode(column) if column.dtype.kind == "U" else column
 
 
 def _columns(events, more):
@@ -111,7 +146,7 @@ def write_events(events, path, attributes, more=None):
         events: Candidates.
         path: HDF5 file; the others take its name with the suffixes .csv and .json.
         attributes: Dictionary of root attributes: which network, which files, how much strain.
-        more: Dictionary of further arrays (n,), such as false-alarm rates.
+        more: Dictionary of further arrays (n,), such as false-alarm rates; text is UTF-8 in HDF5.
 
     Returns:
         Paths of all files.

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import scipy.ndimage
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.search.candidates import find_events, join
@@ -14,6 +15,8 @@ from keras_gw_resnet.zoo import load_model
 
 # Statistic below which a scan's highest places are not worth listing: odds of noise to signal of about fifty.
 THRESHOLD = -4.0
+# A detector alone is loudest within so many seconds of where all of them together are.
+ALONE_SECONDS = 0.1
 
 
 class Detector:
@@ -133,8 +136,28 @@ class Detector:
         )
         return np.arange(len(scan.scores)) * self.stride_seconds + told
 
-    def cluster(self, scan, gps_start, threshold=THRESHOLD):
-        """Cluster the scores of one Scan, of strain that begins at a GPS time, into Candidates."""
+    def alone(self, strain, progress=None):
+        """Score strain with one detector at a time, that of the others replaced by zeros.
+
+        Args:
+            strain: Whitened float32 array (samples, detectors).
+            progress: Called with the number of samples done.
+
+        Returns:
+            float32 array (scores, detectors): for each score of a scan the highest within `ALONE_SECONDS` of it.
+        """
+        columns, width = [], 2 * round(ALONE_SECONDS / self.stride_seconds) + 1
+        for number in range(len(self.detectors)):
+            one = np.zeros_like(strain)
+            one[:, number] = strain[:, number]
+            columns.append(scipy.ndimage.maximum_filter1d(self.scanner.scan(one, progress).scores, width))
+        return np.stack(columns, axis=-1)
+
+    def cluster(self, scan, gps_start, threshold=THRESHOLD, alone=None):
+        """Cluster the scores of one Scan, of strain that begins at a GPS time, into Candidates.
+
+        `alone` is what `Detector.alone` gives for the same strain, None for not known.
+        """
         if not np.all(np.isfinite(scan.scores)):
             raise InputError(f"GPS {gps_start:.0f}: the network's statistic is not finite; it cannot rank events")
         timing = self.card["timing"]
@@ -145,6 +168,7 @@ class Detector:
             merger_seconds=timing["merger_seconds"],
             tolerance_seconds=timing["tolerance_seconds"],
             threshold=threshold,
+            alone=alone,
         )
 
     def events(self, segments, threshold=THRESHOLD):

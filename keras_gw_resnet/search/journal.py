@@ -62,6 +62,11 @@ class Journal:
             np.savez(aside, **arrays)
 
 
+def journal_of(output, part=""):
+    """Return the folder that remembers an unfinished search, beside its output; to be forgotten when all is written."""
+    return output.with_name(f".{output.name}.{part}unfinished")
+
+
 def forget(folder):
     """Remove the journal of a search that is done, where there is one."""
     if folder is not None:

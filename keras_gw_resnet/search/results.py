@@ -1,11 +1,14 @@
-"""What a search finds, part by part and in all."""
+"""What a search finds, part by part and in all, and how it is written."""
 
+import contextlib
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 
-from keras_gw_resnet.search.background import Background, join_backgrounds
-from keras_gw_resnet.search.candidates import Candidates, join
+from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.search.background import Background, join_backgrounds, write_background
+from keras_gw_resnet.search.candidates import Candidates, event_files, join, speaks_alone, write_events
 from keras_gw_resnet.strain.stretches import Coverage
 
 
@@ -20,6 +23,7 @@ class Snapshot:
         strain: Whitened float32 array (samples, detectors).
         score_time: GPS time that each score tells of, see `Detector.times_of`.
         scores: The network's statistic.
+        alone: Statistic of each detector alone, (scores, detectors); (scores, 0): not worked out.
     """
 
     time: float
@@ -29,8 +33,15 @@ class Snapshot:
     strain: np.ndarray
     score_time: np.ndarray
     scores: np.ndarray
+    alone: np.ndarray = None
+
+    def __post_init__(self):
+        if self.alone is None:
+            object.__setattr__(self, "alone", np.zeros((len(self.scores), 0)))
 
 
+# Names of strain files that are written into the events.
+LISTED = 100
 NUMBERS = ("searched_seconds", "vetoed_seconds", "difference")
 
 
@@ -58,7 +69,7 @@ class Found:
 
     def to_arrays(self):
         """Return all of it as a dictionary of NumPy arrays and numbers."""
-        arrays = {name: getattr(self.events, name) for name in ("time", "stat", "var")}
+        arrays = dict(vars(self.events))
         arrays |= {f"background_{name}": value for name, value in vars(self.background).items()}
         arrays |= {f"coverage_{name}": value for name, value in vars(self.coverage).items()}
         arrays |= {name: getattr(self, name) for name in NUMBERS}
@@ -107,3 +118,97 @@ def join_found(parts, detectors, snapshots):
         every[:snapshots],
         max((part.difference for part in parts), default=0.0),
     )
+
+
+def remarks_of(events, detectors, headers):
+    """Say of every event what the files and the conditioning say of its time.
+
+    Args:
+        events: Candidates.
+        detectors: Names, in column order.
+        headers: SegmentHeader list of the strain.
+
+    Returns:
+        Text array (n,): "H1: CBC hardware injection; L1: gated", empty where there is nothing to say.
+    """
+    found = [[] for _ in range(len(events))]
+    for header in headers:
+        for start, stop, what in header.remarks if header.detector in detectors else ():
+            for number in np.flatnonzero((events.time >= start - events.var) & (events.time < stop + events.var)):
+                found[number].append(f"{header.detector}: {what}")
+    for name, gated in zip(detectors, events.gated.T, strict=False):
+        for number in np.flatnonzero(gated):
+            found[number].append(f"{name}: gated")
+    return np.array(["; ".join(dict.fromkeys(own)) for own in found], str)
+
+
+def describing_columns(events, detectors, headers):
+    """Return what is known about each event beside its significance, a dictionary of arrays (n,).
+
+    `stat_H1`, ...: the statistic of this detector alone, the strain of the others replaced by zeros, where it is known;
+    `one_detector`: the detector that alone speaks, as a glitch does, empty where several do; `remarks`: see `remarks_of`.
+    """
+    columns = {f"stat_{name}": own for name, own in zip(detectors, events.alone.T, strict=False)}
+    names = np.array([*detectors, ""], str)
+    if columns:
+        columns["one_detector"] = names[speaks_alone(events.stat, events.alone)]
+    return {**columns, "remarks": remarks_of(events, detectors, headers)}
+
+
+@dataclass(frozen=True)
+class Output:
+    """Files of one network's search: `events`, a path, and what stands beside it."""
+
+    events: Path
+
+    @property
+    def background(self):
+        """Return the path of the background."""
+        return self.events.with_name(f"{self.events.stem}-background{self.events.suffix}")
+
+    def files(self, slides):
+        """Return the paths of all files, with that of the background where there are slides."""
+        return [*event_files(self.events), *([self.background] if slides else [])]
+
+
+def attributes_of(network, found, strain, **more):
+    """Return what is known about a search, by name: which network, which files, how much strain.
+
+    Args:
+        network: `search.detector.Detector`.
+        found: Found.
+        strain: Paths that were searched.
+        **more: Further attributes.
+    """
+    names = [Path(path).name for path in strain]
+    return {
+        "model": network.name,
+        "model_sha256": network.card["sha256"],
+        "detectors": list(network.detectors),
+        "files": names if len(names) <= LISTED else [*names[:LISTED], f"and {len(names) - LISTED} more"],
+        "searched_seconds": found.searched_seconds,
+        "invalid_seconds": found.coverage.invalid,
+        "vetoed_seconds": found.vetoed_seconds,
+        "stride_seconds": network.stride_seconds,
+        "exact_scan": network.exact,
+        "scan_difference": found.difference,
+        "precision": network.precision,
+        **more,
+    }
+
+
+@contextlib.contextmanager
+def written(output, events, columns, background, detectors, attributes):
+    """Write a search's events and, where it is not None, its background; all stands at its place when the block ends.
+
+    What else belongs to the search is written within the block, with `written_aside` on the ExitStack that is given.
+
+    Yields:
+        contextlib.ExitStack.
+    """
+    with contextlib.ExitStack() as stack:
+        yield stack
+        if background is not None:
+            aside = stack.enter_context(written_aside(output.background))
+            write_background(background, aside, detectors, attributes)
+        write_events(events, output.events, attributes, columns)

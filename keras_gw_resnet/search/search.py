@@ -1,7 +1,7 @@
 """Search strain files for events with saved networks."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import Coverage, coincident_intervals, shortage, whitened_chunks
 
 SNAPSHOT_SECONDS = 8.0
+# An event is said to be at gated strain when some of it is so near.
+GATED_SECONDS = 0.5
 
 
 def search(
@@ -28,6 +30,7 @@ def search(
     vetoes=(),
     slides=0,
     snapshots=1,
+    alone=False,
     journal=None,
     description="search",
 ):
@@ -43,6 +46,7 @@ def search(
         vetoes: Array (n, 2) of GPS starts and stops; what happens in them is neither event nor searched time.
         slides: Time slides for the background.
         snapshots: How many of the loudest events to keep strain and scores of.
+        alone: Whether to work out what each detector alone gives, which takes a scan more for each.
         journal: Folder that remembers finished chunks, so that an interrupted search goes on; None: no such folder.
         description: What the progress bar says.
 
@@ -59,7 +63,7 @@ def search(
                 f"{first.name} and {other.name} take other detectors or another whitening; search with one at a time"
             )
     headers = find_segments(paths, quality)
-    options = _Options(threshold, vetoes, slides, snapshots)
+    options = _Options(threshold, vetoes, slides, snapshots, alone and len(first.detectors) > 1)
     kept = Journal(journal, _identity(networks, headers, quality, options))
     parts = _search_chunks(networks, headers, window, options, kept, description)
     results = [join_found(own, len(first.detectors), snapshots) for own in zip(*parts, strict=True)]
@@ -76,6 +80,7 @@ class _Options:
     vetoes: np.ndarray
     slides: int
     snapshots: int
+    alone: bool
 
 
 def _search_chunks(networks, headers, window, options, kept, description):
@@ -86,7 +91,7 @@ def _search_chunks(networks, headers, window, options, kept, description):
     total = round(sum(interval.stop - interval.start for interval in common))
     with tqdm(total=total, desc=description, unit="s", disable=None, dynamic_ncols=True) as bar:
         bar.update(round(sum(each[0].coverage.given for each in parts.values())))
-        share = len(networks) * (1 + options.slides) * first.sample_rate
+        share = len(networks) * (1 + options.slides + options.alone * len(first.detectors)) * first.sample_rate
         for chunk in _ahead(chunks):
             each = [
                 _search_chunk(network, chunk, options, lambda done: bar.update(done / share), not parts)
@@ -130,13 +135,14 @@ def _search_chunk(network, chunk, options, progress, first):
 
 def _search_stretch(network, stretch, options, progress, compared):
     scan = network.scanner.scan(stretch.strain, progress)
-    events = network.cluster(scan, stretch.gps_start, options.threshold)
+    alone = network.alone(stretch.strain, progress) if options.alone else None
+    events = _gated(network.cluster(scan, stretch.gps_start, options.threshold, alone), stretch)
     events = events.select(~inside(events.time, options.vetoes))
     live = ~inside(stretch.gps_start + network.times_of(scan), options.vetoes)
     background = join_backgrounds([], len(network.detectors))
     if options.slides:
         given = (options.slides, options.threshold, options.vetoes)
-        background = slid_background(network, stretch, *given, progress=progress)
+        background = slid_background(network, stretch, *given, progress=progress, alone=alone)
     loudest = events.loudest(options.snapshots)
     return Found(
         events,
@@ -144,12 +150,21 @@ def _search_stretch(network, stretch, options, progress, compared):
         Coverage(),
         np.count_nonzero(live) * network.stride_seconds,
         np.count_nonzero(~live) * network.stride_seconds,
-        [_snapshot(network, stretch, scan, *event) for event in zip(loudest.time, loudest.stat, strict=True)],
+        [_snapshot(network, stretch, scan, alone, *event) for event in zip(loudest.time, loudest.stat, strict=True)],
         network.scanner.difference(stretch.strain, scan.scores) if compared else 0.0,
     )
 
 
-def _snapshot(network, stretch, scan, time, stat):
+def _gated(events, stretch):
+    """Note at which events strain of a detector was gated: its window of a second holds some of it."""
+    gates = getattr(stretch, "gated", ())
+    if not any(len(own) for own in gates):
+        return events
+    widened = [np.reshape(own, (-1, 2)) + np.array([-GATED_SECONDS, GATED_SECONDS]) for own in gates]
+    return replace(events, gated=np.stack([inside(events.time, own) for own in widened], axis=-1))
+
+
+def _snapshot(network, stretch, scan, alone, time, stat):
     rate, seconds = stretch.sample_rate, SNAPSHOT_SECONDS
     first = max(0, round((time - stretch.gps_start - seconds / 2) * rate))
     times = network.times_of(scan)
@@ -162,4 +177,5 @@ def _snapshot(network, stretch, scan, time, stat):
         stretch.strain[first : first + round(seconds * rate)].copy(),
         stretch.gps_start + times[near],
         scan.scores[near],
+        None if alone is None else alone[near],
     )

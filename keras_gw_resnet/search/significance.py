@@ -1,13 +1,25 @@
 """How sure an event is: false-alarm rate, and the probability that it is astrophysical."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
+import scipy.special
 import scipy.stats
 
+from keras_gw_resnet.search.background import REMOVED_SECONDS, ceiling, rank, take_out_signals
+from keras_gw_resnet.search.candidates import speaks_alone
+
 YEAR_SECONDS = 365.25 * 24 * 3600.0
-# Statistics above so many of the loudest are taken to fall off exponentially.
-TAIL = 50
-ITERATIONS = 200
+# So many of the loudest statistics are taken to fall off exponentially; of noise the slowest of several fits counts.
+TAILS = (50, 25, 12, 6)
+LEAST = 100
+EXPECTATIONS = 200
 KERNELS = 2000
+# Share of signals louder than noise of which one detector alone seems to speak: assumed for H1 and L1, not measured.
+LONE_SIGNALS = 0.05
+# What its own strain makes again in more than this share of the slides is no coincidence: one detector makes it.
+AGAIN = 0.1
 
 
 def false_alarm_rate(stat, background):
@@ -28,38 +40,61 @@ def false_alarm_rate(stat, background):
     return louder / years, np.sqrt(louder) / years
 
 
+def tails_of(rising, numbers=TAILS):
+    """Fit exponentials to the loudest of statistics.
+
+    Args:
+        rising: Statistics in rising order.
+        numbers: How many of the loudest to fit to; half of all at most.
+
+    Returns:
+        List of (edge, scale, number): where each tail begins, how it falls off, how many it holds.
+    """
+    tails = []
+    for number in numbers:
+        edge = rising[-min(number, len(rising) // 2) - 1]
+        tail = rising[rising > edge]
+        tails.append((edge, max(np.mean(tail - edge), 1e-6), len(tail)))
+    return tails
+
+
 class Density:
-    """Density of a ranking statistic above a threshold: a kernel estimate, and beyond the `TAIL`-th loudest an exponential.
+    """Density of a ranking statistic above a threshold: a kernel estimate, and beyond the 50th loudest an exponential.
 
     Args:
         stat: Sample of statistics.
         threshold: Where it begins.
+        tails: Of how many of the loudest to take exponentials; the highest of them counts. Noise with a few glitches
+            does not fall off as its bulk does.
     """
 
-    def __init__(self, stat, threshold):
+    def __init__(self, stat, threshold, tails=TAILS[:1]):
         above = np.sort(stat[stat >= threshold])
-        self._edge = above[-min(TAIL, len(above) // 2) - 1]
-        tail = above[above > self._edge]
-        self._share, self._scale = len(tail) / len(above), max(np.mean(tail - self._edge), 1e-6)
+        self._tails, self._size = tails_of(above, tails), len(above)
+        self._edge, _, number = self._tails[0]
         # Every so many of the sorted statistics say as much as all; mirrored, so that none leaks below the threshold.
         some = above[:: -(-len(above) // KERNELS)]
         self._core = scipy.stats.gaussian_kde(np.concatenate([some, 2 * threshold - some]))
-        self._norm = self._core.integrate_box_1d(threshold, self._edge) / (1 - self._share)
+        self._norm = self._core.integrate_box_1d(threshold, self._edge) / (1 - number / len(above))
 
     def log(self, stat):
         """Return the logarithm of the density at statistics, array (n,)."""
         stat = np.asarray(stat, np.float64)
-        beyond = np.log(self._share / self._scale) - (stat - self._edge) / self._scale
         with np.errstate(divide="ignore"):
             within = self._core.logpdf(np.minimum(stat, self._edge)) - np.log(self._norm)
-        return np.where(stat > self._edge, beyond, within)
+        beyond = [
+            np.where(stat >= edge, np.log(number / self._size / scale) - (stat - edge) / scale, -np.inf)
+            for edge, scale, number in self._tails
+        ]
+        return np.where(stat > self._edge, np.max(beyond, axis=0), within)
 
 
-def astrophysical_probability(stat, background, signal_stat, searched_seconds, threshold):
+def astrophysical_probability(stat, background, signal_stat, searched_seconds, threshold, alone=None):
     """Work out for each event the probability that it is a signal, from the rates of signals and noise (arXiv 1302.5341).
 
-    The rate of noise above the threshold is that of the background, the rate of signals the one that makes the events
-    of this search most likely.
+    The rate of noise above the threshold is that of the background; the rate of signals is what the events of this
+    search say of it, from Jeffreys' prior. Events that one detector makes alone are a class of their own: their noise is counted
+    and not fitted, and few of the signals are such (`LONE_SIGNALS`).
 
     Args:
         stat: Ranking statistics of all events of a search above the threshold, array (n,).
@@ -67,24 +102,46 @@ def astrophysical_probability(stat, background, signal_stat, searched_seconds, t
         signal_stat: Statistics of simulated signals, uniform in volume.
         searched_seconds: How much strain the events are of.
         threshold: Lowest statistic of an event.
+        alone: Statistics of each detector alone, array (n, detectors); None: not known.
 
     Returns:
         float64 array (n,) from 0 to 1; None where background or signals have too few events above the threshold.
     """
-    samples = [np.asarray(s, np.float64) for s in (background.stat, signal_stat)]
-    if min(np.count_nonzero(s >= threshold) for s in samples) < 2 * TAIL or not len(stat):
+    if not len(stat):
         return None
-    noise, signal = (Density(s, threshold) for s in samples)
-    noise_events = np.count_nonzero(background.stat >= threshold) / background.seconds * searched_seconds
-    odds = signal.log(stat) - noise.log(stat) - np.log(noise_events)
-    # A louder event is no less likely a signal, whatever the scatter of the densities.
-    rising = np.argsort(stat)
+    alone = np.zeros((len(stat), 0)) if alone is None else alone
+    highest, each = ceiling(background, searched_seconds), searched_seconds / background.seconds
+    several = background.stat[speaks_alone(background.stat, background.alone) < 0]
+    every = rank(background.stat, background.alone, highest)
+    signals = np.asarray(signal_stat, np.float64)
+    if min(np.count_nonzero(s >= threshold) for s in (several, signals)) < LEAST:
+        return None
+    ranks, signal = rank(stat, alone, highest), Density(signals, threshold).log(stat)
+    # What several detectors make is held against the noise that several make, what one makes alone against all of it.
+    odds = np.empty(len(stat))
+    for chosen, noise in ((speaks_alone(stat, alone) < 0, several), (speaks_alone(stat, alone) >= 0, every)):
+        expected = np.count_nonzero(noise >= threshold) * each
+        odds[chosen] = signal[chosen] - Density(noise, threshold, TAILS).log(stat[chosen]) - np.log(expected)
+    share = LONE_SIGNALS * max(np.mean(signals >= highest), 1 / len(signals))
+    odds[ranks < stat] = np.log(share) - np.log(_lone_count(background, highest, searched_seconds) * each)
+    # What ranks higher is no less likely a signal, whatever the scatter of the densities.
+    rising = np.argsort(ranks, kind="stable")
     odds[rising] = np.minimum.accumulate(odds[rising][::-1])[::-1]
-    expected = 1.0
-    for _ in range(ITERATIONS):
-        probability = 1 / (1 + np.exp(-np.clip(odds + np.log(expected), -700, 700)))
-        expected = max(probability.sum(), 1e-12)
-    return probability
+    return _mean_probability(odds)
+
+
+def _mean_probability(odds):
+    """Return the probability of each event, its mean over the number of signals expected, of Jeffreys' prior.
+
+    Args:
+        odds: Logarithm of the odds of signal to noise at one expected signal, array (n,).
+    """
+    expected = np.geomspace(1e-3, 10 + 2 * len(odds), EXPECTATIONS)[:, None]
+    logit = np.clip(odds + np.log(expected), -700, 700)
+    # In steps of the logarithm the density R^(-1/2) becomes R^(1/2).
+    weight = np.log(expected[:, 0]) / 2 - expected[:, 0] + np.sum(np.logaddexp(0, logit), axis=1)
+    weight = np.exp(weight - weight.max())
+    return weight @ scipy.special.expit(logit) / weight.sum()
 
 
 def significance(events, background, card, searched_seconds, threshold):
@@ -100,8 +157,107 @@ def significance(events, background, card, searched_seconds, threshold):
     Returns:
         Dictionary of float64 arrays (n,): far and far_error (a year), ifar (years), and p_astro where it can be had.
     """
-    rate, error = false_alarm_rate(events.stat, background)
+    ranks, ranked = _ranked(events, background, searched_seconds)
+    rate, error = false_alarm_rate(ranks, ranked)
+    if np.any(lone := ranks < events.stat):
+        count, years = (
+            _lone_count(background, ceiling(background, searched_seconds), searched_seconds),
+            background.seconds / YEAR_SECONDS,
+        )
+        rate[lone], error[lone] = count / years, np.sqrt(count) / years
     columns = {"far": rate, "far_error": error, "ifar": 1 / rate}
     signals = card.get("signals", {}).get("stat", [])
-    probability = astrophysical_probability(events.stat, background, signals, searched_seconds, threshold)
+    given = (events.stat, background, signals, searched_seconds, threshold, events.alone)
+    probability = astrophysical_probability(*given)
     return columns if probability is None else {**columns, "p_astro": probability}
+
+
+def _lone_count(background, highest, searched_seconds):
+    """Count the background events that one detector makes alone, ranked at `highest`; never rarer than one a search."""
+    lone = rank(background.stat, background.alone, highest) < background.stat
+    return max(1 + np.count_nonzero(lone), math.ceil(background.seconds / searched_seconds))
+
+
+def _ranked(events, background, searched_seconds):
+    """Return the ranks of events, and their background with ranks in place of its statistics."""
+    highest = ceiling(background, searched_seconds) if searched_seconds else -np.inf
+    ranked = rank(background.stat, background.alone, highest)
+    return rank(events.stat, events.alone, highest), replace(background, stat=ranked)
+
+
+def judge(events, background, card, searched_seconds, threshold, *, slid=True, extrapolate=False):
+    """Judge every event of a search by the background that includes it.
+
+    Args:
+        events, card, searched_seconds, threshold: See `significance`.
+        background: `background.Background` of the same strain, or of other strain.
+        slid: Whether it is of the same strain, so that signals are in it and are taken out, the loudest first.
+        extrapolate: Whether to give events beyond the end of the background the rate of a tail fitted to it.
+
+    Returns:
+        Tuple (Background, dictionary, taken): the background without signals; the columns of `significance` and
+        far_exclusive (without the strain around the event, a year), far_is_limit (no background event ranks as high:
+        an upper limit), far_extrapolated and ranked_down (one detector alone speaks, see `background.ceiling`); and the indices of the events that were taken out.
+    """
+    left, taken, rates = (
+        take_out_signals(events, background, searched_seconds) if slid else (background, np.empty(0, int), np.empty(0))
+    )
+    columns = significance(events, left, card, searched_seconds, threshold)
+    ranks, ranked = _ranked(events, left, searched_seconds)
+    columns["far"][taken] = rates * YEAR_SECONDS
+    columns["far_error"][taken] = np.sqrt(rates / left.seconds) * YEAR_SECONDS
+    columns["far_exclusive"] = columns["far"].copy()
+    if slid:
+        own, exclusive = _own_and_others(events, ranks, ranked, searched_seconds)
+        columns["far_exclusive"] = exclusive
+        if "p_astro" in columns:
+            again = own > AGAIN * left.seconds / searched_seconds
+            columns["p_astro"][again] = np.minimum(columns["p_astro"][again], LONE_SIGNALS)
+    limit = (ranks > ranked.stat.max(initial=-np.inf)) & (ranks == events.stat)
+    limit[taken] = rates * left.seconds < 1.5
+    fitted = _fitted_rate(ranks, ranked, threshold) if extrapolate else None
+    beyond = limit if fitted is not None else np.zeros(len(events), bool)
+    if fitted is not None:
+        for name, rate in zip(("far", "far_error"), fitted, strict=True):
+            columns[name][beyond] = rate[beyond]
+    # What ranks higher is no more often a false alarm, whatever left the background in between.
+    falling = np.argsort(-ranks, kind="stable")
+    columns["far"][falling] = np.maximum.accumulate(columns["far"][falling])
+    columns["ifar"] = 1 / columns["far"]
+    if "p_astro" in columns:
+        order = np.lexsort((-columns["p_astro"], columns["far"]))
+        columns["p_astro"][order] = np.minimum.accumulate(columns["p_astro"][order])
+    what = {"far_is_limit": limit & ~beyond, "far_extrapolated": beyond, "ranked_down": ranks < events.stat}
+    return left, {**columns, **what}, taken
+
+
+def _own_and_others(events, ranks, ranked, searched_seconds):
+    """Say of each event what its own strain makes in the slides, and what the rest of the strain makes.
+
+    Returns:
+        Tuple (number, rate): how many background events of its rank hold strain around it, and the rate, a year, at which
+        the background without that strain makes one.
+    """
+    rising, own = np.sort(ranked.stat), np.zeros(len(events), int)
+    orders = [np.argsort(column) for column in ranked.time.T]
+    times = [column[order] for column, order in zip(ranked.time.T, orders, strict=True)]
+    for number, (time, least) in enumerate(zip(events.time, ranks, strict=True)):
+        near = set()
+        for column, order in zip(times, orders, strict=True):
+            first, last = np.searchsorted(column, [time - REMOVED_SECONDS, time + REMOVED_SECONDS])
+            near.update(order[first:last].tolist())
+        own[number] = np.count_nonzero(ranked.stat[list(near)] >= least)
+    others = 1 + len(rising) - np.searchsorted(rising, ranks, side="left") - own
+    return own, others * YEAR_SECONDS / max(ranked.without([0.0], searched_seconds).seconds, 1e-9)
+
+
+def _fitted_rate(stat, background, threshold):
+    """Return (rate, error), a year, of the exponential tails of a background, the slowest of them; None where it has too few events."""
+    if np.count_nonzero(background.stat >= threshold) < LEAST:
+        return None
+    tails = tails_of(np.sort(background.stat[background.stat >= threshold]))
+    beyond = np.array([(stat - edge) / scale for edge, scale, _ in tails])
+    number = np.array([[number] for _, _, number in tails])
+    rates = number / background.seconds * YEAR_SECONDS * np.exp(-beyond)
+    slowest = np.argmax(rates, axis=0), np.arange(len(stat))
+    return rates[slowest], (rates * np.sqrt((1 + beyond**2) / number))[slowest]

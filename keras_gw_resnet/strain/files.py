@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES
-from keras_gw_resnet.strain.quality import count_flags, fulfilled, valid_runs
+from keras_gw_resnet.strain.quality import count_flags, fulfilled, remarkable, valid_runs
 
 DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1")
 
@@ -39,6 +39,7 @@ class SegmentHeader:
         present: Tuple of booleans, one a second: strain is present and fulfils the flags asked for. None: all of it.
         origin: "measured", or which simulation wrote the file.
         flags: Tuple of (short name, seconds set, seconds in all) of the file's data-quality and injection flags.
+        remarks: Tuple of (GPS start, GPS stop, what) of hardware injections and flagged times, see `quality.remarkable`.
     """
 
     path: str
@@ -50,6 +51,7 @@ class SegmentHeader:
     present: tuple | None = None
     origin: str = "measured"
     flags: tuple = ()
+    remarks: tuple = ()
 
     @property
     def gps_stop(self):
@@ -168,6 +170,7 @@ def _gwosc(path, file, quality):
             samples=strain.shape[0],
             present=_present(path, bit_masks, quality),
             flags=count_flags(bit_masks),
+            remarks=remarkable(bit_masks, _start(path, "strain/Strain", strain.attrs["Xstart"])),
         )
     ]
 

@@ -50,6 +50,31 @@ def fulfilled(bit_masks, name):
     return None
 
 
+# Hardware injections that last as long as an event; continuous waves and stochastic backgrounds were injected for months.
+SHORT_INJECTIONS = ("CBC", "BURST", "DETCHAR")
+CATEGORIES = tuple(f"{search}_CAT{number}" for search in ("CBC", "BURST") for number in (1, 2, 3))
+
+
+def remarkable(bit_masks, gps_start):
+    """List the times with a hardware injection that an event could be, and those that fail a data-quality category.
+
+    Args:
+        bit_masks: List of (mask, short names), one entry a second, as for `flagged`.
+        gps_start: GPS time of their first second.
+
+    Returns:
+        Tuple of (GPS start, GPS stop, what), such as "CBC hardware injection" or "fails CBC_CAT2".
+    """
+    wanted = {f"NO_{kind}_HW_INJ": f"{kind} hardware injection" for kind in SHORT_INJECTIONS}
+    wanted |= {name: f"fails {name}" for name in CATEGORIES}
+    found = []
+    for name, what in wanted.items():
+        good = fulfilled(bit_masks, name)
+        runs = valid_runs(~good) if good is not None else []
+        found += [(gps_start + first, gps_start + last, what) for first, last in runs]
+    return tuple(found)
+
+
 def count_flags(bit_masks):
     """Count the seconds for which each flag is set.
 

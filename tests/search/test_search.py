@@ -153,3 +153,26 @@ def test_detector_scans_scores_and_finds(network, tmp_path):
     with pytest.raises(InputError, match="a noise spectrum takes 16 s"):
         network.events(write(tmp_path / "short.hdf", 10))
     assert len(network.score(np.empty((0, 2048, 2)))) == 0
+
+
+def test_each_detector_alone(network, tmp_path):
+    """What a detector gives alone comes along with events, background and pictures, and is the scan of its strain alone."""
+    path = write(tmp_path / "s.hdf", 60)
+    found = search_one(network, [path], threshold=-np.inf, slides=2, alone=True)
+    plain = search_one(network, [path], threshold=-np.inf, slides=2)
+    np.testing.assert_array_equal(found.events.stat, plain.events.stat)
+    np.testing.assert_array_equal(found.background.stat, plain.background.stat)
+    assert found.events.alone.shape == (len(found.events), 2) and plain.events.alone.shape[1] == 0
+    assert np.all(np.isnan(plain.background.alone)) and np.all(np.isfinite(found.background.alone))
+    ((stretch, _),) = network.scan([path])
+    only = stretch.strain.copy()
+    only[:, 0] = 0
+    scores, at = network.scanner.scan(only).scores, stretch.gps_start + network.times_of(network.scanner.scan(only))
+    # L1's own strain is as loud wherever H1's is: the highest within a tenth of a second of the event.
+    for time, own in zip(found.background.time[:20, 1], found.background.alone[:20, 1], strict=True):
+        near = np.abs(at - time) < 1.2
+        assert scores[near].min() - 1e-4 <= own <= scores[near].max() + 1e-4 or not near.any()
+    again = type(found).from_arrays({name: np.asarray(value) for name, value in found.to_arrays().items()})
+    np.testing.assert_array_equal(again.events.alone, found.events.alone)
+    np.testing.assert_array_equal(again.background.alone, found.background.alone)
+    assert again.snapshots[0].alone.shape == (len(again.snapshots[0].scores), 2)

@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_gw_resnet.search.background import Background
+from keras_gw_resnet.search.background import Background, join_backgrounds
 from keras_gw_resnet.search.candidates import Candidates
 from keras_gw_resnet.search.significance import (
     YEAR_SECONDS,
     Density,
     astrophysical_probability,
     false_alarm_rate,
+    judge,
     significance,
 )
 
@@ -62,3 +63,104 @@ def test_without_enough_to_go_by_there_is_no_probability():
     many = significance(events, background_of(rng.exponential(1.0, 5000)), card, 100.0, 0.0)
     assert set(many) == {"far", "far_error", "ifar", "p_astro"}
     assert significance(events, background_of(rng.exponential(1.0, 5000)), {}, 100.0, 0.0).keys() == few.keys()
+
+
+def noise_of(rng, number):
+    """Statistics of noise that several detectors make, each alone far below all of them together."""
+    stat = rng.exponential(1.1, number) - 4
+    return stat, np.stack([stat - 8, stat - 8], axis=1)
+
+
+def search_of(rng, *, signals=(), glitch=None, slides=20, seconds=600.0):
+    """Draw a search: noise, signals of several detectors, and a glitch of one that each slide finds again."""
+    stat, alone = noise_of(rng, 450)
+    back, back_alone = noise_of(rng, 450 * slides)
+    time, back_time = rng.uniform(0, seconds, len(stat)), rng.uniform(0, seconds, (len(back), 2))
+    extra = np.asarray(signals, float)
+    stat = np.concatenate([stat, extra])
+    alone = np.concatenate([alone, np.stack([extra / 8 - 8, extra / 8 - 8], axis=1)])
+    time = np.concatenate([time, rng.uniform(0, seconds, len(extra))])
+    if glitch is not None:
+        stat, alone = np.append(stat, glitch), np.append(alone, [[-5.0, glitch - 4]], axis=0)
+        time = np.append(time, 300.0)
+        again = glitch + rng.normal(0, 1, slides)
+        back = np.append(back, again)
+        back_alone = np.append(back_alone, np.stack([np.full(slides, -5.0), again - 4], axis=1), axis=0)
+        back_time = np.append(
+            back_time, np.stack([rng.uniform(0, seconds, slides), np.full(slides, 300.0)], axis=1), axis=0
+        )
+    events = Candidates(time, stat, np.full(len(stat), 0.2), alone)
+    return events, Background(back, back_time, slides * seconds, slides, back_alone), seconds
+
+
+def judged(events, background, seconds, card, **options):
+    _, columns, taken = judge(events, background, card, seconds, -4.0, **options)
+    # A higher false-alarm rate never goes with a higher probability.
+    far, p = columns["far"], columns["p_astro"]
+    order = np.lexsort((-p, far))
+    assert np.all(np.diff(p[order]) <= 0)
+    return columns, taken
+
+
+@pytest.fixture(scope="module")
+def signal_card():
+    return {"signals": {"stat": (12 * np.random.default_rng(9).pareto(1.5, 512) - 3).tolist()}}
+
+
+@given(seed=st.integers(0, 1000), loud=st.sampled_from([10.0, 40.0, 250.0, 9000.0]), slides=st.sampled_from([3, 8, 20]))
+@settings(max_examples=8, deadline=None)
+def test_a_glitch_of_one_detector_keeps_the_rate_that_slides_give_it(seed, loud, slides, signal_card):
+    rng = np.random.default_rng(seed)
+    events, background, seconds = search_of(rng, glitch=loud, slides=slides)
+    columns, taken = judged(events, background, seconds, signal_card)
+    assert columns["p_astro"][-1] < 0.1
+    assert columns["ranked_down"][-1] and not columns["far_is_limit"][-1]
+    assert len(events) - 1 not in taken
+    assert 1 <= columns["far"][-1] / YEAR_SECONDS * seconds < 2
+
+
+def test_a_signal_beside_a_louder_glitch_is_found(signal_card):
+    events, background, seconds = search_of(np.random.default_rng(3), signals=[60.0], glitch=250.0)
+    columns, taken = judged(events, background, seconds, signal_card)
+    assert taken.tolist()[:1] == [len(events) - 2]
+    assert columns["p_astro"][-2] > 0.99 and columns["p_astro"][-1] < 0.1
+    assert columns["far_is_limit"][-2]
+    assert columns["far"][-2] == pytest.approx(YEAR_SECONDS / (20 * seconds), rel=0.02)
+
+
+def test_an_event_is_in_the_background_by_which_it_is_judged(signal_card):
+    """The strain of an event makes louder ones in the slides: inclusive and exclusive rates differ by them."""
+    events, background, seconds = search_of(np.random.default_rng(4), signals=[15.0])
+    own = np.array([[events.time[-1], 5.0]] * 4)
+    more = Background(np.full(4, 20.0), own, 0.0, 0, np.full((4, 2), -5.0))
+    columns, taken = judged(events, join_backgrounds([background, more], 2), seconds, signal_card)
+    assert len(events) - 1 not in taken
+    assert columns["far"][-1] == pytest.approx(5 * YEAR_SECONDS / (20 * seconds))
+    assert columns["far_exclusive"][-1] == pytest.approx(YEAR_SECONDS / (20 * seconds), rel=0.02)
+    assert columns["p_astro"][-1] < 0.1
+
+
+def test_rates_beyond_the_background_are_extrapolated_where_asked(signal_card):
+    events, background, seconds = search_of(np.random.default_rng(5), signals=[20.0])
+    columns, _ = judged(events, background, seconds, signal_card, extrapolate=True)
+    assert columns["far_extrapolated"][-1] and not columns["far_is_limit"][-1]
+    # The tail of this noise is known: exp(-(stat + 4) / 1.1) of 450 events in 600 s, the slowest of its fits counts.
+    true = 450 / seconds * YEAR_SECONDS * np.exp(-24 / 1.1)
+    assert true / 10 < columns["far"][-1] < true * 1e4
+    assert columns["far_error"][-1] > columns["far"][-1]
+
+
+@pytest.mark.slow
+def test_half_sure_events_are_half_of_them_signals(signal_card):
+    rng, pairs = np.random.default_rng(6), []
+    signals = np.array(signal_card["signals"]["stat"])
+    for _ in range(60):
+        drawn = rng.choice(signals[signals > -4], rng.poisson(rng.uniform(5, 30)))
+        events, background, seconds = search_of(rng, signals=drawn, slides=5)
+        columns, _ = judged(events, background, seconds, signal_card)
+        pairs += zip(columns["p_astro"], np.arange(len(events)) >= len(events) - len(drawn), strict=True)
+    probability, true = np.array(pairs).T
+    half = (probability > 0.4) & (probability < 0.6)
+    print(f"of {np.count_nonzero(half)} events with p astro between 0.4 and 0.6 {np.mean(true[half]):.2f} are signals")
+    assert np.count_nonzero(half) > 20
+    assert 0.3 < np.mean(true[half]) < 0.7

@@ -1,0 +1,108 @@
+"""The events of a search as text, for the terminal and for the report."""
+
+import numpy as np
+
+from keras_gw_resnet.search.background import SIGNAL_FALSE_ALARMS
+
+# A background so many times as long as what was searched shows by counting that an event is a signal with 99 in 100.
+COUNTED_SURE = 100
+
+
+def searched_lines(network, found):
+    """Say how much was searched, and what is special about the scan."""
+    coverage, vetoed = found.coverage, found.vetoed_seconds
+    lines = [
+        f"searched {found.searched_seconds:.1f} s of {'+'.join(network.detectors)} strain with {network.name} "
+        f"(given {coverage.given:.1f} s; invalid and skipped {coverage.invalid:.1f} s; "
+        f"too short and skipped {coverage.short:.1f} s; "
+        f"{f'vetoed {vetoed:.1f} s; ' if vetoed else ''}the rest are edges of the whitening filter)"
+    ]
+    remark = network.remark(found.difference)
+    return [*lines, f"NOTE: {remark}"] if remark else lines
+
+
+def background_lines(background, searched, taken, where):
+    """Say how much background there is, what it can show and what it cannot.
+
+    Args:
+        background: Background of slides, signals taken out.
+        searched: Seconds that were searched without slides.
+        taken: How many events were taken out.
+        where: Path of the background.
+    """
+    if not background.seconds:
+        return [f"NOTE: the strain is too short to slide; no false-alarm rates, {where} is empty"]
+    out = f", the strain of {taken} that stand out left out of it" if taken else ""
+    lines = [
+        f"background: {background.seconds / 3600:.2f} h from {background.slides} slides{out}; "
+        f"it shows false-alarm rates down to {3600 / background.seconds:.3g} an hour"
+    ]
+    times = background.seconds / searched if searched else np.inf
+    if times * SIGNAL_FALSE_ALARMS < 1:
+        lines.append(
+            "NOTE: with less than ten times the strain searched no signal can be told from it; any are part of it"
+        )
+    if times < COUNTED_SURE:
+        lines.append(
+            f"NOTE: the slides count false alarms down to one in {times:.3g} searches like this; a p astro above "
+            f"{max(0.0, 1 - 1 / times):.2g} rests on how the noise falls off beyond its loudest events"
+        )
+    return lines
+
+
+def event_lines(events, columns):
+    """Say what is to be known about the events before their figures are believed."""
+    order, lines = np.argsort(events.stat)[::-1], []
+    down = columns["ranked_down"][order] if "ranked_down" in columns else ()
+    if lone := [rank for rank, own in enumerate(down, 1) if own]:
+        lines.append(
+            f"NOTE: {_numbered(lone)}: one detector speaks alone, as a glitch does; that is as loud in every slide, so that "
+            "the slides cannot show it to be rarer than once in the strain searched"
+        )
+    injected = [rank for rank, text in enumerate(columns["remarks"][order], 1) if "hardware injection" in text]
+    if injected:
+        lines.append(f"NOTE: {_numbered(injected)}: the file marks a hardware injection there, no astrophysical event")
+    if np.any(columns.get("far_extrapolated", False)):
+        lines.append("NOTE: false-alarm rates with ~ are extrapolated by an exponential tail fitted to the background")
+    if "far" in columns and "p_astro" not in columns:
+        lines.append("(p astro takes 100 background events and a card that knows its network's simulated signals)")
+    return lines
+
+
+def _numbered(ranks):
+    listed = [str(rank) for rank in ranks[:10]] + (["..."] if len(ranks) > 10 else [])
+    return f"event{'s' if len(ranks) > 1 else ''} {', '.join(listed)}"
+
+
+def event_table(events, columns, detectors):
+    """Return (header, rows) of events as text, loudest first."""
+    own = [name for name in detectors if f"stat_{name}" in columns]
+    header = ["rank", "GPS time (s)", "statistic", *(f"{name} alone" for name in own)]
+    titles = {"far": "false alarms a year", "ifar": "one in (years)", "p_astro": "p astro"}
+    header += [title for name, title in titles.items() if name in columns]
+    rows = []
+    for rank, i in enumerate(np.argsort(events.stat)[::-1], 1):
+        row = [str(rank), f"{events.time[i]:.3f}", f"{events.stat[i]:.2f}"]
+        row += [f"{columns[f'stat_{name}'][i]:.2f}" for name in own]
+        if "far" in columns:
+            row += _rate(columns, i)
+        if "p_astro" in columns:
+            row.append(f"{columns['p_astro'][i]:.4f}")
+        rows.append([*row, f"{events.var[i]:.3f}", _remark(events, columns, i)])
+    header += ["timing +- (s)", "remarks"]
+    if not any(row[-1] for row in rows):
+        return header[:-1], [row[:-1] for row in rows]
+    return header, rows
+
+
+def _rate(columns, i):
+    rate, error, years = (columns[name][i] for name in ("far", "far_error", "ifar"))
+    if columns["far_is_limit"][i]:
+        return [f"< {rate:.3g}", f"> {years:.3g}"]
+    sign = "~" if columns["far_extrapolated"][i] else ""
+    return [f"{sign}{rate:.3g} +- {error:.2g}", f"{sign}{years:.3g}"]
+
+
+def _remark(events, columns, i):
+    lone = columns["one_detector"][i] if "one_detector" in columns and events.stat[i] > 0 else ""
+    return "; ".join(part for part in (f"{lone} alone: glitch-like" if lone else "", columns["remarks"][i]) if part)
