@@ -9,6 +9,7 @@ import numpy as np
 from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.arguments import (
     add_command,
+    add_gate,
     add_overwrite,
     add_quality,
     add_scan,
@@ -92,6 +93,7 @@ def add_search(subparsers):
         help="text with times to leave out, a GPS start and stop a line",
     )
     add_scan(parser)
+    add_gate(parser)
     add_quality(parser)
     add_strict(parser)
 
@@ -145,7 +147,7 @@ def run_search(args):
         from keras_gw_resnet.search.background import read_background
 
         background = read_background(args.background, cards[0], args.threshold, args.precision)
-    networks, journal = load_networks(names, args.precision, args.exact), journal_of(args.output)
+    networks, journal = load_networks(names, args.precision, args.exact, args.gate), journal_of(args.output)
     from keras_gw_resnet.search.search import search
 
     results = search(
@@ -163,12 +165,12 @@ def run_search(args):
     forget(journal)
 
 
-def load_networks(names, precision="float32", exact=False):
+def load_networks(names, precision="float32", exact=False, gate=None):
     """Start Keras and load networks for a search, as Detectors."""
     load_keras()
     from keras_gw_resnet.search.detector import Detector
 
-    return [Detector.load(name, precision, exact=exact) for name in names]
+    return [Detector.load(name, precision, exact=exact, gate=gate) for name in names]
 
 
 def journal_of(output, part=""):
@@ -226,6 +228,8 @@ def _attributes(args, network, found, seen):
         "searched_seconds": found.searched_seconds,
         "invalid_seconds": found.coverage.invalid,
         "vetoed_seconds": found.vetoed_seconds,
+        "gate": network.whitening.gate,
+        "gated_seconds": found.coverage.gated,
         "stride_seconds": network.stride_seconds,
         "exact_scan": network.exact,
         "scan_difference": found.difference,
@@ -241,10 +245,16 @@ def _print_searched(network, found):
         f"searched {found.searched_seconds:.1f} s of {'+'.join(network.detectors)} strain with {network.name} "
         f"(given {coverage.given:.1f} s; invalid and skipped {coverage.invalid:.1f} s; "
         f"too short and skipped {coverage.short:.1f} s; "
-        f"{f'vetoed {vetoed:.1f} s; ' if vetoed else ''}the rest are edges of the whitening filter)"
+        f"{f'vetoed {vetoed:.1f} s; ' if vetoed else ''}"
+        f"{_gated(network, coverage)}the rest are edges of the whitening filter)"
     )
     if remark := network.remark(found.difference):
         print(f"NOTE: {remark}")
+
+
+def _gated(network, coverage):
+    gate = network.whitening.gate
+    return f"gated {coverage.gated:.1f} s of what was searched, beyond {gate:g} sigma; " if coverage.gated else ""
 
 
 def _print_background(background, searched, taken, output):

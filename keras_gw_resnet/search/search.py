@@ -101,7 +101,9 @@ def _search_chunks(networks, headers, window, options, kept, description):
 def _identity(networks, headers, quality, options):
     files = {path: Path(path).stat() for path in sorted({h.path for h in headers})}
     return {
-        "networks": [[n.card["sha256"], n.card["timing"], n.precision, n.scanner.reach] for n in networks],
+        "networks": [
+            [n.card["sha256"], n.card["timing"], n.precision, n.scanner.reach, n.whitening.gate] for n in networks
+        ],
         "files": [[str(Path(path).resolve()), found.st_size, found.st_mtime_ns] for path, found in files.items()],
         "quality": list(quality),
         **vars(options),
