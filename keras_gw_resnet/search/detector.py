@@ -37,7 +37,7 @@ class Detector:
         self.name, self.detectors = card["name"], tuple(card["detectors"])
         self.window_samples, self.sample_rate = card["window_samples"], card["sample_rate"]
         self.whitening = Whitening(**card["whitening"] | ({} if gate is None else {"gate": gate}))
-        self.scanner = Scanner(model, precision, exact=exact, gate=gate)
+        self.scanner = Scanner(model, precision, exact=exact)
         self.exact = self.scanner.exact and precision == "float32"
         self.stride_seconds = self.scanner.stride / self.sample_rate
 
@@ -48,7 +48,7 @@ class Detector:
         Raises:
             InputError: There is none, or it is damaged.
         """
-        return cls(*load_model(name_or_path), precision, exact=exact)
+        return cls(*load_model(name_or_path), precision, exact=exact, gate=gate)
 
     def remark(self, difference):
         """Say what is special about this network's scan, None for nothing.
