@@ -223,7 +223,7 @@ def run_simulate_set(args):
             )
         if noise.events:
             print(f"left out: 4 s before and after {', '.join(noise.events)}")
-    elif glitches:
+    elif glitches is not None:
         print(f"{made.glitches} glitches of {args.glitches.name} in it: {GLITCHES_FILE}")
     if not args.psd and not noise:
         psd = get_population(args.population).psd

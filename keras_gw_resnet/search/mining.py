@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.glitch_import import CONTEXT_SECONDS, Cutter, cut_from_stretch
-from keras_gw_resnet.simulation.transients import extract, find_transients
+from keras_gw_resnet.simulation.transients import REACH_SECONDS, extract, find_transients
 from keras_gw_resnet.strain.catalogue import left_out_intervals
 from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import Coverage, shortage, whitened_stretches
@@ -105,4 +105,7 @@ def _take(cutter, mined, stretch, column, at, label, least):
     if transient is None or transient.snr < least:
         mined.faint += 1
         return
+    gps = stretch.gps_start + (first + transient.sample) / rate
+    if cutter.has(stretch.detectors[column], gps, REACH_SECONDS):
+        return  # parts of one transient, which the cut has whole
     cut_from_stretch(cutter, stretch, column, at, label, "mined", transient.snr)

@@ -92,6 +92,10 @@ class Cutter:
         """How many glitches were cut."""
         return len(self._rows)
 
+    def has(self, detector, gps, seconds):
+        """Say whether a glitch of this detector was cut within so many seconds of a GPS time."""
+        return any(row[1] == detector and abs(row[4] - gps) < seconds for row in self._rows[-100:])
+
     def bank(self, path):
         """Return the GlitchBank of what was added.
 

@@ -76,14 +76,14 @@ class RealNoise:
             gps_start: Whole GPS second of the first.
 
         Returns:
-            List of SlidSegment; together at most `SHORTEST_PIECE_SECONDS` shorter than asked.
+            List of SlidSegment, together as long as asked.
 
         Raises:
             InputError: All slides together are too short.
         """
         order = {d: [self.pieces[d][i] for i in rng.permutation(len(self.pieces[d]))] for d in self.detectors}
         first, slides, segments, at = self.detectors[0], 0, [], gps_start
-        rest, least = duration, SHORTEST_PIECE_SECONDS
+        rest = duration
         with tqdm(total=duration, desc="noise", unit="s", disable=None, dynamic_ncols=True) as bar:
             for slide in range(max(len(own) for own in order.values()) - 1):
                 slides = slide + 1
@@ -94,17 +94,17 @@ class RealNoise:
                         segments.append(segment)
                         rest, at = rest - segment.seconds, at + segment.seconds + GAP_SECONDS
                         bar.update(segment.seconds)
-                    if rest < least:
+                    if not rest:
                         return segments
         raise InputError(self._too_short(duration, duration - rest, slides))
 
     def _segment(self, chosen, at, rest, slide):
         """Return the SlidSegment of one piece a detector, None where they are too near in time or too short."""
-        starts, seconds = {}, rest
+        starts, longest = {}, rest
         for detector, piece in chosen.items():
             starts[detector], own = self._valid(detector, piece)
-            seconds = min(seconds, own)
-        times = sorted(starts.values())
+            longest = min(longest, own)
+        seconds, times = _share(rest, longest), sorted(starts.values())
         if seconds < SHORTEST_PIECE_SECONDS or np.any(np.diff(times) < LEAST_SLIDE_SECONDS):
             return None
         return SlidSegment(at, seconds, starts, slide)
@@ -149,6 +149,15 @@ class RealNoise:
             # Segments of one piece begin at one time.
             used[detector] = sum(map(max, longest.values())), max(map(len, longest.values()))
         return used
+
+
+def _share(rest, longest):
+    """Return how many of the seconds that are wanted a segment is to have, so that the others fit into segments; 0: none."""
+    least = SHORTEST_PIECE_SECONDS
+    if rest - longest >= 2 * least or longest == rest:
+        return longest
+    wanted = rest - 2 * least if rest >= 3 * least else rest // 2
+    return wanted if wanted <= longest else 0
 
 
 def _whole(part, interval):

@@ -19,14 +19,17 @@ class SetGlitches:
         rates: Dictionary detector -> glitches a minute.
         sample_rate: Samples per second.
         snr: `glitch_bank.SnrLaw`, or None, see `GlitchBank.draw`.
+
+    Attributes:
+        made: List of (detector, GPS time, SNR, label) of the glitches added.
     """
 
     def __init__(self, bank, rates, sample_rate, snr=None):
         self._bank, self._rates, self._rate, self._snr = bank, rates, sample_rate, snr
-        self._made = []
+        self.made = []
 
     def __len__(self):
-        return len(self._made)
+        return len(self.made)
 
     def add(self, noise, gps_start, detector, psd, seed):
         """Add glitches to noise in place, at random times.
@@ -52,7 +55,7 @@ class SetGlitches:
         for time, strain in zip(times, np.fft.irfft(spectrum, samples, axis=-1), strict=True):
             place(noise, strain, round(time) - samples // 2)
         for row in zip(times / self._rate + gps_start, snr, self._bank.names(index), strict=True):
-            self._made.append((detector, *row))
+            self.made.append((detector, *row))
 
     def _amplitude(self, psd, samples):
         """Return what undoes whitening: the amplitude of noise of this spectrum against that of whitened noise."""
@@ -62,7 +65,7 @@ class SetGlitches:
 
     def write(self, path):
         """Write time, snr, label and detector of every glitch as 1-D datasets."""
-        made = sorted(self._made, key=lambda row: row[1])
+        made = sorted(self.made, key=lambda row: row[1])
         with written_aside(path) as aside, new_hdf5(aside) as file:
             file.attrs["glitch_bank"] = self._bank.fingerprint()
             file["detector"], file["label"] = [row[0] for row in made], [str(row[3]) for row in made]

@@ -181,7 +181,7 @@ class _GaussianNoise:
             d: coloured_noise(own[d], start, seconds, seed=int(s), sample_rate=self._rate)
             for d, s in zip(self._detectors, self._seeds[index], strict=True)
         }
-        if self.glitches:
+        if self.glitches is not None:
             for number, d in enumerate(self._detectors):
                 self.glitches.add(noise[d], start, d, own[d], int(self._seeds[index][number]))
         return noise, {d: {"psd": Path(own[d]).name} for d in self._detectors}
@@ -278,10 +278,10 @@ def write_set(
             attributes |= {f"noise_seconds_{detector}": distinct, f"noise_uses_{detector}": most}
     _write_strain(folder, source, parameters, prior, detectors, sample_rate, processes, attributes)
     write_injections(Path(folder) / FILES[2], parameters, prior)
-    if glitches:
+    if glitches is not None:
         glitches.write(Path(folder) / GLITCHES_FILE)
     usage = None if noise is None else source.usage
-    return SetSummary(attributes["duration"], len(times), len(glitches) if glitches else 0, usage)
+    return SetSummary(attributes["duration"], len(times), 0 if glitches is None else len(glitches), usage)
 
 
 def _write_strain(folder, source, parameters, prior, detectors, sample_rate, processes, attributes):
