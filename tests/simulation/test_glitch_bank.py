@@ -196,6 +196,7 @@ def test_glitches_in_noise_are_as_loud_as_they_say(imported):
     assert np.mean(ratio) == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_set_with_glitches_lists_them(imported, tmp_path):
     out = tmp_path / "set"
     options = ("--glitches", imported, "--glitch-rate", "L1=20", "--duration", 64, "--processes", 1)

@@ -103,6 +103,7 @@ def test_a_set_in_real_noise_is_slid_and_without_catalogue_events(real_set, real
         assert np.argmax(near) / 2048 + int(own[0]) == pytest.approx(time, abs=0.2)
 
 
+@pytest.mark.slow
 def test_two_sets_of_one_seed_are_equal_to_the_bit(real_set, real_files, tmp_path):
     again = tmp_path / "again"
     command = (*SIMULATE, "--noise", *real_files, "--duration", 120, "--seed", 3, "--processes", 2, "--output", again)
@@ -114,6 +115,15 @@ def test_two_sets_of_one_seed_are_equal_to_the_bit(real_set, real_files, tmp_pat
             for key in found:
                 np.testing.assert_array_equal(one[key][()], other[key][()])
                 assert dict(one[key].attrs) == dict(other[key].attrs)
+
+
+def test_the_plan_of_a_set_is_that_of_its_seed(real_files):
+    one, other, third = (
+        RealNoise(find_segments(real_files), ("H1", "L1"), 2048).plan(900, np.random.default_rng(seed), 1_000_000_000)
+        for seed in (3, 3, 4)
+    )
+    assert one == other != third
+    assert sum(segment.seconds for segment in one) == 900
 
 
 @given(st.integers(64, 5000), st.integers(60, 200), st.randoms())
