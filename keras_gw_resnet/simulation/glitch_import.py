@@ -287,13 +287,14 @@ def import_table(path, headers, options, *, confidence=0.0, skip_outside=False, 
     settings, rows = settings or Whitening(), read_table(path, confidence)
     present = {h.detector for h in headers}
     cutter, done = Cutter(settings.sample_rate, options), [False] * len(rows)
-    seconds = sum(h.samples / h.sample_rate for h in headers)
+    seconds, times = sum(h.samples / h.sample_rate for h in headers), [row["time"] for row in rows]
     with tqdm(total=round(seconds), desc="strain", unit="s", disable=None, dynamic_ncols=True) as bar:
         for detector in sorted(present & {row["detector"] for row in rows}):
             for stretch in whitened_stretches(headers, (detector,), settings):
-                for number, row in enumerate(rows):
+                begin, end = np.searchsorted(times, [stretch.gps_start, stretch.gps_start + stretch.seconds])
+                for number, row in enumerate(rows[begin:end], begin):
                     at = row["time"] - stretch.gps_start
-                    if row["detector"] == detector and 0 <= at < stretch.seconds and not done[number]:
+                    if row["detector"] == detector and not done[number]:
                         done[number] = True
                         cut_from_stretch(cutter, stretch, 0, at, row["label"], Path(path).name, row["snr"])
                 bar.update(round(stretch.seconds))

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 import scipy.signal
@@ -13,7 +14,7 @@ from keras_gw_resnet.strain.conditioning import Whitening, whiten
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.stretches import Coverage, whitened_stretches
 from keras_gw_resnet.strain.writers import mlgwsc1_file
-from tests.conftest import shared
+from tests.conftest import assert_refused, run_command, shared
 
 START, RATE, SECONDS = 1_000_000_007, 2048, 240
 PSD = "aLIGOZeroDetHighPower"
@@ -125,3 +126,23 @@ def test_real_transients_of_many_sigma_are_gated_and_gw150914_is_not():
 def test_a_gate_that_takes_most_of_the_strain_is_refused(quiet, tmp_path):
     with pytest.raises(InputError, match="more than half of the strain; give a higher --gate"):
         whitened(written(tmp_path / "quiet.hdf", quiet), Whitening(gate=2.0))
+
+
+@pytest.mark.slow
+def test_a_search_says_what_was_gated(small_run, tmp_path):
+    strain, out = shared("real", "GW191204_171526.hdf"), tmp_path / "events.hdf"
+    for options, said, seconds in (
+        ((), "gated 1.0 s of what was searched, beyond 50 sigma", 1.03),
+        (("--gate", 0), None, 0),
+    ):
+        command = ("search", small_run, strain, *options, "--output", out, "--overwrite")
+        result = run_command("-m", "keras_gw_resnet", *command)
+        assert result.returncode == 0, result.stderr
+        assert said in result.stdout if said else "gated" not in result.stdout
+        with h5py.File(out) as file:
+            assert file.attrs["gated_seconds"] == pytest.approx(seconds, abs=0.01)
+            assert file.attrs["gate"] == (50 if said else 0)
+    result = run_command(
+        "-m", "keras_gw_resnet", "search", small_run, strain, "--gate", 3, "--output", tmp_path / "x.hdf"
+    )
+    assert_refused(result, "--gate", "at least 10")
