@@ -357,11 +357,12 @@ class _Column:
 def _read_gated(headers, detector, begin, end, whole, settings):
     """Read a chunk of a detector and gate it by what lies in it and around it, within the whole interval."""
     rate, around = settings.sample_rate, context_seconds() if settings.gate else 0
-    before, after = (int(max(0, min(around, seconds))) for seconds in (begin - whole.start, whole.stop - end))
-    strain, valid = read_interval(headers, detector, begin - before, end + after, rate)
-    gates = find_gates(strain, valid, begin - before, settings)
-    strain, gated = gate(strain, gates, settings)
-    kept = slice(before * rate, len(strain) - after * rate)
+    # Chunks begin whole seconds after the interval, on its samples.
+    start, stop = max(whole.start, begin - around), min(whole.stop, end + around)
+    strain, valid = read_interval(headers, detector, start, stop, rate)
+    strain, gated = gate(strain, find_gates(strain, valid, start, settings), settings)
+    first = round((begin - start) * rate)
+    kept = slice(first, first + round((end - begin) * rate))
     return _Column(strain[kept], valid[kept], gated[kept])
 
 
