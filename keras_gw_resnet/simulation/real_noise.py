@@ -125,7 +125,8 @@ class RealNoise:
         around = f" beside the time around {', '.join(self.events[:5])}" if self.events else ""
         return (
             f"{files}: {seconds} in pieces of {SHORTEST_PIECE_SECONDS} s and more{around} are too short for a set of "
-            f"{duration} s; the {slides} slides that there are give {given} s; give more strain, or a shorter --duration"
+            f"{duration} s: in {slides} slide{'s' * (slides != 1)}, all that there are, they give {given} s; "
+            "give more strain, or a shorter --duration"
         )
 
     def read(self, segment):
