@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_gw_resnet import __version__
 from keras_gw_resnet.commands.arguments import Parser, add_command, path_of, seed
 from keras_gw_resnet.commands.evaluate import add_evaluate
+from keras_gw_resnet.commands.glitches import add_glitches
 from keras_gw_resnet.commands.hard_noise import add_hard_noise
 from keras_gw_resnet.commands.inspect import add_inspect
 from keras_gw_resnet.commands.mlgwsc import add_mlgwsc
@@ -42,6 +43,7 @@ def build_parser():
     add_search(subparsers)
     add_mlgwsc(subparsers)
     add_simulate(subparsers)
+    add_glitches(subparsers)
     add_models(subparsers)
     add_statistics(subparsers)
     add_fetch(subparsers)

@@ -183,7 +183,7 @@ def _faults(card):
     yield from (f"{name} is {card[name]!r}" for name, kind in CARD_FIELDS.items() if not isinstance(card[name], kind))
     known = Whitening().to_dict()
     for field, value in card["whitening"].items():
-        if field not in known or not isinstance(value, int | float) or value <= 0:
+        if field not in known or not isinstance(value, int | float) or value < 0 or (value == 0 and field != "gate"):
             yield f"whitening has {field} = {value!r}"
     if card["sample_rate"] != Whitening(**card["whitening"]).sample_rate:
         yield f"sample_rate is {card['sample_rate']}, whitening has another"

@@ -125,6 +125,24 @@ def add_scan(parser):
     )
 
 
+def gate(text):
+    """Parse the limit of a gate: 0 for none, or at least 10 standard deviations."""
+    if (number := finite(text)) and number < 10:
+        raise argparse.ArgumentTypeError(f"{text}; expected 0 for no gate, or at least 10 standard deviations")
+    return number
+
+
+def add_gate(parser):
+    """Add --gate."""
+    parser.add_argument(
+        "--gate",
+        type=gate,
+        metavar="SIGMA",
+        help="taper out strain around whitened samples beyond so many standard deviations, 0: none "
+        "(default: what the network's card says, 50 where it says nothing)",
+    )
+
+
 def add_quality(parser):
     """Add --quality."""
     parser.add_argument(

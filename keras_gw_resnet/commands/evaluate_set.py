@@ -14,7 +14,7 @@ def evaluate_set(args):
     from keras_gw_resnet.evaluation.leakage import report_leakage
     from keras_gw_resnet.evaluation.set_report import set_files, write_set_measurements
     from keras_gw_resnet.evaluation.sets import PARTS, SEARCHED, measure_set, open_set
-    from keras_gw_resnet.search.journal import forget
+    from keras_gw_resnet.search.journal import forget, journal_of
     from keras_gw_resnet.zoo import load_cards, note_measurement
 
     names = (args.model, *args.compare)

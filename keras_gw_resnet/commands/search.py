@@ -58,7 +58,7 @@ def run_search(args):
         from keras_gw_resnet.search.background import read_background
 
         background = read_background(args.background, cards[0], args.threshold, args.precision)
-    networks, journal = load_networks(names, args.precision, args.exact), journal_of(args.output)
+    networks, journal = load_networks(names, args.precision, args.exact, args.gate), journal_of(args.output)
     from keras_gw_resnet.search.search import search
 
     results = search(
@@ -77,12 +77,12 @@ def run_search(args):
     forget(journal)
 
 
-def load_networks(names, precision="float32", exact=False):
+def load_networks(names, precision="float32", exact=False, gate=None):
     """Start Keras and load networks for a search, as Detectors."""
     load_keras()
     from keras_gw_resnet.search.detector import Detector
 
-    return [Detector.load(name, precision, exact=exact) for name in names]
+    return [Detector.load(name, precision, exact=exact, gate=gate) for name in names]
 
 
 def _finish(args, network, found, output, seen, background, headers):

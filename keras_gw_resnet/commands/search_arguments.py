@@ -1,6 +1,7 @@
 """The arguments of the command 'search'."""
 
 from keras_gw_resnet.commands.arguments import (
+    add_gate,
     add_overwrite,
     add_quality,
     add_scan,
@@ -74,5 +75,6 @@ def add_search_arguments(parser):
         help="text with times to leave out, a GPS start and stop a line",
     )
     add_scan(parser)
+    add_gate(parser)
     add_quality(parser)
     add_strict(parser)

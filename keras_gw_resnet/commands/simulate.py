@@ -1,9 +1,12 @@
 """The command 'simulate': waveforms, noise and test sets."""
 
+import argparse
+
 from keras_gw_resnet.commands.arguments import (
     Parser,
     add_command,
     add_detectors,
+    add_quality,
     duration,
     finite,
     hdf5,
@@ -12,6 +15,7 @@ from keras_gw_resnet.commands.arguments import (
     seed,
 )
 from keras_gw_resnet.commands.printing import shown
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, written_aside
 
 
@@ -64,6 +68,28 @@ def add_simulate(subparsers):
         metavar="PSD",
         help="names, files, or folders with a folder of files a detector (default: the population's)",
     )
+    mock.add_argument(
+        "--noise",
+        nargs="+",
+        metavar="FILE",
+        help="strain files, folders or patterns: measured noise instead of Gaussian noise, the detectors slid against each "
+        "other, the times of catalogue events left out",
+    )
+    mock.add_argument(
+        "--leave-out",
+        nargs="+",
+        default=[],
+        metavar="TIMES",
+        help="GPS seconds, or files with one a line, of signals in --noise beside the catalogue's",
+    )
+    mock.add_argument("--glitches", type=path_of, metavar="BANK", help="glitch bank for Gaussian noise")
+    mock.add_argument(
+        "--glitch-rate",
+        type=rates,
+        metavar="RATES",
+        help="glitches a minute in each detector (default with --glitches: H1=0.3,L1=1, about those of O3)",
+    )
+    add_quality(mock)
     mock.add_argument("--output", required=True, type=path_of, metavar="DIR", help="folder to write")
     for each in (bank, mock):
         each.add_argument(
@@ -120,15 +146,60 @@ def run_simulate_noise(args):
     )
 
 
+def rates(text):
+    """Parse rates such as H1=0.3,L1=1 into a dictionary."""
+    found = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text}; expected rates a minute such as H1=0.3,L1=1") from None
+        if not (0 <= found[name.strip()] <= 60 and name.strip()):
+            raise argparse.ArgumentTypeError(f"{text}; expected rates from 0 to 60 a minute")
+    return found
+
+
+def _glitches_of(args):
+    """Return the SetGlitches that the options ask for, None without."""
+    from keras_gw_resnet.simulation.glitch_bank import load_glitches
+    from keras_gw_resnet.simulation.set_glitches import SetGlitches
+
+    if not args.glitches:
+        if args.glitch_rate:
+            raise InputError("--glitch-rate is of a glitch bank; give --glitches too")
+        return None
+    if args.noise:
+        raise InputError("--noise has glitches of its own; --glitches goes into Gaussian noise")
+    rate = args.glitch_rate or {"H1": 0.3, "L1": 1.0}
+    unknown = [name for name in rate if name not in args.detectors]
+    if args.glitch_rate and unknown:
+        raise InputError(f"--glitch-rate names {unknown[0]}; the set has {', '.join(args.detectors)}")
+    rate = {name: value for name, value in rate.items() if name in args.detectors}
+    bank = load_glitches(args.glitches)
+    bank.require(2048, [name for name, value in rate.items() if value], args.glitches, without_noise=True)
+    return SetGlitches(bank, rate, 2048)
+
+
 def run_simulate_set(args):
     """Simulate a test set: foreground, background and injections."""
     from keras_gw_resnet.simulation.populations import get_population
-    from keras_gw_resnet.simulation.sets import FILES, write_set
+    from keras_gw_resnet.simulation.real_noise import RealNoise
+    from keras_gw_resnet.simulation.sets import FILES, GLITCHES_FILE, write_set
+    from keras_gw_resnet.strain.catalogue import read_times
+    from keras_gw_resnet.strain.files import find_segments
 
-    check_output(args.output, args.overwrite, folder_of=FILES)
+    check_output(args.output, args.overwrite, folder_of=(*FILES, GLITCHES_FILE))
+    noise, glitches = None, _glitches_of(args)
+    if args.noise:
+        if args.psd:
+            raise InputError("--noise has a spectrum of its own; leave out --psd")
+        noise = RealNoise(find_segments(args.noise, args.quality), args.detectors, 2048, read_times(args.leave_out))
+    elif args.leave_out or args.quality:
+        raise InputError("--leave-out and --quality are of measured noise; give --noise too")
     with written_aside(args.output) as aside:
         aside.mkdir()
-        injections = write_set(
+        made = write_set(
             aside,
             args.population,
             duration_seconds=args.duration,
@@ -136,11 +207,24 @@ def run_simulate_set(args):
             psds=args.psd,
             detectors=args.detectors,
             processes=args.processes,
+            noise=noise,
+            glitches=glitches,
         )
+    what = "measured noise" if noise else "simulated Gaussian noise"
     print(
-        f"{shown(args.output)}: {args.duration} s of simulated Gaussian noise of {', '.join(args.detectors)} "
-        f"with and without {injections} injections of {args.population}: {', '.join(FILES)}"
+        f"{shown(args.output)}: {made.seconds} s of {what} of {', '.join(args.detectors)} "
+        f"with and without {made.injections} injections of {args.population}: {', '.join(FILES)}"
     )
-    if not args.psd:
+    if noise:
+        for detector, (distinct, most) in made.usage.items():
+            mean = made.seconds / distinct
+            print(
+                f"{detector}: {distinct} s of strain, each used {mean:.1f} times in the mean and {most} times at most"
+            )
+        if noise.events:
+            print(f"left out: 4 s before and after {', '.join(noise.events)}")
+    elif glitches is not None:
+        print(f"{made.glitches} glitches of {args.glitches.name} in it: {GLITCHES_FILE}")
+    if not args.psd and not noise:
         psd = get_population(args.population).psd
         print(f"noise spectrum: {psd}, analytic; --psd DIR takes measured ones, such as the challenge's")

@@ -123,11 +123,13 @@ def _prepare(config, run, out):
 
 def _check_members(config):
     """Raise InputError where a network that joins saved ones would hand them strain they were not trained on."""
+    from keras_gw_resnet.strain.conditioning import Whitening
     from keras_gw_resnet.zoo import load_card
 
     own = {"detectors": list(config.data.detectors), "whitening": config.data.whitening.to_dict()}
     for member in config.network.options.get("members", ()):
         card = load_card(member)
+        card["whitening"] = Whitening(**card["whitening"]).to_dict()
         differing = [name for name, value in own.items() if card[name] != value]
         if differing:
             name = differing[0]

@@ -15,10 +15,15 @@ def searched_lines(network, found):
         f"searched {found.searched_seconds:.1f} s of {'+'.join(network.detectors)} strain with {network.name} "
         f"(given {coverage.given:.1f} s; invalid and skipped {coverage.invalid:.1f} s; "
         f"too short and skipped {coverage.short:.1f} s; "
-        f"{f'vetoed {vetoed:.1f} s; ' if vetoed else ''}the rest are edges of the whitening filter)"
+        f"{f'vetoed {vetoed:.1f} s; ' if vetoed else ''}{_gated(network, coverage)}the rest are edges of the whitening filter)"
     ]
     remark = network.remark(found.difference)
     return [*lines, f"NOTE: {remark}"] if remark else lines
+
+
+def _gated(network, coverage):
+    gate = network.whitening.gate
+    return f"gated {coverage.gated:.1f} s of what was searched, beyond {gate:g} sigma; " if coverage.gated else ""
 
 
 def background_lines(background, searched, taken, where):

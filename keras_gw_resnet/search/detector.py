@@ -27,6 +27,7 @@ class Detector:
         card: Its card, as from `load_model`.
         precision: "float32", or "bfloat16" for the scan's arithmetic.
         exact: Whether a network whose scan is approximate is to score window by window instead, which is slow.
+        gate: Limit of the gate in standard deviations, see `Whitening`; None: that of the card.
 
     Attributes:
         name, detectors, window_samples, sample_rate, whitening: What the card says.
@@ -34,23 +35,23 @@ class Detector:
         stride_seconds: From one score of a scan to the next.
     """
 
-    def __init__(self, model, card, precision="float32", *, exact=False):
+    def __init__(self, model, card, precision="float32", *, exact=False, gate=None):
         self.model, self.card, self.precision = model, card, precision
         self.name, self.detectors = card["name"], tuple(card["detectors"])
         self.window_samples, self.sample_rate = card["window_samples"], card["sample_rate"]
-        self.whitening = Whitening(**card["whitening"])
+        self.whitening = Whitening(**card["whitening"] | ({} if gate is None else {"gate": gate}))
         self.scanner = Scanner(model, precision, exact=exact)
         self.exact = self.scanner.exact and precision == "float32"
         self.stride_seconds = self.scanner.stride / self.sample_rate
 
     @classmethod
-    def load(cls, name_or_path, precision="float32", *, exact=False):
+    def load(cls, name_or_path, precision="float32", *, exact=False, gate=None):
         """Load a saved network by its name in saved_models, its folder, or its model.keras; see `Detector`.
 
         Raises:
             InputError: There is none, or it is damaged.
         """
-        return cls(*load_model(name_or_path), precision, exact=exact)
+        return cls(*load_model(name_or_path), precision, exact=exact, gate=gate)
 
     def remark(self, difference):
         """Say what is special about this network's scan, None for nothing.

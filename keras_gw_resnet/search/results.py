@@ -189,6 +189,8 @@ def attributes_of(network, found, strain, **more):
         "searched_seconds": found.searched_seconds,
         "invalid_seconds": found.coverage.invalid,
         "vetoed_seconds": found.vetoed_seconds,
+        "gate": network.whitening.gate,
+        "gated_seconds": found.coverage.gated,
         "stride_seconds": network.stride_seconds,
         "exact_scan": network.exact,
         "scan_difference": found.difference,

@@ -106,7 +106,9 @@ def _search_chunks(networks, headers, window, options, kept, description):
 def _identity(networks, headers, quality, options):
     files = {path: Path(path).stat() for path in sorted({h.path for h in headers})}
     return {
-        "networks": [[n.card["sha256"], n.card["timing"], n.precision, n.scanner.reach] for n in networks],
+        "networks": [
+            [n.card["sha256"], n.card["timing"], n.precision, n.scanner.reach, n.whitening.gate] for n in networks
+        ],
         "files": [[str(Path(path).resolve()), found.st_size, found.st_mtime_ns] for path, found in files.items()],
         "quality": list(quality),
         **vars(options),
@@ -157,7 +159,7 @@ def _search_stretch(network, stretch, options, progress, compared):
 
 def _gated(events, stretch):
     """Note at which events strain of a detector was gated: its window of a second holds some of it."""
-    gates = getattr(stretch, "gated", ())
+    gates = stretch.gates
     if not any(len(own) for own in gates):
         return events
     widened = [np.reshape(own, (-1, 2)) + np.array([-GATED_SECONDS, GATED_SECONDS]) for own in gates]

@@ -3,6 +3,7 @@
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, require_space, written_aside
+from keras_gw_resnet.simulation import real_noise
 from keras_gw_resnet.simulation.detectors import antenna_pattern, arrival_delay, lal_geometry
 from keras_gw_resnet.simulation.noise import GPS_START, NOISE_LOW_FREQUENCY, coloured_noise
 from keras_gw_resnet.simulation.populations import draw, get_population
@@ -22,6 +24,8 @@ from keras_gw_resnet.strain.files import DETECTORS
 from keras_gw_resnet.strain.writers import mlgwsc1_file
 
 FILES = ("foreground.hdf", "background.hdf", "injections.hdf")
+# Beside them where glitches were put into the noise.
+GLITCHES_FILE = "glitches.hdf"
 # Rules of the challenge: where injections lie in a segment, and how long a segment is at least where there are several.
 EDGE_SECONDS = 30
 SPACING_SECONDS = (24.0, 30.0)
@@ -46,20 +50,21 @@ def segment_list(duration_seconds, gps_start=GPS_START):
     return list(zip(starts.tolist(), lengths, strict=True))
 
 
-def coalescence_times(rng, segments):
-    """Draw the times of injections: every 24 to 30 s, none within 30 s of an edge.
+def coalescence_times(rng, segments, edge=EDGE_SECONDS):
+    """Draw the times of injections: every 24 to 30 s, none near an edge of a segment.
 
     Args:
         rng: numpy Generator.
         segments: List of (GPS start, seconds).
+        edge: Seconds at either end of a segment without injections.
 
     Returns:
         float64 array of GPS seconds.
     """
     times = []
     for start, seconds in segments:
-        at = start + EDGE_SECONDS + rng.uniform(0, SPACING_SECONDS[1] - SPACING_SECONDS[0])
-        while at <= start + seconds - EDGE_SECONDS:
+        at = start + edge + rng.uniform(0, SPACING_SECONDS[1] - SPACING_SECONDS[0])
+        while at <= start + seconds - edge:
             times.append(at)
             at += rng.uniform(*SPACING_SECONDS)
     return np.array(times)
@@ -148,12 +153,86 @@ def _signal(task):
     return [detector_strain(parameters, population, detector, sample_rate) for detector in detectors]
 
 
+class _GaussianNoise:
+    """Coloured Gaussian noise of a set, with glitches where a bank is given."""
+
+    edge, what = EDGE_SECONDS, "Gaussian noise"
+
+    def __init__(self, prior, duration, psds, detectors, sample_rate, glitches=None):
+        self._prior, self._sources, self._detectors = prior, psds_of(psds or (prior.psd,), detectors), detectors
+        self._rate, self.glitches = sample_rate, glitches
+        self.segments = segment_list(duration)
+
+    def prepare(self, rng):
+        """Draw spectra and seeds of all segments."""
+        of_all = {d: str(rng.choice(own)) for d, own in self._sources.items()}
+        self._chosen = [
+            {d: str(rng.choice(own)) for d, own in self._sources.items()}
+            if self._prior.psd_per == "segment"
+            else of_all
+            for _ in self.segments
+        ]
+        self._seeds = rng.integers(2**31, size=(len(self.segments), len(self._detectors)))
+
+    def read(self, index):
+        """Return the noise of a segment and what its datasets say of it, dictionaries by detector."""
+        (start, seconds), own = self.segments[index], self._chosen[index]
+        noise = {
+            d: coloured_noise(own[d], start, seconds, seed=int(s), sample_rate=self._rate)
+            for d, s in zip(self._detectors, self._seeds[index], strict=True)
+        }
+        if self.glitches is not None:
+            for number, d in enumerate(self._detectors):
+                self.glitches.add(noise[d], start, d, own[d], int(self._seeds[index][number]))
+        return noise, {d: {"psd": Path(own[d]).name} for d in self._detectors}
+
+
+class _MeasuredNoise:
+    """Strain of files as the noise of a set, see `real_noise.RealNoise`."""
+
+    edge, what, glitches = real_noise.EDGE_SECONDS, "measured noise, detectors slid", None
+
+    def __init__(self, noise, duration, rng):
+        self._noise, self.slid = noise, noise.plan(duration, rng, GPS_START)
+        self.segments = [(one.gps_start, one.seconds) for one in self.slid]
+        self.usage = noise.usage(self.slid)
+
+    def prepare(self, rng):
+        """Draw nothing: the plan is made."""
+
+    def read(self, index):
+        """Return the strain of a segment and where it is from, dictionaries by detector."""
+        one = self.slid[index]
+        where = {d: {"source_start": at, "source_stop": at + one.seconds} for d, at in one.sources.items()}
+        return self._noise.read(one), {d: {**own, "slide": one.slide} for d, own in where.items()}
+
+
+@dataclass(frozen=True)
+class SetSummary:
+    """What was written: seconds of strain, injections, glitches, and usage (see `RealNoise.usage`; None: Gaussian noise)."""
+
+    seconds: int
+    injections: int
+    glitches: int
+    usage: dict | None
+
+
 def write_set(
-    folder, population, *, duration_seconds, seed, psds=(), detectors=("H1", "L1"), sample_rate=2048, processes=None
+    folder,
+    population,
+    *,
+    duration_seconds,
+    seed,
+    psds=(),
+    detectors=("H1", "L1"),
+    sample_rate=2048,
+    processes=None,
+    noise=None,
+    glitches=None,
 ):
     """Simulate a test set and write foreground.hdf, background.hdf and injections.hdf.
 
-    The background is Gaussian noise; the foreground is the same noise with an injection every 24 to 30 s.
+    The background is noise; the foreground is the same noise with an injection every 24 to 30 s.
 
     Args:
         folder: Existing folder to write to.
@@ -165,62 +244,70 @@ def write_set(
         detectors: Names.
         sample_rate: Samples per second.
         processes: Worker processes for the waveforms; None: one a core.
+        noise: `real_noise.RealNoise`; its strain is the noise then. None: Gaussian noise.
+        glitches: `set_glitches.SetGlitches` that go into Gaussian noise; None: none.
 
     Returns:
-        Number of injections.
+        SetSummary.
 
     Raises:
-        InputError: Unknown population, a PSD that cannot be used, or too short a duration.
+        InputError: Unknown population, a PSD that cannot be used, too short a duration, too little real noise.
     """
     if duration_seconds < SHORTEST_SECONDS:
         raise InputError(f"--duration is {duration_seconds} s; expected at least {SHORTEST_SECONDS} s")
     require_space(Path(folder) / FILES[0], 2 * 8 * sample_rate * len(detectors) * duration_seconds)
-    prior = get_population(population)
-    sources = psds_of(psds or (prior.psd,), detectors)
-    rng = np.random.default_rng(seed)
-    segments = segment_list(duration_seconds)
-    times = coalescence_times(rng, segments)
+    prior, rng = get_population(population), np.random.default_rng(seed)
+    if noise is None:
+        source = _GaussianNoise(prior, duration_seconds, psds, detectors, sample_rate, glitches)
+    else:
+        source = _MeasuredNoise(noise, duration_seconds, rng)
+    times = coalescence_times(rng, source.segments, source.edge)
     parameters = {"tc": times, **draw(prior, len(times), rng)}
-    of_all = {d: str(rng.choice(own)) for d, own in sources.items()}
-    chosen = [
-        {d: str(rng.choice(own)) for d, own in sources.items()} if prior.psd_per == "segment" else of_all
-        for _ in segments
-    ]
-    noise_seeds = rng.integers(2**31, size=(len(segments), len(detectors)))
+    source.prepare(rng)
     attributes = {
-        "simulated": f"Gaussian noise, injections of population {population}",
+        "simulated": f"{source.what}, injections of population {population}",
         "population": population,
         "seed": seed,
-        "duration": duration_seconds,
-        "low_frequency_cutoff": NOISE_LOW_FREQUENCY,
+        "duration": sum(seconds for _, seconds in source.segments),
     }
+    if noise is None:
+        attributes["low_frequency_cutoff"] = NOISE_LOW_FREQUENCY
+    else:
+        attributes |= {"noise_files": [Path(path).name for path in noise.paths[:100]], "noise": "measured"}
+        for detector, (distinct, most) in source.usage.items():
+            attributes |= {f"noise_seconds_{detector}": distinct, f"noise_uses_{detector}": most}
+    _write_strain(folder, source, parameters, prior, detectors, sample_rate, processes, attributes)
+    write_injections(Path(folder) / FILES[2], parameters, prior)
+    if glitches is not None:
+        glitches.write(Path(folder) / GLITCHES_FILE)
+    usage = None if noise is None else source.usage
+    return SetSummary(attributes["duration"], len(times), 0 if glitches is None else len(glitches), usage)
+
+
+def _write_strain(folder, source, parameters, prior, detectors, sample_rate, processes, attributes):
+    """Write the two strain files, segment by segment."""
+    times = parameters["tc"]
     rows = [{k: float(v[i]) for k, v in parameters.items()} for i in range(len(times))]
     tasks = [(row, prior, detectors, sample_rate) for row in rows]
     if rows:
         check_waveform(rows[0], prior, sample_rate)
-    processes = processes or len(os.sched_getaffinity(0))
     with (
-        ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(processes or len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool,
         mlgwsc1_file(Path(folder) / FILES[0], detectors, sample_rate, compress=False, **attributes) as foreground,
         mlgwsc1_file(Path(folder) / FILES[1], detectors, sample_rate, compress=False, **attributes) as background,
         tqdm(total=len(times), desc="injections", unit="injection", disable=None, dynamic_ncols=True) as bar,
     ):
-        for (start, seconds), own, seeds in zip(segments, chosen, noise_seeds, strict=True):
+        for index, (start, seconds) in enumerate(source.segments):
             inside = [task for task in tasks if start <= task[0]["tc"] < start + seconds]
-            noise = {
-                d: coloured_noise(own[d], start, seconds, seed=int(s), sample_rate=sample_rate)
-                for d, s in zip(detectors, seeds, strict=True)
-            }
+            noise, about = source.read(index)
             for detector in detectors:
-                background(detector, start, noise[detector], psd=Path(own[detector]).name)
+                background(detector, start, noise[detector], **about[detector])
             for signals in pool.map(_signal, inside, chunksize=4):
                 for detector, signal in zip(detectors, signals, strict=True):
                     inject(noise[detector], start, [signal], sample_rate)
                 bar.update()
             for detector in detectors:
-                foreground(detector, start, noise[detector], psd=Path(own[detector]).name)
-    write_injections(Path(folder) / FILES[2], parameters, prior)
-    return len(times)
+                foreground(detector, start, noise[detector], **about[detector])
 
 
 def write_injections(path, parameters, population):

@@ -31,12 +31,14 @@ class Whitening:
         low_frequency: Content below this frequency (Hz) is removed.
         filter_seconds: Length of the whitening filter and of the Welch segments.
         psd_seconds: Strain from which one noise spectrum is estimated, at most.
+        gate: Strain around whitened samples beyond so many standard deviations is tapered out, see `strain.gating`; 0: none.
     """
 
     sample_rate: int = 2048
     low_frequency: float = 20.0
     filter_seconds: float = 4.0
     psd_seconds: float = 512.0
+    gate: float = 50.0
 
     @property
     def filter_samples(self):

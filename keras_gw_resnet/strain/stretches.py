@@ -9,6 +9,7 @@ import numpy as np
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.conditioning import LEAST_PSD_SECONDS, NoiseSpectra, Whitening, resample, whiten
 from keras_gw_resnet.strain.files import SegmentHeader, read_segment
+from keras_gw_resnet.strain.gating import context_seconds, find_gates, gate, refuse_large_share
 from keras_gw_resnet.strain.quality import valid_runs
 
 CHUNK_SECONDS = 1024
@@ -18,6 +19,8 @@ JOIN_TOLERANCE = 1e-2
 MARGIN = 32
 # How much is read at once at the file's own sample rate.
 PIECE_SECONDS = 256
+# Strain after which a gate that takes most of it is refused, and not at the end alone.
+GATED_UNCHECKED_SECONDS = 3600.0
 # Whitened samples beyond this, of the most violent glitches, would leave the range of the networks' arithmetic.
 LARGEST = 1e6
 
@@ -41,6 +44,7 @@ class WhitenedStretch:
         strain: float32 array (samples, detectors), unit variance in noise.
         filters: For each detector the list of (first sample, taps) of the whitening filters used.
         origin: "measured", or which simulation the strain comes from.
+        gates: For each detector the list of GPS (start, stop) in seconds in which its strain is tapered out.
     """
 
     gps_start: float
@@ -49,6 +53,7 @@ class WhitenedStretch:
     strain: np.ndarray
     filters: tuple
     origin: str = "measured"
+    gates: tuple = ()
 
     @property
     def seconds(self):
@@ -156,8 +161,21 @@ def _chains(headers, detector):
     return [_Chain(tuple(chain)) for chain in chains]
 
 
-def _read(headers, detector, start, stop, sample_rate):
-    """Strain (float64, resampled) and validity of one detector over the GPS interval [start, stop)."""
+def read_interval(headers, detector, start, stop, sample_rate):
+    """Read and resample the strain of one detector over a GPS interval.
+
+    Args:
+        headers: SegmentHeader list, as from `find_segments`.
+        detector: Name.
+        start, stop: GPS seconds of the interval [start, stop).
+        sample_rate: Wanted samples per second.
+
+    Returns:
+        Tuple (strain, valid): float64 and boolean arrays ((stop - start) * sample_rate,).
+
+    Raises:
+        InputError: A file cannot be read, a sample rate is too low, samples lie off the grid.
+    """
     samples = round((stop - start) * sample_rate)
     strain, valid = np.zeros(samples), np.zeros(samples, bool)
     before = None
@@ -238,12 +256,14 @@ class Coverage:
         short: Valid, but in stretches too short to whiten and hold one window, or with less than
             `LEAST_PSD_SECONDS` of valid strain around for a noise spectrum.
         whitened: Whitened.
+        gated: Of what was whitened, tapered out in at least one detector, see `strain.gating`.
     """
 
     given: float = 0.0
     invalid: float = 0.0
     short: float = 0.0
     whitened: float = 0.0
+    gated: float = 0.0
 
     def add(self, other):
         """Add the seconds of another Coverage."""
@@ -296,7 +316,7 @@ def whitened_chunks(
     rate = settings.sample_rate
     overlap = 2 * settings.edge_samples + window_samples - 1
     groups = _neighbours(coincident_intervals(headers, detectors), settings)
-    headers = [h for h in headers if h.detector in detectors]
+    headers, total = [h for h in headers if h.detector in detectors], Coverage()
     for common in groups:
         whole = Interval(common[0].start, common[-1].stop)
         for begin, end in _chunks(whole, overlap / rate):
@@ -306,17 +326,44 @@ def whitened_chunks(
             fresh = 0 if begin == whole.start else overlap
             coverage, stretches = Coverage(), []
             coverage.given = sum(max(0.0, min(s.stop, end) - max(s.start, begin + fresh / rate)) for s in common)
-            columns = [_read(headers, d, begin, end, rate) for d in detectors]
-            spectra = [NoiseSpectra(strain, settings, valid_runs(valid)) for strain, valid in columns]
-            for first, last in valid_runs(np.all([valid for _, valid in columns], axis=0)):
+            columns = [_read_gated(headers, d, begin, end, whole, settings) for d in detectors]
+            spectra = [NoiseSpectra(c.strain, settings, valid_runs(c.valid)) for c in columns]
+            for first, last in valid_runs(np.all([c.valid for c in columns], axis=0)):
                 seconds = max(0, last - max(first, fresh)) / rate
                 if last - first <= overlap or not all(s.enough for s in spectra):
                     coverage.short += seconds
                     continue
                 stretches.append(_whiten(headers, begin, first, last, columns, spectra, detectors, settings))
                 coverage.whitened += seconds
+                coverage.gated += (
+                    np.count_nonzero(np.any([c.gated[max(first, fresh) : last] for c in columns], axis=0)) / rate
+                )
+            total.add(coverage)
+            if total.given > GATED_UNCHECKED_SECONDS or end == groups[-1][-1].stop:
+                refuse_large_share(total.gated, total.whitened, settings, sorted({h.path for h in headers}))
             coverage.invalid = max(0.0, coverage.given - coverage.short - coverage.whitened)
             yield WhitenedChunk(begin, stretches, coverage)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Strain of one detector in a chunk, tapered out where it is gated; which samples are valid, which are gated."""
+
+    strain: np.ndarray
+    valid: np.ndarray
+    gated: np.ndarray
+
+
+def _read_gated(headers, detector, begin, end, whole, settings):
+    """Read a chunk of a detector and gate it by what lies in it and around it, within the whole interval."""
+    rate, around = settings.sample_rate, context_seconds() if settings.gate else 0
+    # Chunks begin whole seconds after the interval, on its samples.
+    start, stop = max(whole.start, begin - around), min(whole.stop, end + around)
+    strain, valid = read_interval(headers, detector, start, stop, rate)
+    strain, gated = gate(strain, find_gates(strain, valid, start, settings), settings)
+    first = round((begin - start) * rate)
+    kept = slice(first, first + round((end - begin) * rate))
+    return _Column(strain[kept], valid[kept], gated[kept])
 
 
 def whitened_stretches(headers, detectors, settings, *, window_samples=1, coverage=None):
@@ -345,7 +392,7 @@ def read_chunks(headers, detector, settings):
     headers = [h for h in headers if h.detector == detector]
     for common in groups:
         for begin, end in _chunks(Interval(common[0].start, common[-1].stop), 0):
-            yield begin, *_read(headers, detector, begin, end, settings.sample_rate)
+            yield begin, *read_interval(headers, detector, begin, end, settings.sample_rate)
 
 
 def _neighbours(common, settings):
@@ -398,9 +445,9 @@ def shortage(coverage, settings, window_samples):
 
 def _whiten(headers, begin, first, last, columns, spectra, detectors, settings):
     whitened = []
-    for detector, (strain, _), own_spectra in zip(detectors, columns, spectra, strict=True):
+    for detector, column, own_spectra in zip(detectors, columns, spectra, strict=True):
         try:
-            whitened.append(whiten(strain[first:last], settings, own_spectra, first))
+            whitened.append(whiten(column.strain[first:last], settings, own_spectra, first))
         except InputError as error:
             start, stop = begin + first / settings.sample_rate, begin + last / settings.sample_rate
             own = [h for h in headers if h.detector == detector and h.gps_start < stop and h.gps_stop > start]
@@ -416,4 +463,12 @@ def _whiten(headers, begin, first, last, columns, spectra, detectors, settings):
         strain=strain.T,
         filters=tuple(f for _, f in whitened),
         origin=origin_of(headers, begin, begin + last / settings.sample_rate),
+        gates=tuple(_gates_within(c.gated, begin, first, last, settings) for c in columns),
     )
+
+
+def _gates_within(gated, begin, first, last, settings):
+    """List the GPS intervals of gates in what is whitened of samples [first, last) of a chunk."""
+    kept = slice(first + settings.edge_samples, last - settings.edge_samples)
+    start, rate = begin + kept.start / settings.sample_rate, settings.sample_rate
+    return [(start + a / rate, start + b / rate) for a, b in valid_runs(gated[kept])]

@@ -1,0 +1,211 @@
+"""The command 'glitches': make and look at glitch banks."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_gw_resnet.commands.arguments import (
+    Parser,
+    add_command,
+    add_detectors,
+    add_quality,
+    finite,
+    hdf5,
+    path_of,
+    picture,
+    positive,
+    seed,
+)
+from keras_gw_resnet.commands.printing import shown, table
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import check_output, refuse_input
+
+
+def add_glitches(subparsers):
+    """Add the command 'glitches'."""
+    parser = subparsers.add_parser("glitches", help="make and look at banks of glitches of single detectors")
+    kinds = parser.add_subparsers(required=True, metavar="ACTION", dest="action", parser_class=Parser)
+    _add_import(kinds)
+    _add_mine(kinds)
+    show = add_command(
+        kinds,
+        "show",
+        run_show,
+        "draw glitches of a bank with their time-frequency maps",
+        "keras-gw-resnet glitches show glitches.hdf --output glitches.png",
+    )
+    show.add_argument("bank", type=path_of, metavar="BANK", help="glitch bank")
+    show.add_argument("--output", required=True, type=picture, metavar="FILE", help="picture to write")
+    show.add_argument("--number", type=positive, default=20, metavar="N", help="glitches to draw (default: 20)")
+    show.add_argument("--label", metavar="LABEL", help="of this kind alone")
+    show.add_argument("--seed", type=seed, default=0, metavar="N", help="of the choice (default: 0)")
+    show.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
+def _add_import(kinds):
+    parser = add_command(
+        kinds,
+        "import",
+        run_import,
+        "make a bank from arrays, other banks, or a Gravity Spy table with strain files",
+        "keras-gw-resnet glitches import gravityspy.csv --strain data/O3a --confidence 0.9 --output glitches.hdf",
+    )
+    add = parser.add_argument
+    add(
+        "files",
+        nargs="+",
+        type=path_of,
+        metavar="FILE",
+        help="whitened arrays (.hdf, .npz, .npy), glitch banks, or tables (.csv) with GPStime, ifo, label, snr, confidence",
+    )
+    add("--strain", nargs="+", metavar="FILE", help="strain files, folders or patterns that tables speak of")
+    add(
+        "--confidence", type=finite, default=0.0, metavar="P", help="lowest confidence of a table's labels (default: 0)"
+    )
+    add("--skip-outside", action="store_true", help="leave out a table's glitches outside the strain")
+    add("--detector", metavar="NAME", help="of arrays that do not say it")
+    add("--label", metavar="LABEL", help="of arrays that do not say it")
+    add("--sample-rate", type=positive, metavar="HZ", help="of arrays that do not say it")
+    add_quality(parser)
+    _add_cut(parser)
+
+
+def _add_mine(kinds):
+    parser = add_command(
+        kinds,
+        "mine",
+        run_mine,
+        "find loud transients that one detector alone shows, and cut them",
+        "keras-gw-resnet glitches mine data/O3a --model flagship --output mined.hdf",
+    )
+    add = parser.add_argument
+    add("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns")
+    add("--snr", type=finite, default=7.5, metavar="X", help="lowest SNR of a glitch (default: 7.5)")
+    add("--model", metavar="MODEL", help="a saved network: what it takes for a signal in one detector is a glitch too")
+    add("--threshold", type=finite, default=10.0, metavar="X", help="its lowest statistic (default: 10)")
+    add(
+        "--leave-out",
+        nargs="+",
+        default=[],
+        metavar="TIMES",
+        help="GPS seconds, or files with one a line, of signals beside the catalogue's",
+    )
+    add_detectors(parser)
+    add_quality(parser)
+    _add_cut(parser)
+
+
+def _add_cut(parser):
+    add = parser.add_argument
+    add("--output", required=True, type=hdf5, metavar="FILE", help="glitch bank to write")
+    add(
+        "--reconstruct",
+        choices=["denoise", "whole"],
+        default="denoise",
+        help="subtract what is not the transient, or keep the noise of the cut (default: denoise)",
+    )
+    add("--seconds", type=finite, default=4.0, metavar="S", help="length of a cut (default: 4)")
+    add("--overwrite", action="store_true", help="replace an existing file")
+
+
+def _options(args):
+    from keras_gw_resnet.simulation.glitch_import import CutOptions
+
+    if not 0.1 <= args.seconds <= 60:
+        raise InputError(f"--seconds is {args.seconds:g}; expected 0.1 to 60")
+    return CutOptions(args.seconds, args.reconstruct)
+
+
+def run_import(args):
+    """Make a glitch bank of files."""
+    from keras_gw_resnet.simulation.glitch_bank import join_banks
+    from keras_gw_resnet.simulation.glitch_import import import_arrays, import_table
+    from keras_gw_resnet.strain.files import find_segments
+
+    check_output(args.output, args.overwrite)
+    options, banks, left_out = _options(args), [], 0
+    tables = [path for path in args.files if path.suffix == ".csv"]
+    if tables and not args.strain:
+        raise InputError(f"{tables[0]}: a table takes the strain files too; give --strain")
+    headers = find_segments(args.strain, args.quality) if tables else []
+    refuse_input([args.output], {*(p for p in args.files if p.exists()), *(h.path for h in headers)})
+    for path in args.files:
+        if path in tables:
+            given = {"confidence": args.confidence, "skip_outside": args.skip_outside}
+            bank, missed = import_table(path, headers, options, **given)
+        else:
+            given = {"detector": args.detector, "label": args.label, "sample_rate": args.sample_rate}
+            bank, missed = import_arrays(path, options, **given)
+        banks.append(bank)
+        left_out += missed
+    _save(join_banks(banks), args.output)
+    if left_out:
+        print(f"left out: {left_out} that do not stand out of their noise, are gated, or lie outside the strain")
+
+
+def run_mine(args):
+    """Find glitches in strain."""
+    from keras_gw_resnet.search.mining import mine
+    from keras_gw_resnet.strain.catalogue import read_times
+    from keras_gw_resnet.strain.conditioning import Whitening
+    from keras_gw_resnet.strain.files import find_segments
+
+    check_output(args.output, args.overwrite)
+    options, times, network = _options(args), read_times(args.leave_out), None
+    headers = find_segments(args.strain, args.quality)
+    refuse_input([args.output], {h.path for h in headers})
+    detectors = tuple(args.detectors)
+    if args.model:
+        from keras_gw_resnet.commands.search import load_networks
+
+        (network,) = load_networks([args.model])
+        if network.detectors != detectors:
+            raise InputError(f"{network.name} searches {' '.join(network.detectors)}; leave out --detectors or --model")
+    bank, mined = mine(
+        headers,
+        detectors,
+        options,
+        network.whitening if network else Whitening(),
+        lowest_snr=args.snr,
+        left_out=times,
+        network=network,
+        threshold=args.threshold,
+    )
+    _save(bank, args.output)
+    print(
+        f"searched {mined.seconds:.0f} s of {', '.join(detectors)}; left out: {mined.coincident} coincident, "
+        f"{mined.events} around catalogue events and --leave-out, {mined.faint} too faint"
+    )
+    if len(detectors) == 1:
+        print("NOTE: with one detector no transient can be told from a signal; check them with 'glitches show'")
+
+
+def _save(bank, path):
+    from keras_gw_resnet.simulation.glitch_bank import save_glitches
+
+    save_glitches(bank, path)
+    print(f"{shown(path)}: {len(bank)} glitches, fingerprint {bank.fingerprint()}")
+    rows = []
+    for detector, label in sorted({*zip(bank.detector.tolist(), bank.label.tolist(), strict=True)}):
+        own = bank.select((bank.detector == detector) & (bank.label == label))
+        known = own.snr[np.isfinite(own.snr)]
+        snr = f"{known.min():.1f} to {known.max():.1f}" if len(known) else "shape alone"
+        rows.append([detector, label, len(own), snr, ", ".join(np.unique(own.reconstruction))])
+    print(table(rows, ["detector", "label", "glitches", "SNR", "noise"]))
+
+
+def run_show(args):
+    """Draw glitches."""
+    from keras_gw_resnet.evaluation.glitch_plots import draw_glitches_grid
+    from keras_gw_resnet.evaluation.plots import save
+    from keras_gw_resnet.simulation.glitch_bank import load_glitches
+
+    check_output(args.output, args.overwrite)
+    bank = load_glitches(args.bank)
+    own = np.flatnonzero(bank.label == args.label) if args.label else np.arange(len(bank))
+    if not len(own):
+        raise InputError(f"{args.bank}: has no {args.label}; it has {', '.join(np.unique(bank.label))}")
+    chosen = np.sort(np.random.default_rng(args.seed).permutation(own)[: args.number])
+    title = f"{Path(args.bank).name}: {len(chosen)} of {len(own)} glitches, {', '.join(np.unique(bank.reconstruction))}"
+    save(draw_glitches_grid(bank, chosen, title), args.output)
+    print(f"{shown(args.output)}: {len(chosen)} of {len(own)} glitches")

@@ -1,0 +1,242 @@
+"""Glitch banks: short disturbances of single detectors, real and drawn by generators, in one HDF5 file."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import h5py
+import numpy as np
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import new_hdf5, require_space, written_aside
+from keras_gw_resnet.simulation.glitches import FAMILIES, draw_glitches
+
+GLITCH_BANK_FORMAT = "keras_gw_resnet glitch bank 1"
+MAKE = "make one with 'keras-gw-resnet glitches import' or 'mine'"
+# How the noise around a glitch was dealt with: there was none, it was subtracted, or it is still in the cut.
+RECONSTRUCTIONS = ("clean", "denoised", "whole")
+COLUMNS = {"detector": str, "label": str, "snr": float, "gps": float, "reconstruction": str, "source": str}
+
+
+@dataclass(frozen=True)
+class SnrLaw:
+    """Power law of the SNR of glitches: the number of glitches per SNR falls as SNR**-exponent.
+
+    The default is a plain choice and no measurement: give what your detector shows.
+
+    Attributes:
+        low, high: Range of SNR.
+        exponent: Larger than 1.
+    """
+
+    low: float = 7.5
+    exponent: float = 3.0
+    high: float = 250.0
+
+    def __post_init__(self):
+        if not (0 < self.low < self.high and self.exponent > 1):
+            raise InputError(
+                f"glitch SNR from {self.low:g} to {self.high:g} with exponent {self.exponent:g}; expected "
+                "0 < low < high, exponent above 1"
+            )
+
+    def draw(self, rng, number):
+        """Draw so many SNRs, float64 array (number,)."""
+        power = 1 - self.exponent
+        low, high = self.low**power, self.high**power
+        return (low + rng.random(number) * (high - low)) ** (1 / power)
+
+
+@dataclass(frozen=True)
+class GlitchBank:
+    """Glitches, each in the middle of a cut of one length.
+
+    Attributes:
+        strain: float32 array (n, samples).
+        detector: Text array (n,), "H1", "L1", ...: where each was seen.
+        label: Text array (n,): the class of each, as Gravity Spy or the maker says.
+        snr: float64 array (n,); NaN where the shape alone is known: it has unit norm if whitened.
+        gps: GPS time of each, float64 array (n,); NaN where unknown.
+        reconstruction: Text array (n,), of `RECONSTRUCTIONS`.
+        source: Text array (n,): the file or program that each is from.
+        sample_rate: Samples per second.
+        whitened: Whether `strain` is whitened, as `strain.conditioning` does; otherwise it is strain.
+    """
+
+    strain: np.ndarray
+    detector: np.ndarray
+    label: np.ndarray
+    snr: np.ndarray
+    gps: np.ndarray
+    reconstruction: np.ndarray
+    source: np.ndarray
+    sample_rate: int
+    whitened: bool = True
+
+    def __len__(self):
+        return len(self.strain)
+
+    def select(self, chosen):
+        """Return the bank of the chosen glitches, a boolean or integer array."""
+        return replace(self, strain=self.strain[chosen], **{name: getattr(self, name)[chosen] for name in COLUMNS})
+
+    def fingerprint(self):
+        """Return a short sha256 of the glitches, to tell with which bank a network was trained."""
+        digest = hashlib.sha256(f"{self.sample_rate} {self.whitened}".encode())
+        digest.update(np.ascontiguousarray(self.strain, "<f4").tobytes())
+        for name in ("detector", "label"):
+            digest.update("\n".join(getattr(self, name)).encode())
+        return digest.hexdigest()[:16]
+
+    def require(self, sample_rate, detectors, path, *, whitened=None, without_noise=False):
+        """Raise InputError where the glitches do not fit what they are wanted for.
+
+        Args:
+            sample_rate: Wanted samples per second.
+            detectors: Names, each of which needs glitches of its own.
+            path: File of the bank, for the message.
+            whitened: Whether they have to be whitened; None: either.
+            without_noise: Whether glitches that are whole cuts, with their noise, cannot be used.
+        """
+        if self.sample_rate != sample_rate:
+            raise InputError(f"{path}: the glitches are sampled at {self.sample_rate} Hz; expected {sample_rate} Hz")
+        missing = [name for name in detectors if name not in self.detector]
+        if missing:
+            raise InputError(
+                f"{path}: has no glitches of {' and '.join(missing)} (it has those of {', '.join(np.unique(self.detector))})"
+            )
+        if whitened is not None and self.whitened != whitened:
+            raise InputError(f"{path}: the glitches are {'not ' * whitened}whitened; import them again")
+        if without_noise and np.any(self.reconstruction == "whole"):
+            raise InputError(f"{path}: has cuts with their noise in them; import them with --reconstruct denoise")
+
+    def draw(self, rng, number, samples, detector, *, middle=None, snr=None, simulated_share=0.0):
+        """Draw glitches of one detector into windows.
+
+        Args:
+            rng: numpy Generator.
+            number: How many.
+            samples: Length of a window.
+            detector: Name; glitches of others are not drawn.
+            middle: Where in the windows the middle of each lies, array (number,) in samples; None: anywhere in it.
+            snr: SnrLaw that rescales every glitch; None: as each was measured, and the default SnrLaw for those of which
+                the shape alone is known. Whole cuts are never rescaled: the noise in them has its size.
+            simulated_share: Share of simulated ones, see `simulation.glitches`; whitened banks alone have them.
+
+        Returns:
+            Tuple (glitches, snr, index): float32 array (number, samples), float64 array (number,), and which glitch of the
+            bank each is, -1 - family for the simulated ones. Those whose reconstruction is "whole" replace the strain of
+            the window where they are not zero, the others are added to it.
+        """
+        own = np.flatnonzero(self.detector == detector)
+        index = rng.choice(own, number)
+        middle = rng.uniform(0, samples, number) if middle is None else np.asarray(middle, float)
+        law = (snr or SnrLaw()).draw(rng, number)
+        simulated = rng.random(number) < simulated_share
+        windows, loudness = np.zeros((number, samples), np.float32), np.empty(number)
+        made, family = draw_glitches(rng, number, 2 * samples, self.sample_rate) if simulated.any() else (None, None)
+        for row, (one, at) in enumerate(zip(index, middle, strict=True)):
+            known = np.isfinite(self.snr[one]) and snr is None
+            if simulated[row]:
+                cut, loudness[row] = made[row], law[row]
+                cut = cut * (law[row] / np.linalg.norm(cut))
+                index[row] = -1 - family[row]
+            elif self.reconstruction[one] == "whole" or known:
+                cut, loudness[row] = self.strain[one], self.snr[one]
+            else:
+                size = 1.0 if np.isnan(self.snr[one]) else self.snr[one]
+                cut, loudness[row] = self.strain[one] * (law[row] / size), law[row]
+            place(windows[row], cut, round(at) - len(cut) // 2)
+        return windows, loudness, index
+
+    def names(self, index):
+        """Return the labels of what `draw` drew, simulated ones by their family."""
+        families = list(FAMILIES)
+        return np.array([self.label[i] if i >= 0 else f"simulated {families[-1 - i]}" for i in index])
+
+
+def place(window, cut, start):
+    """Add a cut to a window in place from the sample `start` on, what lies outside left away."""
+    begin, end = max(0, start), min(len(window), start + len(cut))
+    if begin < end:
+        window[begin:end] += cut[begin - start : end - start]
+
+
+def join_banks(banks):
+    """Join banks of one sample rate and kind; shorter cuts are filled up with zeros on both sides.
+
+    Raises:
+        InputError: Banks that differ.
+    """
+    first = banks[0]
+    if any((bank.sample_rate, bank.whitened) != (first.sample_rate, first.whitened) for bank in banks):
+        raise InputError("glitches of different sample rates, or whitened and not; import them one by one")
+    samples = max(bank.strain.shape[1] for bank in banks)
+    strain = np.zeros((sum(map(len, banks)), samples), np.float32)
+    row = 0
+    for bank in banks:
+        start = samples // 2 - bank.strain.shape[1] // 2
+        strain[row : row + len(bank), start : start + bank.strain.shape[1]] = bank.strain
+        row += len(bank)
+    columns = {name: np.concatenate([getattr(bank, name) for bank in banks]) for name in COLUMNS}
+    return replace(first, strain=strain, **columns)
+
+
+def save_glitches(bank, path):
+    """Write a glitch bank to HDF5, whole or not at all."""
+    require_space(path, bank.strain.nbytes)
+    with written_aside(path) as aside, new_hdf5(aside) as file:
+        file.attrs.update(
+            format=GLITCH_BANK_FORMAT,
+            sample_rate=bank.sample_rate,
+            whitened=bank.whitened,
+            fingerprint=bank.fingerprint(),
+            reconstruction=", ".join(np.unique(bank.reconstruction)),
+        )
+        samples = bank.strain.shape[1]
+        file.create_dataset("strain", data=bank.strain, chunks=(1, samples), compression="gzip", shuffle=True)
+        for name, kind in COLUMNS.items():
+            values = getattr(bank, name)
+            file[name] = values.astype(float) if kind is float else [str(value) for value in values]
+
+
+def load_glitches(path):
+    """Read a glitch bank.
+
+    Raises:
+        InputError: The file is missing, damaged, or no glitch bank.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != GLITCH_BANK_FORMAT:
+                raise InputError(f"{path}: is no glitch bank; {MAKE}")
+            columns = {
+                name: file[name][()].astype(float) if kind is float else file[name].asstr()[()].astype(str)
+                for name, kind in COLUMNS.items()
+            }
+            strain = file["strain"][()].astype(np.float32)
+            sample_rate, whitened = int(file.attrs["sample_rate"]), bool(file.attrs["whitened"])
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; {MAKE}") from error
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: is no glitch bank, or a damaged one; {MAKE}") from error
+    bank = GlitchBank(strain, **columns, sample_rate=sample_rate, whitened=whitened)
+    check_glitches(bank, path)
+    return bank
+
+
+def check_glitches(bank, path):
+    """Raise InputError where the parts of a bank do not fit together."""
+    sound = (
+        bank.strain.ndim == 2
+        and len(bank)
+        and bank.sample_rate > 0
+        and all(getattr(bank, name).shape == (len(bank),) for name in COLUMNS)
+        and np.all(np.isin(bank.reconstruction, RECONSTRUCTIONS))
+    )
+    if not sound:
+        raise InputError(f"{path}: is empty, or the parts of the glitch bank do not fit together; {MAKE}")
+    bad = np.flatnonzero(~np.all(np.isfinite(bank.strain), axis=1) | ~np.any(bank.strain, axis=1))
+    if len(bad):
+        raise InputError(f"{path}: glitch {bad[0]} is empty or not finite; {MAKE}")

@@ -1,0 +1,321 @@
+"""Glitches from files and tables of others into a glitch bank."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import HDF5_SUFFIXES
+from keras_gw_resnet.simulation.glitch_bank import GLITCH_BANK_FORMAT, GlitchBank, load_glitches
+from keras_gw_resnet.simulation.transients import extract, measured
+from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.strain.files import DETECTORS
+from keras_gw_resnet.strain.quality import inside
+from keras_gw_resnet.strain.stretches import whitened_stretches
+
+# Whitened noise has a deviation of 1; below this an array holds a glitch without noise.
+CLEAN_DEVIATION = 0.3
+# A norm so near to 1 says that the shape alone is known.
+UNIT_NORM = 0.02
+# Whitened strain around a glitch that tells its noise and the lines in it, either side.
+CONTEXT_SECONDS = 6.0
+TABLE_COLUMNS = {
+    "time": ("gpstime", "event_time", "gps_time", "gps"),
+    "detector": ("ifo", "detector"),
+    "label": ("label", "ml_label"),
+    "snr": ("snr",),
+    "confidence": ("confidence", "ml_confidence"),
+}
+
+
+@dataclass(frozen=True)
+class CutOptions:
+    """How glitches are cut.
+
+    Attributes:
+        seconds: Length of a cut, the glitch in its middle.
+        reconstruct: "denoise" subtracts what is not the transient; "whole" keeps the noise of the cut.
+    """
+
+    seconds: float = 4.0
+    reconstruct: str = "denoise"
+
+
+class Cutter:
+    """Collect cuts of glitches and make a bank of them.
+
+    Args:
+        sample_rate: Samples per second.
+        options: CutOptions.
+
+    Attributes:
+        left_out: How many did not stand out of their noise.
+    """
+
+    def __init__(self, sample_rate, options):
+        self.sample_rate, self.options, self.left_out = sample_rate, options, 0
+        self._rows = []
+
+    def add(self, strain, *, detector, label, source, snr=np.nan, gps=np.nan, middle=None):
+        """Cut one glitch.
+
+        Args:
+            strain: Whitened array (samples,).
+            detector, label, source: Text.
+            snr: SNR that its source says; of glitches without noise and of denoised ones it is measured.
+            gps: GPS time of the array's first sample, or NaN.
+            middle: Index at which it is; None: in the middle.
+        """
+        strain = np.asarray(strain, np.float64)
+        clean = np.median(np.abs(strain)) * 1.4826 < CLEAN_DEVIATION
+        transient = measured(strain, self.sample_rate) if clean else extract(strain, self.sample_rate, middle)
+        whole = not clean and self.options.reconstruct == "whole"
+        if transient is None and not whole:
+            self.left_out += 1
+            return
+        at = transient.sample if transient else round(len(strain) / 2 if middle is None else middle)
+        if not whole:
+            snr = np.nan if clean and abs(transient.snr - 1) < UNIT_NORM else transient.snr
+        samples = round(self.options.seconds * self.sample_rate)
+        cut, first = np.zeros(samples, np.float32), at - samples // 2
+        begin, end = max(0, first), min(len(strain), first + samples)
+        cut[begin - first : end - first] = (strain if whole else transient.strain)[begin:end]
+        how = "whole" if whole else "clean" if clean else "denoised"
+        self._rows.append((cut, detector, label, snr, gps + at / self.sample_rate, how, source))
+
+    @property
+    def found(self):
+        """How many glitches were cut."""
+        return len(self._rows)
+
+    def has(self, detector, gps, seconds):
+        """Say whether a glitch of this detector was cut within so many seconds of a GPS time."""
+        return any(row[1] == detector and abs(row[4] - gps) < seconds for row in self._rows[-100:])
+
+    def bank(self, path):
+        """Return the GlitchBank of what was added.
+
+        Raises:
+            InputError: Nothing was.
+        """
+        if not self._rows:
+            raise InputError(
+                f"{path}: none of {self.left_out} glitches stands out of its noise; "
+                "--reconstruct whole takes them with their noise"
+            )
+        cuts, detector, label, snr, gps, how, source = zip(*self._rows, strict=True)
+        text = (np.array(values, str) for values in (detector, label, how, source))
+        detector, label, how, source = text
+        return GlitchBank(np.stack(cuts), detector, label, np.array(snr), np.array(gps), how, source, self.sample_rate)
+
+
+def import_arrays(path, options, *, detector=None, label=None, sample_rate=None):
+    """Import glitches from a file of whitened arrays.
+
+    Takes HDF5 with a group a detector (`strain` (n, samples) and perhaps `snr` and `label`), or a dataset a detector; a
+    glitch bank; and .npy, .npz or one HDF5 dataset with the glitches of one detector.
+
+    Args:
+        path: File.
+        options: CutOptions.
+        detector, label, sample_rate: Of arrays that do not say them.
+
+    Returns:
+        Tuple (GlitchBank, number left out because they do not stand out of their noise).
+
+    Raises:
+        InputError: The file cannot be read, or does not say what is needed.
+    """
+    path = Path(path)
+    if path.suffix in HDF5_SUFFIXES and _format(path) == GLITCH_BANK_FORMAT:
+        return load_glitches(path), 0
+    groups, rate, source = _read_arrays(path, detector)
+    if (rate or sample_rate) is None:
+        raise InputError(f"{path}: does not say its sample rate; give --sample-rate")
+    cutter = Cutter(int(rate or sample_rate), options)
+    total = sum(len(strain) for _, strain, _, _ in groups)
+    with tqdm(total=total, desc=path.name, unit="glitch", disable=None, dynamic_ncols=True) as bar:
+        for name, strain, labels, snrs in groups:
+            for row, values in enumerate(strain):
+                named = str(labels[row]) if labels is not None else (label or "unknown")
+                snr = float(snrs[row]) if snrs is not None else np.nan
+                cutter.add(values, detector=name, label=named, snr=snr, source=source)
+                bar.update()
+    return cutter.bank(path), cutter.left_out
+
+
+def _format(path):
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs.get("format")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; expected glitches") from error
+    except OSError as error:
+        raise InputError(f"{path}: is no HDF5 file, or a truncated one") from error
+
+
+def _read_arrays(path, detector):
+    """Return (list of (detector, strain (n, samples), labels, snrs), sample rate or None, source)."""
+    try:
+        if path.suffix in HDF5_SUFFIXES:
+            with h5py.File(path, "r") as file:
+                found = _in_hdf5(path, file, detector)
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                found = _in_npz(path, arrays, detector)
+        else:
+            found = [(detector, np.load(path, allow_pickle=False), None, None)], None, path.name
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; expected glitches") from error
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: cannot be read; expected glitches as HDF5, .npz, .npy or .csv") from error
+    for name, strain, labels, snrs in found[0]:
+        if name not in DETECTORS:
+            raise InputError(f"{path}: does not say of which detector its glitches are; give --detector")
+        if strain.ndim != 2 or strain.dtype.kind != "f" or not np.all(np.isfinite(strain)) or not len(strain):
+            raise InputError(f"{path}: glitches of {name} have shape {strain.shape}; expected finite (n, samples)")
+        if any(values is not None and len(values) != len(strain) for values in (labels, snrs)):
+            raise InputError(f"{path}: {name} has another number of labels or SNRs than of glitches")
+    return found
+
+
+def _in_hdf5(path, file, detector):
+    rate, source = file.attrs.get("sample_rate"), str(file.attrs.get("source", path.name))
+    if not file.attrs.get("whitened", True):
+        raise InputError(f"{path}: holds strain that is not whitened; give it as a table with the strain files")
+    groups = []
+    for name in [name for name in DETECTORS if name in file]:
+        entry, kind = file[name], "Blip" if "blip" in path.name.lower() else None
+        if isinstance(entry, h5py.Dataset):
+            labels = None if kind is None else [kind] * len(entry)
+            groups.append((name, entry[()], labels, None))
+        else:
+            labels = [str(text) for text in entry["label"].asstr()[()]] if "label" in entry else None
+            groups.append((name, entry["strain"][()], labels, entry["snr"][()] if "snr" in entry else None))
+    if not groups:
+        datasets = [entry for entry in file.values() if isinstance(entry, h5py.Dataset) and entry.ndim == 2]
+        if len(datasets) != 1:
+            raise InputError(f"{path}: holds no groups of detectors and {len(datasets)} arrays; expected one")
+        groups = [(detector, datasets[0][()], None, None)]
+    return groups, rate, source
+
+
+def _in_npz(path, arrays, detector):
+    if "strain" not in arrays:
+        raise InputError(f"{path}: has {', '.join(arrays)} and no array 'strain'")
+    given = {name: arrays.get(name) for name in ("label", "snr", "detector", "sample_rate")}
+    names = (
+        np.full(len(arrays["strain"]), detector or "") if given["detector"] is None else given["detector"].astype(str)
+    )
+    strain, groups = arrays["strain"], []
+    for name in np.unique(names):
+        own = [None if given[key] is None else given[key][names == name] for key in ("label", "snr")]
+        groups.append((str(name), strain[names == name], *own))
+    rate = given["sample_rate"]
+    return groups, None if rate is None else int(rate), path.name
+
+
+def read_table(path, confidence=0.0):
+    """Read a table of glitches as Gravity Spy publishes them (arXiv 2208.12849): CSV with GPS time, detector and label.
+
+    Args:
+        path: CSV with GPStime or event_time, ifo, label or ml_label, and perhaps snr and confidence or ml_confidence.
+        confidence: Lowest confidence of the label; above 0 the table needs that column.
+
+    Returns:
+        List of dictionaries with time, detector, label, snr (NaN where not said), in order of time.
+
+    Raises:
+        InputError: The table cannot be read, or lacks a column.
+    """
+    try:
+        with Path(path).open(newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a table; expected CSV with a line of column names") from error
+    titles = [title.strip().lower() for title in rows[0]] if rows else []
+    columns = {key: next((titles.index(n) for n in names if n in titles), None) for key, names in TABLE_COLUMNS.items()}
+    needed = ["time", "detector", "label", *(["confidence"] if confidence else [])]
+    lacking = [" or ".join(TABLE_COLUMNS[key]) for key in needed if columns[key] is None]
+    if lacking:
+        raise InputError(f"{path}: lacks the column {', '.join(lacking)}; it has {', '.join(titles) or 'none'}")
+    found = []
+    for number, row in enumerate(rows[1:], 2):
+        if not row:
+            continue
+        try:
+            entry = {key: row[at].strip() for key, at in columns.items() if at is not None}
+            one = {
+                "time": float(entry["time"]),
+                "detector": entry["detector"],
+                "label": entry["label"],
+                "snr": float(entry.get("snr") or "nan"),
+            }
+            sure = float(entry.get("confidence") or 1)
+        except (IndexError, ValueError) as error:
+            raise InputError(f"{path}: line {number} cannot be read ({error})") from error
+        if sure >= confidence:
+            found.append(one)
+    if not found:
+        raise InputError(f"{path}: lists no glitch of a confidence of {confidence:g} and more")
+    return sorted(found, key=lambda one: one["time"])
+
+
+def import_table(path, headers, options, *, confidence=0.0, skip_outside=False, settings=None):
+    """Cut the glitches of a table out of strain.
+
+    Args:
+        path: Table, see `read_table`.
+        headers: SegmentHeader list, as from `find_segments`.
+        options: CutOptions.
+        confidence: Lowest confidence of a label.
+        skip_outside: Whether to leave out glitches outside the strain.
+        settings: Whitening; None: the defaults.
+
+    Returns:
+        Tuple (GlitchBank, number left out because they do not stand out of their noise or are outside the strain).
+
+    Raises:
+        InputError: The table lacks a column, a glitch lies outside the strain, or none can be cut.
+    """
+    settings, rows = settings or Whitening(), read_table(path, confidence)
+    present = {h.detector for h in headers}
+    cutter, done = Cutter(settings.sample_rate, options), [False] * len(rows)
+    seconds, times = sum(h.samples / h.sample_rate for h in headers), [row["time"] for row in rows]
+    with tqdm(total=round(seconds), desc="strain", unit="s", disable=None, dynamic_ncols=True) as bar:
+        for detector in sorted(present & {row["detector"] for row in rows}):
+            for stretch in whitened_stretches(headers, (detector,), settings):
+                begin, end = np.searchsorted(times, [stretch.gps_start, stretch.gps_start + stretch.seconds])
+                for number, row in enumerate(rows[begin:end], begin):
+                    at = row["time"] - stretch.gps_start
+                    if row["detector"] == detector and not done[number]:
+                        done[number] = True
+                        cut_from_stretch(cutter, stretch, 0, at, row["label"], Path(path).name, row["snr"])
+                bar.update(round(stretch.seconds))
+    outside = [row for row, cut in zip(rows, done, strict=True) if not cut]
+    if outside and not skip_outside:
+        one = outside[0]
+        raise InputError(
+            f"{path}: {len(outside)} of {len(rows)} glitches lie outside the strain given, the first of {one['detector']} "
+            f"at GPS {one['time']:.3f}; give its file, or leave such out with --skip-outside"
+        )
+    return cutter.bank(path), cutter.left_out + len(outside)
+
+
+def cut_from_stretch(cutter, stretch, column, at, label, source, snr=np.nan):
+    """Cut the glitch at so many seconds of a WhitenedStretch."""
+    rate = stretch.sample_rate
+    first = max(0, round((at - CONTEXT_SECONDS) * rate))
+    strain = stretch.strain[first : round((at + CONTEXT_SECONDS) * rate), column]
+    gps = stretch.gps_start + first / rate
+    if stretch.gates and inside([stretch.gps_start + at], np.reshape(stretch.gates[column], (-1, 2)))[0]:
+        cutter.left_out += 1  # too loud: what is searched does not show it
+        return
+    name = stretch.detectors[column]
+    cutter.add(strain, detector=name, label=label, source=source, snr=snr, gps=gps, middle=at * rate - first)
