@@ -18,7 +18,7 @@ from keras_gw_resnet.commands.strain import add_fetch, add_import_g2net, add_ins
 from keras_gw_resnet.commands.tensorboard import add_tensorboard
 from keras_gw_resnet.commands.train import add_train, run_train
 from keras_gw_resnet.commands.train_zoo import add_train_zoo
-from keras_gw_resnet.errors import TERMINATED, InputError
+from keras_gw_resnet.errors import TERMINATED, InputError, shortened
 
 PROGRAM = "keras-gw-resnet"
 GOES_ON = "the same command, without --overwrite, goes on where it can"
@@ -102,5 +102,5 @@ def main(argv=None):
 
 def _line(error):
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        return shortened(f"{error.filename}: {error.strerror}")
+    return shortened(str(error)) or type(error).__name__

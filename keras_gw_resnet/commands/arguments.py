@@ -4,6 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
+from keras_gw_resnet.errors import shortened
 from keras_gw_resnet.files import HDF5_SUFFIXES
 
 
@@ -12,7 +13,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Say what is wrong in one line and exit with 2."""
-        self.exit(2, f"{self.prog}: error: {message} (see '{self.prog} --help')\n")
+        self.exit(2, f"{self.prog}: error: {shortened(message)} (see '{self.prog} --help')\n")
 
 
 def positive(text):

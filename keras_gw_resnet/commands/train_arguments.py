@@ -7,7 +7,7 @@ import typing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from keras_gw_resnet.errors import InputError, flag
+from keras_gw_resnet.errors import InputError, flag, shortened
 
 TEXT = "train a network on strain files and a waveform bank, or on labelled windows"
 EXAMPLE = """examples:
@@ -66,7 +66,7 @@ def _parser():
         def error(self, message, ex=None):
             plain = " ".join(str(message).split()).replace("typing.", "")
             named = re.sub(r'Parser key "([\w.]+)":', lambda m: f"{flag(m[1])}:", plain)
-            self.exit(2, f"{self.prog}: error: {named} (see '{self.prog} --help')\n")
+            self.exit(2, f"{self.prog}: error: {shortened(named)} (see '{self.prog} --help')\n")
 
     from keras_gw_resnet.training.config import TrainingConfig
 
