@@ -29,12 +29,13 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @contextlib.contextmanager
-def open_hdf5(path, expected="an HDF5 file"):
+def open_hdf5(path, expected="an HDF5 file", otherwise=None):
     """Open an HDF5 file for reading; whatever goes wrong in the block because of the file ends in InputError.
 
     Args:
         path: File.
         expected: What it should hold, for messages.
+        otherwise: What is said of a file that is none, or a damaged one; None: the usual.
 
     Yields:
         h5py.File.
@@ -45,20 +46,19 @@ def open_hdf5(path, expected="an HDF5 file"):
     """
     path = require_file(path, expected)
     if not _is_hdf5(path):
-        raise InputError(f"{path}: is no HDF5 file; expected {expected}")
+        raise InputError(f"{path}: {otherwise or f'is no HDF5 file; expected {expected}'}")
+    damaged = otherwise or "is a truncated or damaged HDF5 file, or a malformed one; fetch or write it again"
     try:
         file = h5py.File(path, "r")
     except MALFORMED as error:
-        raise _reason(path, error) from error
+        raise _reason(path, error, damaged) from error
     with file:
         try:
             yield file
         except InputError:
             raise
         except MALFORMED as error:
-            raise InputError(
-                f"{path}: is a truncated or damaged HDF5 file, or a malformed one ({first_line(error)}); fetch or write it again"
-            ) from error
+            raise InputError(f"{path}: {damaged} ({first_line(error)})") from error
 
 
 def _is_hdf5(path):
@@ -76,7 +76,7 @@ def _is_hdf5(path):
     return False
 
 
-def _reason(path, error):
+def _reason(path, error, damaged):
     """Return the InputError for a file that HDF5 does not open, with HDF5's own reason and the remedy."""
     reason = re.sub(r"^Unable to (synchronously )?open file \((.*)\)$", r"\2", first_line(error))
     if "unable to lock" in reason or isinstance(error, BlockingIOError):
@@ -91,16 +91,18 @@ def _reason(path, error):
         )
     if isinstance(error, PermissionError):
         return UnreadableError(f"{path}: cannot be read ({reason})")
-    return InputError(f"{path}: is a truncated or damaged HDF5 file ({reason}); fetch or write it again")
+    return InputError(f"{path}: {damaged} ({reason})")
 
 
-def _entry(group, name):
-    """Return a member of a group, or None where a link leads nowhere, after looking where its link leads.
+def _entry(group, name, links=True):
+    """Return a member of a group after looking where its link leads.
 
     Raises:
-        InputError: An external link to something else than an HDF5 file.
+        InputError: A broken link, an external one to something else than an HDF5 file, or any where `links` is false.
     """
     link = group.get(name, getlink=True)
+    if not links and not isinstance(link, h5py.HardLink):
+        raise InputError(f"{group.file.filename}: {shown(name)} is a link; expected a file without")
     if isinstance(link, h5py.ExternalLink):
         own = Path(os.fsdecode(group.file.filename))
         places = [own.parent / link.filename, Path(link.filename)]
@@ -132,14 +134,12 @@ def find(group, path):
     return group
 
 
-def children(group):
-    """Yield (name, object) of a group's members; see `find` for links."""
-    for name in group:
-        yield name, _entry(group, name)
-
-
-def datasets(file):
+def datasets(file, links=True):
     """Yield (path, h5py.Dataset) of all datasets of a file, each once, in order of path within a group.
+
+    Args:
+        file: h5py.File or h5py.Group.
+        links: Whether soft and external links are followed; else they are refused.
 
     Raises:
         InputError: Groups nested more than `DEEPEST` deep, or more than `MOST_OBJECTS` objects.
@@ -159,7 +159,7 @@ def datasets(file):
                     f"{file.filename}: {shown(path)} is nested more than {DEEPEST} deep, or there are more than {MOST_OBJECTS} "
                     "objects; write what is needed into a file of its own"
                 )
-            waiting += [(f"{path}/{name}".lstrip("/"), child) for name, child in reversed(list(children(entry)))]
+            waiting += [(f"{path}/{name}".lstrip("/"), _entry(entry, name, links)) for name in reversed(list(entry))]
 
 
 def shown(path):
@@ -222,7 +222,9 @@ def _require_filters(dataset, where):
             if code in PLUGIN_FILTERS
             else "write the file again with gzip (h5repack -f GZIP=4)"
         )
-        raise UnreadableError(f"{where} is compressed with {known} (HDF5 filter {code}), which is not installed; {remedy}")
+        raise UnreadableError(
+            f"{where} is compressed with {known} (HDF5 filter {code}), which is not installed; {remedy}"
+        )
 
 
 def _is_available(code):

@@ -95,7 +95,9 @@ def parse_json(text, path, expected):
 def _deeper(value, depth):
     level = [value]
     for _ in range(depth):
-        level = [v for one in level if isinstance(one, dict | list) for v in (one.values() if isinstance(one, dict) else one)]
+        level = [
+            v for one in level if isinstance(one, dict | list) for v in (one.values() if isinstance(one, dict) else one)
+        ]
     return bool(level)
 
 

@@ -157,10 +157,11 @@ def _inside(injections, intervals, paths):
 
 def _population(path):
     """Return the name of the challenge's set that the injections follow, where the file says so."""
-    import h5py
+    from keras_gw_resnet.hdf5 import attribute, open_hdf5, text
+    from keras_gw_resnet.inputs import parse_json
 
-    with h5py.File(path) as file:
-        stated = json.loads(file.attrs.get("population", "{}"))
+    with open_hdf5(path) as file:
+        stated = parse_json(text(attribute(file, "population", "{}"), 1 << 16), path, "a population")
     return stated.get("name") if isinstance(stated, dict) else None
 
 

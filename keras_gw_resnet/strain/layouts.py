@@ -122,7 +122,9 @@ def _gwosc(path, file, quality, _):
     if strain is None:
         return None
     if unfit := _unfit(strain, "fiu"):
-        raise InputError(f"{path}: strain/Strain is no strain ({unfit}); expected a one-dimensional series of real numbers")
+        raise InputError(
+            f"{path}: strain/Strain is no strain ({unfit}); expected a one-dimensional series of real numbers"
+        )
     start, spacing, detector = attribute(strain, "Xstart"), attribute(strain, "Xspacing"), find(file, "meta/Detector")
     known = {"Xstart": start, "Xspacing": spacing, "meta/Detector": detector}
     if missing := [name for name, value in known.items() if value is None]:
@@ -202,9 +204,9 @@ def _find_series(path, file):
             if spacing_name in dataset.attrs and spacing is None:
                 start, spacing = attribute(dataset, start_name), attribute(dataset, spacing_name)
         *groups, key = place.split("/")
-        if groups and groups[0] in DETECTORS and len(groups) == 1 and start is None:
-            if spacing is not None or re.fullmatch(r"\d+(\.\d+)?", key):
-                start = key
+        segment = spacing is not None or re.fullmatch(r"\d+(\.\d+)?", key)
+        if start is None and segment and len(groups) == 1 and groups[0] in DETECTORS:
+            start = key
         if start is not None:
             yield _Series(place, dataset, start, spacing, _detector_of(path, place, dataset), _unfit(dataset, "f"))
 
@@ -216,10 +218,14 @@ def _series(path, file, quality, channels):
         return None
     if quality:
         raise InputError(f"{path}: has no data-quality flags; {' '.join(quality)} can be asked of GWOSC files alone")
-    chosen = [one for detector in dict.fromkeys(s.detector for s in found) for one in _choose(path, found, detector, channels)]
+    chosen = [
+        one for detector in dict.fromkeys(s.detector for s in found) for one in _choose(path, found, detector, channels)
+    ]
     if not chosen:
         listed = ", ".join(f"{shown(one.place)} ({one.unfit})" for one in found[:5])
-        raise InputError(f"{path}: holds no strain: {listed}; expected a one-dimensional series of real numbers in time")
+        raise InputError(
+            f"{path}: holds no strain: {listed}; expected a one-dimensional series of real numbers in time"
+        )
     return [_header(path, one, detector) for one, detector in chosen]
 
 
@@ -239,9 +245,13 @@ def _choose(path, found, detector, channels):
     best = [one for one in fit if one.rank == max(other.rank for other in fit)]
     which = detector or "H1"
     if best and best[0].rank == 0:
-        raise InputError(f"{path}: has no series in units of strain; it has {_listed(best)}; choose with --channel {which}=NAME")
+        raise InputError(
+            f"{path}: has no series in units of strain; it has {_listed(best)}; choose with --channel {which}=NAME"
+        )
     if len({one.channel for one in best}) > 1:
-        raise InputError(f"{path}: holds several channels of {which}: {_listed(best)}; choose with --channel {which}=NAME")
+        raise InputError(
+            f"{path}: holds several channels of {which}: {_listed(best)}; choose with --channel {which}=NAME"
+        )
     return [(one, detector) for one in best]
 
 

@@ -4,8 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, UnreadableError
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.inputs import read_json
 
 RECORD, CHECKPOINTS = "config.json", "checkpoints"
 
@@ -32,15 +33,25 @@ def check_folder(config, out, overwrite=False):
         raise InputError(f"{out}: holds a finished run; choose another --out or add --overwrite")
     if not record.exists():
         return
-    try:
-        differences = config.differences(dict(json.loads(record.read_text())))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{record}: is damaged; choose another --out or add --overwrite") from error
-    if differences:
+    if differences := config.differences(_recorded(record)):
         raise InputError(
             f"{out}: holds an interrupted run of another configuration ({'; '.join(differences)}); "
             "choose another --out or add --overwrite"
         )
+
+
+def _recorded(record):
+    """Return the configuration that a run left in its folder."""
+    damaged = f"{record}: is damaged; choose another --out or add --overwrite"
+    try:
+        recorded = read_json(record, "the configuration of a run")
+    except UnreadableError:
+        raise
+    except InputError as error:
+        raise InputError(damaged) from error
+    if not isinstance(recorded, dict):
+        raise InputError(damaged)
+    return recorded
 
 
 def check_backend(out, overwrite=False):
@@ -50,7 +61,7 @@ def check_backend(out, overwrite=False):
     record = Path(out) / RECORD
     if overwrite or not record.exists():
         return
-    begun = json.loads(record.read_text()).get("backend", backend())
+    begun = _recorded(record).get("backend", backend())
     if begun != backend():
         raise InputError(
             f"{out}: holds an interrupted run of another configuration (backend: {begun} -> {backend()}); go on with "
