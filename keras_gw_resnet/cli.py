@@ -19,6 +19,7 @@ from keras_gw_resnet.commands.tensorboard import add_tensorboard
 from keras_gw_resnet.commands.train import add_train, run_train
 from keras_gw_resnet.commands.train_zoo import add_train_zoo
 from keras_gw_resnet.errors import TERMINATED, InputError, shortened
+from keras_gw_resnet.owners import owned
 
 PROGRAM = "keras-gw-resnet"
 GOES_ON = "the same command, without --overwrite, goes on where it can"
@@ -81,7 +82,8 @@ def main(argv=None):
         else:
             args = build_parser().parse_args(argv)
             command = args.command
-            args.run(args)
+            with owned_output(args):
+                args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,6 +100,12 @@ def main(argv=None):
         print(f"{PROGRAM} {command}: interrupted; {GOES_ON}", file=sys.stderr)
         return 130
     return 0
+
+
+def owned_output(args):
+    """Return the context in which a command alone writes to its output; 'fetch' sees to each file itself."""
+    output = getattr(args, "output", None)
+    return owned(output) if output and args.command != "fetch" else contextlib.nullcontext()
 
 
 def _line(error):

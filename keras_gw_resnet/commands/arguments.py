@@ -135,6 +135,18 @@ def add_quality(parser):
         metavar="FLAG",
         help="use strain with these GWOSC flags only, for example CBC_CAT1 NO_CBC_HW_INJ",
     )
+    add_channel(parser)
+
+
+def add_channel(parser):
+    """Add --channel."""
+    parser.add_argument(
+        "--channel",
+        nargs="+",
+        default=[],
+        metavar="H1=NAME",
+        help="which channel or dataset is a detector's strain, where files hold several",
+    )
 
 
 def add_strict(parser):

@@ -36,7 +36,7 @@ def evaluate_set(args):
     output = args.output or Path("runs") / f"sensitivity-{names[0]}"
     check_output(output, args.overwrite, folder_of=_written(names))
     paths = _simulated(args, cards[0]) if args.set else {name: getattr(args, name) for name in PARTS}
-    headers = {name: find_segments(paths[name], args.quality) for name in PARTS[:2]}
+    headers = {name: find_segments(paths[name], args.quality, args.channel) for name in PARTS[:2]}
     intervals = {name: intervals_of(own, cards[0]["detectors"]) for name, own in headers.items()}
     injections = _inside(read_injections(paths["injections"]), intervals["foreground"], paths)
     seen = []
@@ -181,6 +181,7 @@ def _search(args, paths, output):
             [paths[name]],
             threshold=LOWEST_STATISTIC,
             quality=args.quality,
+            channels=args.channel,
             snapshots=0,
             journal=journal,
             description=name,

@@ -153,7 +153,7 @@ def simulated_windows(args, card):
         )
     bank = find_bank(args.data)
     whitening, window = Whitening(**card["whitening"]), card["window_samples"]
-    headers = find_segments(args.data, args.quality)
+    headers = find_segments(args.data, args.quality, args.channel)
     stretches, coverage = read_noise(args.data, headers, tuple(card["detectors"]), whitening, window)
     noise = FileNoise(stretches, window)
     seen = seen_in_training(card, noise.intervals, bank.fingerprint())

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from keras_gw_resnet.commands.arguments import add_command, hdf5, positive, seed
+from keras_gw_resnet.commands.arguments import add_channel, add_command, hdf5, positive, seed
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output
@@ -28,6 +28,7 @@ def add_hard_noise(subparsers):
     add("--windows", type=positive, default=600000, metavar="N", help="to search (default: 600000)")
     add("--keep", type=positive, metavar="N", help="hardest windows to keep (default: a hundredth)")
     add("--seed", type=seed, default=0, metavar="N", help="of the noise (default: 0)")
+    add_channel(parser)
     add("--output", required=True, type=hdf5, metavar="FILE", help="HDF5 file to write")
     add("--overwrite", action="store_true", help="replace an existing file")
 
@@ -53,6 +54,7 @@ def run_hard_noise(args):
         raise InputError(f"--keep {keep}: more than the {args.windows} windows that are searched")
     config = _training_of(card)
     given = {"data": args.data, "noise": args.noise, "psd": tuple(args.psd) if args.psd else None}
+    given["channel"] = tuple(args.channel)
     config = replace(config, **{name: value for name, value in given.items() if value})
     noise, _, _ = split_noise(config)
 

@@ -133,7 +133,7 @@ def run_search(args):
     written = [path for output in outputs for path in output.files(args.slides)] + pictures
     for path in written:
         check_output(path, args.overwrite)
-    headers = find_segments(args.strain, args.quality)
+    headers = find_segments(args.strain, args.quality, args.channel)
     refuse_input(written, {*(h.path for h in headers), *args.veto, *([args.background] if args.background else [])})
     vetoes = read_vetoes(args.veto)
     intervals = intervals_of(headers, cards[0]["detectors"])
@@ -153,6 +153,7 @@ def run_search(args):
         args.strain,
         threshold=args.threshold,
         quality=args.quality,
+        channels=args.channel,
         vetoes=vetoes,
         slides=args.slides or 0,
         snapshots=REPORTED,

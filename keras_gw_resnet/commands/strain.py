@@ -41,7 +41,7 @@ def run_statistics(args):
     from keras_gw_resnet.strain.stretches import whitened_stretches
 
     check_output(args.output, args.overwrite)
-    headers = find_segments(args.strain, args.quality)
+    headers = find_segments(args.strain, args.quality, args.channel)
     refuse_input([args.output], {h.path for h in headers})
     count, total, squares = 0, np.zeros(len(args.detectors)), np.zeros(len(args.detectors))
     for stretch in whitened_stretches(headers, tuple(args.detectors), Whitening()):
@@ -176,7 +176,7 @@ def _inspect_strain(args):
 
     from keras_gw_resnet.strain.inspection import find_groups, inspect_detector
 
-    groups = find_groups(args.strain, args.quality)
+    groups = find_groups(args.strain, args.quality, args.channel)
     _print_segments([h for group in groups for h in group])
     for group in groups:
         _print_flags(group)
@@ -248,7 +248,8 @@ def _inspect_examples(args):
 
     options = ["--config", args.config] if args.config else ["--model", "resnet18", *SHOWN_SHARES]
     quality = ["--quality", *args.quality] if args.quality else []
-    config, _ = parse_training([*options, *quality, "--data", args.strain[0], "--out", "-"])
+    channel = ["--channel", *args.channel] if args.channel else []
+    config, _ = parse_training([*options, *quality, *channel, "--data", args.strain[0], "--out", "-"])
     # What only a training needs is kept small.
     size = {"batch_size": max(2, args.examples), "devices": None, "validation_batches": 1, "validation_signals": 1}
     size |= {"validation_noise": 20, "false_alarm_probability": 0.9}

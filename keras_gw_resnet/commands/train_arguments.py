@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError, flag, shortened
+from keras_gw_resnet.inputs import read_json
 
 TEXT = "train a network on strain files and a waveform bank, or on labelled windows"
 EXAMPLE = """examples:
@@ -161,9 +162,9 @@ def _with_statistics(config, run):
     if run.input_statistics is None:
         return config
     try:
-        measured = json.loads(Path(run.input_statistics).read_text())
+        measured = read_json(run.input_statistics, "statistics of the input")
         options = {**config.options, "mean": measured["mean"], "variance": measured["variance"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, IndexError) as error:
         raise InputError(
             f"{run.input_statistics}: cannot be read as statistics; make it with 'keras-gw-resnet statistics'"
         ) from error

@@ -78,15 +78,28 @@ def _expand(paths):
             yield Path(path), True
 
 
+def _by_detector(channels):
+    """Return the channels asked for as a dictionary from detector to name."""
+    if not channels or isinstance(channels, dict):
+        return channels or {}
+    pairs = [word.partition("=") for word in ([channels] if isinstance(channels, str) else channels)]
+    for detector, sign, name in pairs:
+        if detector not in DETECTORS or not name:
+            raise InputError(
+                f"--channel {detector}{sign}{name}: expected a detector and the name of its channel, as H1=NAME"
+            )
+    return {detector: name for detector, _, name in pairs}
+
+
 def list_segments(paths, quality=(), channels=None):
     """List the strain segments in files, folders or glob patterns, whether or not they overlap.
 
     The same as `find_segments` but for the overlaps.
     """
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
-    headers = []
+    headers, chosen = [], _by_detector(channels)
     for path, named in _expand(paths):
-        found = _headers_of(path, quality, channels or {})
+        found = _headers_of(path, quality, chosen)
         if found is None and named:
             raise InputError(f"{path}: holds no strain in a known layout ({', '.join(LAYOUTS)})")
         headers.extend(found or [])
@@ -116,7 +129,8 @@ def find_segments(paths, quality=(), channels=None):
         paths: One path or several.
         quality: Short names of data-quality and injection flags that the strain has to fulfil, for example "CBC_CAT1"
             or "NO_CBC_HW_INJ"; seconds that do not are invalid. Only GWOSC files have flags.
-        channels: Dictionary detector -> name of its channel, or of its dataset, where files hold several series of it.
+        channels: Dictionary detector -> name of its channel, or of its dataset, where files hold several series of it; or
+            the same as "H1=NAME" texts.
 
     Returns:
         List of SegmentHeader.

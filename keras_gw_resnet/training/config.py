@@ -49,6 +49,7 @@ class TrainingConfig:
         noise: From the strain files, simulated afresh, or either half the time.
         psd: PSD names, files or folders, for simulated noise.
         quality: Data-quality flags that the strain has to fulfil.
+        channel: Which channel is a detector's strain, as H1=NAME, where files hold several.
         signal_share: Share of the examples that hold a signal.
         snr_range: Network SNR of the signals.
         snr_power: Its density falls with this power: 0 is uniform, 4 that of sources uniform in volume.
@@ -109,6 +110,7 @@ class TrainingConfig:
     noise: Literal["files", "gaussian", "both"] = "files"
     psd: tuple[str, ...] = ()
     quality: tuple[str, ...] = ()
+    channel: tuple[str, ...] = ()
     signal_share: float = 0.5
     snr_range: Pair = (5.0, 20.0)
     snr_power: float = 0.0
@@ -277,4 +279,6 @@ NOT_NEGATIVE = (
 
 
 def _default(f):
-    return f.default if f.default is not MISSING else None
+    if f.default is MISSING:
+        return None
+    return list(f.default) if isinstance(f.default, tuple) else f.default

@@ -153,7 +153,7 @@ def split_noise(config):
         gaussian = noise = held_out = _gaussian(config, found)
         origin["psds"] = {d: [Path(source).name for source in own] for d, own in found.items()}
     if config.noise != "gaussian":
-        headers = find_segments(config.data, config.quality)
+        headers = find_segments(config.data, config.quality, config.channel)
         stretches, coverage = read_noise(
             config.data, headers, config.detectors, config.whitening, config.window_samples
         )
