@@ -1,6 +1,7 @@
 """How the program ends when its input is at fault, and what its messages share."""
 
 import signal
+import tokenize
 import zipfile
 import zlib
 
@@ -12,6 +13,7 @@ LONGEST = 300
 MALFORMED = (
     *(OSError, EOFError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, ArithmeticError),
     *(MemoryError, zipfile.BadZipFile, zlib.error),
+    *(SyntaxError, tokenize.TokenError),  # of NumPy, about the headers of arrays
 )
 
 

@@ -85,9 +85,10 @@ def _reason(path, error, damaged):
             "or set HDF5_USE_FILE_LOCKING=FALSE"
         )
     if "already open for" in reason or "SWMR" in reason:
+        reason = reason.partition(" (may use")[0]
         return UnreadableError(
-            f"{path}: is marked as being written ({reason}); wait until it is done, or, where the program that wrote it "
-            "crashed, take the mark away with 'h5clear -s'; HDF5_USE_FILE_LOCKING=FALSE where that does not help"
+            f"{path}: is marked as being written ({reason}); wait, or, if its writer crashed, clear the mark with 'h5clear -s' "
+            "(HDF5_USE_FILE_LOCKING=FALSE is not enough)"
         )
     if isinstance(error, PermissionError):
         return UnreadableError(f"{path}: cannot be read ({reason})")
@@ -112,7 +113,7 @@ def _entry(group, name, links=True):
             raise InputError(f"{own}: {name} is a link to {link.filename}, which {what}; put that file beside it")
     try:
         return group[name]
-    except (KeyError, OSError) as error:
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
         if not isinstance(link, h5py.SoftLink | h5py.ExternalLink):
             raise
         where = f"{getattr(link, 'filename', '')} {link.path}".strip()
@@ -250,15 +251,15 @@ def read(group, path, *, shape=None, dimensions=None, kinds="fiu", most=1 << 27)
         NumPy array.
 
     Raises:
-        InputError: There is no such dataset, it is another one, or it cannot be read.
+        KeyError, TypeError: There is no such dataset, or it is another one; `open_hdf5` makes an InputError of it.
+        InputError: It cannot be read, see `require_held`.
     """
-    dataset, name = find(group, path), f"{group.file.filename}: {shown(path)}"
+    dataset = find(group, path)
     if not isinstance(dataset, h5py.Dataset):
-        raise InputError(f"{name} is not there; expected a dataset")
+        raise KeyError(f"{shown(path)} is not there")
     other = (shape is not None and dataset.shape != tuple(shape)) or dimensions not in (None, dataset.ndim)
     if other or dataset.dtype.kind not in kinds:
-        wanted = f"shape {tuple(shape)}" if shape is not None else f"{dimensions} dimensions"
-        raise InputError(f"{name} has shape {dataset.shape}, type {dataset.dtype}; expected numbers of {wanted}")
+        raise TypeError(f"{shown(path)} has shape {dataset.shape}, type {dataset.dtype}")
     return np.asarray(require_held(dataset, most)[()])
 
 

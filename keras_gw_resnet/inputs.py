@@ -101,7 +101,7 @@ def _deeper(value, depth):
     return bool(level)
 
 
-def read_yaml(path, expected, *, largest=1 << 20):
+def read_yaml(path, expected, *, otherwise="is no YAML", largest=1 << 20):
     """Read a YAML file of plain values, without aliases: a few of them can stand for more values than memory holds.
 
     Raises:
@@ -117,4 +117,4 @@ def read_yaml(path, expected, *, largest=1 << 20):
     except InputError:
         raise
     except (yaml.YAMLError, *MALFORMED) as error:
-        raise InputError(f"{path}: is no YAML ({first_line(error)}); expected {expected}") from error
+        raise InputError(f"{path}: {otherwise} ({first_line(error)}); expected {expected}") from error

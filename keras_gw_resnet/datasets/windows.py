@@ -211,7 +211,7 @@ def write_windows(path, strain, label, *, detectors, sample_rate, source):
 
 def _read_labels(folder):
     path = Path(folder) / "training_labels.csv"
-    expected = "labels of the G2Net folder with training_labels.csv and train/"
+    expected = "the G2Net folder with training_labels.csv and train/"
     table = csv.reader(io.StringIO(read_text(path, expected)), skipinitialspace=True)
     try:
         names, *lines = [[cell.strip() for cell in line] for line in table if any(map(str.strip, line))]
@@ -232,7 +232,9 @@ def _read_labels(folder):
 
 def _read_sample(folder, name):
     path = Path(folder).joinpath("train", *name[:3], f"{name}.npy")
-    require_file(path, "a window that training_labels.csv names")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; training_labels.csv names it")
+    require_file(path, "an array of strain")
     expected = (len(G2NET_DETECTORS), G2NET_SAMPLES)
     try:
         strain = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -105,7 +105,8 @@ def load_bank(path):
     """
     if not Path(path).exists():
         raise InputError(f"{path}: no such file; make a bank with 'keras-gw-resnet simulate bank'")
-    with open_hdf5(path, "a waveform bank", "is no waveform bank, or a damaged one; make it again") as file:
+    otherwise = "is no waveform bank, or a damaged one, or its parts do not fit together; make it again"
+    with open_hdf5(path, "a waveform bank", otherwise) as file:
         if text(attribute(file, "format", "")) != BANK_FORMAT:
             raise InputError(f"{path}: is no waveform bank; make one with 'keras-gw-resnet simulate bank'")
         number, samples = find(file, "hplus").shape

@@ -54,6 +54,10 @@ class Population:
         return asdict(self)
 
 
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
+
+
 def _faults(prior):
     """Yield what is wrong with a prior."""
     for field in ("spin_max", "f_lower", "f_ref"):
@@ -115,7 +119,7 @@ def get_population(name, derived=()):
 
 
 def _read_population(path, derived):
-    given = read_yaml(path, "a population as YAML")
+    given = read_yaml(path, "a population as YAML", otherwise="does not describe a population")
     if path.absolute() in derived:
         raise InputError(f"{path}: is its own base; name another population as base")
     try:
@@ -149,10 +153,6 @@ def _pair(path, field, value):
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(_is_number, value)):
         raise InputError(f"{path}: {field} has {value!r}; expected two numbers")
     return tuple(float(v) for v in value)
-
-
-def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
 
 
 def chirp_mass(mass1, mass2):

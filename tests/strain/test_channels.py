@@ -76,9 +76,9 @@ def test_pycbc_series_and_spectra_in_groups(tmp_path):
 
 
 def several(gwpy, path):
-    for detector in STRAIN:
+    for detector, values in STRAIN.items():
         series(gwpy, detector).write(path, append=True)
-        cleaned = series(gwpy, detector, name="{}:DCS-CALIB_STRAIN_C01", values=2 * STRAIN[detector])
+        cleaned = series(gwpy, detector, name="{}:DCS-CALIB_STRAIN_C01", values=2 * values)
         cleaned.write(path, append=True)
     return path
 
@@ -100,7 +100,9 @@ def test_several_strain_channels_are_listed_and_one_is_chosen(gwpy, tmp_path):
 def test_what_is_in_another_unit_is_taken_only_when_asked_for(gwpy, tmp_path):
     path = tmp_path / "mic.hdf5"
     series(gwpy, name="{}:PEM-MIC", unit="V").write(path)
-    with pytest.raises(InputError, match="no series in units of strain; it has H1:PEM-MIC in V; choose with --channel H1="):
+    with pytest.raises(
+        InputError, match="no series in units of strain; it has H1:PEM-MIC in V; choose with --channel H1="
+    ):
         find_segments(path)
     assert_is(path, {"H1": "H1:PEM-MIC"}, channels={"H1": "H1:PEM-MIC"})
 
@@ -109,7 +111,7 @@ def test_the_channel_says_the_detector_too(tmp_path):
     with h5py.File(tmp_path / "x.hdf", "w") as file:
         file["data"] = STRAIN["H1"]
         file["data"].attrs.update(start_time=1e9, delta_t=1 / 2048)
-    with pytest.raises(InputError, match="does not say its detector.*--channel H1=data"):
+    with pytest.raises(InputError, match=r"does not say its detector.*--channel H1=data"):
         find_segments(tmp_path / "x.hdf")
     assert_is(tmp_path / "x.hdf", {"H1": "data"}, channels={"H1": "data"})
 
