@@ -12,7 +12,7 @@ from keras_gw_resnet.hdf5 import datasets, require_held
 from keras_gw_resnet.inputs import parse_json, require_file
 
 # Members of an archive, what they may unpack to beside the archive's own size, and the largest JSON among them.
-MOST_MEMBERS, LARGEST_UNPACKED, LARGEST_RATIO, LARGEST_JSON = 1000, 1 << 28, 20, 1 << 25
+MOST_MEMBERS, LARGEST_UNPACKED, LARGEST_RATIO, LARGEST_JSON = 1000, 1 << 27, 20, 1 << 25
 # Whole numbers in a configuration, and values that a layer gives for one example.
 LARGEST_NUMBER, LARGEST_OUTPUT = 1 << 24, 1 << 27
 # What of a layer's configuration is a length of one of its weights.
@@ -96,7 +96,10 @@ def _weight_shapes(path, archive):
     if name not in archive.namelist():
         raise InputError(f"{path}: lacks {name}; train or fetch it again")
     with h5py.File(io.BytesIO(archive.read(name)), "r") as file:
-        return [require_held(dataset).shape for _, dataset in datasets(file, links=False)]
+        try:
+            return [require_held(dataset).shape for _, dataset in datasets(file, links=False)]
+        except InputError as error:
+            raise InputError(str(error).replace(file.filename, f"{path}: {name}")) from error
 
 
 def _check_config(path, config, shapes):

@@ -3,9 +3,10 @@
 import bz2
 import codecs
 import gzip
-import io
+import itertools
 import json
 import lzma
+import re
 import stat
 from pathlib import Path
 
@@ -109,11 +110,14 @@ def read_yaml(path, expected, *, otherwise="is no YAML", largest=1 << 20):
     """
     import yaml
 
-    text = read_text(path, expected, largest=largest)
+    text, loader = read_text(path, expected, largest=largest), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depths = itertools.accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text))
+    if max(depths, default=0) > DEEPEST:
+        raise InputError(f"{path}: {otherwise} (nested more than {DEEPEST} deep); expected {expected}")
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(io.StringIO(text), yaml.SafeLoader)):
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)):
             raise InputError(f"{path}: has YAML aliases (*name); write the values out")
-        return yaml.safe_load(text)
+        return yaml.load(text, loader)
     except InputError:
         raise
     except (yaml.YAMLError, *MALFORMED) as error:

@@ -315,6 +315,40 @@ READERS = {
     "sample": ("one.npy", sample, read_g2net),
 }
 
+
+def network(path):
+    import keras
+
+    from keras_gw_resnet import build_model
+
+    model = build_model("resnet16", width=2, input_shape=(512, 2))
+    model.compile("adam", "binary_crossentropy")
+    model.save(path)
+    path.with_suffix(".json").write_text(json.dumps({"history": [{"epoch": 1, "loss": 0.5}], "seeds": {}}))
+    keras.backend.clear_session()
+
+
+def read_network(path):
+    from keras_gw_resnet.archives import load_archive
+
+    model = load_archive(path)
+    assert_finite(*(np.shape(weight) for weight in model.get_weights()))
+
+
+def read_checkpoint(path):
+    from keras_gw_resnet.training.checkpoint import last_checkpoint, load_checkpoint
+
+    assert last_checkpoint(path.parent)[0] == 1
+    _, history = load_checkpoint(path)
+    assert [row["epoch"] for row in history] == [1]
+
+
+# These start Keras, which takes more memory than all else.
+READERS_WITH_KERAS = {
+    "network": ("model.keras", network, read_network),
+    "checkpoint": ("epoch-0001.keras", network, read_checkpoint),
+}
+
 # Ways to damage a file: each takes its bytes and a source of choices.
 
 
@@ -424,7 +458,7 @@ def fuzz(reader, examples):
     Returns:
         Tuple (how many were read, how many refused).
     """
-    name, write, read = READERS[reader]
+    name, write, read = (READERS | READERS_WITH_KERAS)[reader]
     counts = [0, 0]
     with tempfile.TemporaryDirectory() as folder:
         good = Path(folder) / "good"

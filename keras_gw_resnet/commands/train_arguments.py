@@ -1,6 +1,7 @@
 """The arguments of 'train': those of `TrainingConfig` and `Run`, as flags, in YAML files, and as recipes."""
 
 import argparse
+import itertools
 import json
 import re
 import typing
@@ -8,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError, flag, shortened
-from keras_gw_resnet.inputs import read_json
+from keras_gw_resnet.inputs import read_json, read_yaml
 
 TEXT = "train a network on strain files and a waveform bank, or on labelled windows"
 EXAMPLE = """examples:
@@ -145,8 +146,11 @@ def parse_training(argv):
     from keras_gw_resnet.training.config import TrainingConfig
 
     sequences = {f.name for f in fields(TrainingConfig) if "tuple" in str(f.type)}
-    parser = _parser()
-    given = parser.parse_args(_rewritten(argv, sequences))
+    parser, words = _parser(), _rewritten(argv, sequences)
+    for name, path in itertools.pairwise(words):
+        if name == "--config":
+            read_yaml(path, "a configuration as YAML")  # the parser would follow aliases without end
+    given = parser.parse_args(words)
     values = given.as_dict()
     whitening = Whitening(**values.pop("whitening"))
     config = TrainingConfig(

@@ -86,13 +86,13 @@ def load_checkpoint(path):
     """
     damaged = f"{path}: is a damaged checkpoint; start afresh with --overwrite"
     try:
-        model, state = load_archive(path, compile=True), read_json(path.with_suffix(".json"), "the state of a training")
-        for name, generator in _seed_generators(model):
-            generator.state.assign(state["seeds"][name])
-        history = state["history"]
-        done = int(path.stem.removeprefix("epoch-"))
+        state = read_json(path.with_suffix(".json"), "the state of a training")
+        history, done = state["history"], int(path.stem.removeprefix("epoch-"))
         if [int(row["epoch"]) for row in history] != list(range(1, done + 1)) or not all(map(_is_row, history)):
             raise InputError(f"{damaged} (its history is not of {done} epochs)")
+        model = load_archive(path, compile=True)
+        for name, generator in _seed_generators(model):
+            generator.state.assign(state["seeds"][name])
         return model, history
     except UnreadableError:
         raise
