@@ -220,7 +220,7 @@ def test_a_good_file_is_never_removed(server, tmp_path):
     server.requests.clear()
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="cannot lock it.*HDF5_USE_FILE_LOCKING=FALSE"):
+        with pytest.raises(InputError, match=r"cannot lock it.*HDF5_USE_FILE_LOCKING=FALSE"):
             download(url, tmp_path)
     assert path.read_bytes() == whole
     assert server.requests == []
@@ -248,7 +248,7 @@ def test_what_cannot_be_looked_into_is_kept(server, tmp_path):
     if h5py.h5z.filter_avail(32001):
         pytest.skip("HDF5PLUGIN PRESENT: what is done without it was not checked")
     for _ in range(2):
-        with pytest.raises(InputError, match="compressed with blosc.*hdf5plugin"):
+        with pytest.raises(InputError, match=r"compressed with blosc.*hdf5plugin"):
             download(url, tmp_path / "out")
         assert [p.name for p in (tmp_path / "out").iterdir()] == [served.name]
         assert (tmp_path / "out" / served.name).read_bytes() == served.read_bytes()
@@ -264,7 +264,7 @@ def test_a_part_that_is_whole_is_taken(server, tmp_path):
     )
     assert download(url, tmp_path) == (path, True)
     assert server.requests[-1][1] is not None
-    assert list(p.name for p in tmp_path.iterdir() if p.suffix in (".part", ".version")) == []
+    assert [p.name for p in tmp_path.iterdir() if p.suffix in (".part", ".version")] == []
 
 
 def test_two_fetches_of_one_file(server, tmp_path):
