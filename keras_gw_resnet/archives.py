@@ -1,5 +1,6 @@
 """Check .keras archives and cards before anything of them is built: what they declare is bounded by what they hold."""
 
+import hashlib
 import io
 import math
 import re
@@ -14,6 +15,7 @@ from keras_gw_resnet.inputs import parse_json, require_file
 # Members of an archive, what they may unpack to beside the archive's own size, and the largest JSON among them.
 MOST_MEMBERS, LARGEST_UNPACKED, LARGEST_RATIO, LARGEST_JSON = 1000, 1 << 27, 20, 1 << 25
 # Whole numbers in a configuration, and values that a layer gives for one example.
+LARGEST_FILE = 1 << 31
 LARGEST_NUMBER, LARGEST_OUTPUT = 1 << 24, 1 << 27
 # What of a layer's configuration is a length of one of its weights.
 LENGTHS = ("filters", "units", "kernel_size")
@@ -48,6 +50,15 @@ def load_archive(path, *, compile=False):  # noqa: A002  as Keras calls it
             f"{path}: a layer gives {largest:.3g} values for one example; expected {LARGEST_OUTPUT} at most"
         )
     return model
+
+
+def sha256_of(path):
+    """Return the sha256 of a file that is no larger than a network can be."""
+    path = require_file(path, EXPECTED)
+    if path.stat().st_size > LARGEST_FILE:
+        raise InputError(f"{path}: has {path.stat().st_size:.3g} bytes; expected {EXPECTED}")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_archive(path):

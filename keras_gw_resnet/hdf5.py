@@ -18,7 +18,7 @@ from keras_gw_resnet.inputs import require_file
 # A dataset may declare so many bytes, or so many times the file's size: strain compresses less.
 LARGEST_PACKED, LARGEST_RATIO = 1 << 29, 100
 LARGEST_CHUNK = 1 << 28
-DEEPEST, MOST_OBJECTS, MOST_ATTRIBUTE = 32, 200_000, 4096
+DEEPEST, MOST_OBJECTS, MOST_ATTRIBUTE = 32, 20_000, 4096
 # Registered filters by number (HDF Group), those that the package hdf5plugin brings first.
 PLUGIN_FILTERS = {
     **{32001: "blosc", 32026: "blosc2", 32015: "zstd", 32008: "bitshuffle", 32004: "lz4", 32013: "zfp", 307: "bzip2"},
@@ -145,9 +145,10 @@ def datasets(file, links=True):
     Raises:
         InputError: Groups nested more than `DEEPEST` deep, or more than `MOST_OBJECTS` objects.
     """
-    waiting, seen = [("", file)], set()
+    waiting, seen = [("", None, None)], set()
     while waiting:
-        path, entry = waiting.pop()
+        path, group, name = waiting.pop()
+        entry = file if group is None else _entry(group, name, links)
         info = h5py.h5o.get_info(entry.id)
         if (info.fileno, info.addr) in seen:
             continue
@@ -155,12 +156,12 @@ def datasets(file, links=True):
         if isinstance(entry, h5py.Dataset):
             yield path, entry
         elif isinstance(entry, h5py.Group):
-            if path.count("/") >= DEEPEST or len(seen) > MOST_OBJECTS or len(entry) > MOST_OBJECTS:
+            if path.count("/") >= DEEPEST or max(len(seen), len(entry)) > MOST_OBJECTS:
                 raise InputError(
                     f"{file.filename}: {shown(path)} is nested more than {DEEPEST} deep, or there are more than {MOST_OBJECTS} "
                     "objects; write what is needed into a file of its own"
                 )
-            waiting += [(f"{path}/{name}".lstrip("/"), _entry(entry, name, links)) for name in reversed(list(entry))]
+            waiting += [(f"{path}/{name}".lstrip("/"), entry, name) for name in reversed(list(entry))]
 
 
 def shown(path):

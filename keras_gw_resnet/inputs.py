@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keras_gw_resnet.errors import MALFORMED, InputError, UnreadableError, first_line
 
-LARGEST_TEXT = 1 << 26
+LARGEST_TEXT = 1 << 24
 DEEPEST = 64
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 

@@ -15,7 +15,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None
 
-PARTIAL = ".partial-"
+PARTIAL, LOCK = ".partial-", ".lock"
 
 
 def _host():
@@ -53,7 +53,7 @@ def remove_partials(folder):
 def owned(path, remedy="choose another output path"):
     """Be the only process that writes to a path while the block runs.
 
-    A lock file beside it, `.NAME.lock`, holds the owner's process and machine. That of a process that is gone is taken over.
+    A lock file beside it, `.NAME.lock`, or `.lock` in a folder beside which nothing can be written, holds the owner's process and machine. That of a process that is gone is taken over.
 
     Args:
         path: File or folder that is to be written.
@@ -66,6 +66,8 @@ def owned(path, remedy="choose another output path"):
     lock, made = path.with_name(f".{path.name[:200]}.lock"), [p for p in path.parents if not p.exists()]
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() and not os.access(lock.parent, os.W_OK):
+            lock = path / LOCK
         held = _claim(lock, path, remedy)
     except OSError as error:
         _remove_empty(made)

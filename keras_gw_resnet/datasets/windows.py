@@ -212,7 +212,7 @@ def write_windows(path, strain, label, *, detectors, sample_rate, source):
 def _read_labels(folder):
     path = Path(folder) / "training_labels.csv"
     expected = "the G2Net folder with training_labels.csv and train/"
-    table = csv.reader(io.StringIO(read_text(path, expected)), skipinitialspace=True)
+    table = csv.reader(io.StringIO(read_text(path, expected, largest=1 << 28)), skipinitialspace=True)
     try:
         names, *lines = [[cell.strip() for cell in line] for line in table if any(map(str.strip, line))]
         columns = [names.index(name) for name in ("id", "target")]

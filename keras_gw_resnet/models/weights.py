@@ -1,11 +1,10 @@
 """Weights of saved networks for networks built here."""
 
-import hashlib
 import math
 import os
 from pathlib import Path
 
-from keras_gw_resnet.archives import load_archive
+from keras_gw_resnet.archives import load_archive, sha256_of
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.inputs import read_json
 
@@ -63,7 +62,7 @@ def load_keras_file(path, expected_sha256=None):
     """
     if expected_sha256 is None:
         expected_sha256 = card_beside(path).get("sha256")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = sha256_of(path)
     if expected_sha256 is not None and found != expected_sha256:
         raise InputError(
             f"{path}: sha256 is {found[:12]}..., the card says {expected_sha256[:12]}...; "

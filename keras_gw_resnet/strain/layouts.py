@@ -17,6 +17,8 @@ DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1")
 HIGHEST_RATE = 1 << 17
 # Beyond this GPS second (about 2286) float64 tells the samples of strain apart no more.
 LATEST = 1e10
+# Of files with flags, which are kept second by second.
+LONGEST_SECONDS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,10 @@ def _gwosc(path, file, quality, _):
         what = ", ".join(missing)
         raise InputError(f"{path}: looks like a GWOSC file but lacks {what}; unknown sample rate, time or detector")
     rate, samples = _sample_rate(path, spacing), require_held(strain).shape[0]
+    if samples > LONGEST_SECONDS * rate:
+        raise InputError(
+            f"{path}: declares {samples / rate:.3g} s of strain; expected {LONGEST_SECONDS} at most in a GWOSC file"
+        )
     bit_masks = _bit_masks(path, file, -(-samples // round(rate)))
     return [
         SegmentHeader(

@@ -7,6 +7,7 @@ from pathlib import Path
 from keras_gw_resnet.errors import InputError, UnreadableError
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.inputs import read_json
+from keras_gw_resnet.owners import LOCK, PARTIAL
 
 RECORD, CHECKPOINTS = "config.json", "checkpoints"
 
@@ -71,7 +72,7 @@ def check_backend(out, overwrite=False):
 
 def _left_at_the_start(entry):
     """Say whether a run that was killed before it began may have left this."""
-    return entry.name.startswith(".partial-") or (entry.is_dir() and not any(entry.iterdir()))
+    return entry.name == LOCK or entry.name.startswith(PARTIAL) or (entry.is_dir() and not any(entry.iterdir()))
 
 
 def is_finished(out):
@@ -81,10 +82,10 @@ def is_finished(out):
 
 def remove_checkpoints(out):
     """Remove the checkpoints of a run that has saved all else, first from sight, and what earlier kills left."""
-    aside = out / f".partial-{CHECKPOINTS}"
+    aside = out / f"{PARTIAL}{CHECKPOINTS}"
     shutil.rmtree(aside, ignore_errors=True)
     (out / CHECKPOINTS).rename(aside)
-    for left in out.glob(".partial-*"):
+    for left in out.glob(f"{PARTIAL}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
