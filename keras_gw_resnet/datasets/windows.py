@@ -19,6 +19,7 @@ from keras_gw_resnet.errors import MALFORMED, InputError
 from keras_gw_resnet.files import new_hdf5, require_space, written_aside
 from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, require_held, text
 from keras_gw_resnet.inputs import read_text, require_file
+from keras_gw_resnet.strain.quality import LARGEST_STRAIN
 
 HASHED_SAMPLES = 64
 # So many windows of a file are looked at before a training begins; whitened, their deviation is near 1.
@@ -33,6 +34,8 @@ WINDOWS_FORMAT = "keras_gw_resnet labelled windows 1"
 G2NET_DETECTORS, G2NET_SAMPLES, G2NET_RATE = ("H1", "L1", "V1"), 4096, 2048
 G2NET_LOW_FREQUENCY = 20.0
 PSD_WINDOWS = 2000
+# A whitened sample beyond this is damage: the loudest glitches reach a thousand.
+LARGEST_WHITENED = 1e6
 TAPER = 0.2
 
 
@@ -242,7 +245,7 @@ def _read_sample(folder, name):
             strain = np.array(strain)
     except MALFORMED as error:
         raise InputError(f"{path}: is no array of strain; unpack the data again") from error
-    if strain.shape != expected or strain.dtype.kind != "f" or not np.all(np.isfinite(strain)):
+    if strain.shape != expected or strain.dtype.kind != "f" or not np.all(np.abs(strain) < LARGEST_STRAIN):
         raise InputError(
             f"{path}: array of shape {strain.shape}, type {strain.dtype}; expected finite floats {expected}"
         )
@@ -301,7 +304,12 @@ def import_g2net(folder, output):
         )
         x = file.create_dataset("x", (len(rows), *shape), np.float32, chunks=(1, *shape))
         for row, (name, _) in enumerate(tqdm(rows, desc="windows", unit="window", disable=None, dynamic_ncols=True)):
-            x[row] = whiten(_read_sample(folder, name)).T
+            whitened = whiten(_read_sample(folder, name)).T
+            if not np.all(np.abs(whitened) < LARGEST_WHITENED):
+                raise InputError(
+                    f"{folder}: {name} is beyond all other windows once whitened; take it out of the labels"
+                )
+            x[row] = whitened
         file["y"] = np.array([label for _, label in rows], np.uint8)
         file["id"] = np.array([name.encode() for name, _ in rows])
     return len(rows), sum(label for _, label in rows)
