@@ -20,7 +20,8 @@ from keras_gw_resnet.commands.strain import add_fetch, add_import_g2net, add_sta
 from keras_gw_resnet.commands.tensorboard import add_tensorboard
 from keras_gw_resnet.commands.train import add_train, run_train
 from keras_gw_resnet.commands.train_zoo import add_train_zoo
-from keras_gw_resnet.errors import TERMINATED, InputError
+from keras_gw_resnet.errors import TERMINATED, InputError, shortened
+from keras_gw_resnet.owners import owned
 
 PROGRAM = "keras-gw-resnet"
 GOES_ON = "the same command, without --overwrite, goes on where it can"
@@ -84,7 +85,8 @@ def main(argv=None):
         else:
             args = build_parser().parse_args(argv)
             command = args.command
-            args.run(args)
+            with owned_output(args):
+                args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -103,7 +105,13 @@ def main(argv=None):
     return 0
 
 
+def owned_output(args):
+    """Return the context in which a command alone writes to its output; 'fetch' sees to each file itself."""
+    output = getattr(args, "output", None)
+    return owned(output) if output and args.command != "fetch" else contextlib.nullcontext()
+
+
 def _line(error):
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        return shortened(f"{error.filename}: {error.strerror}")
+    return shortened(str(error)) or type(error).__name__

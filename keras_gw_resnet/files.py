@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.owners import partial_folder, remove_partials
 
 HDF5_SUFFIXES = (".hdf5", ".hdf", ".h5")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -43,7 +44,7 @@ def written_aside(path):
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+        holder = partial_folder(path.parent)
     except OSError as error:
         raise InputError(f"{path}: cannot write there ({error.strerror}); choose another output path") from error
     try:
@@ -132,6 +133,7 @@ def check_output(path, overwrite=False, *, folder_of=None):
         folder_of: None for a file; for a folder the names of what it will hold.
     """
     path = Path(path)
+    remove_partials(path.parent)
     if not path.exists():
         _check_writable(path)
         return

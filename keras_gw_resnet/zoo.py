@@ -11,24 +11,11 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from keras_gw_resnet.cards import check_card
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.inputs import read_json
 from keras_gw_resnet.models.weights import find_model_file, load_keras_file
-from keras_gw_resnet.strain.conditioning import Whitening
-
-# What a card has to say, and of which type.
-CARD_FIELDS = {
-    "name": str,
-    "model": str,
-    "options": dict,
-    "sample_rate": int,
-    "detectors": list,
-    "window_samples": int,
-    "whitening": dict,
-    "timing": dict,
-    "sha256": str,
-}
-TIMING_FIELDS = ("merger_seconds", "tolerance_seconds")
 
 
 def package_versions():
@@ -127,15 +114,10 @@ def load_card(name_or_path):
         InputError: No network, no card, or a card without the fields it has to have.
     """
     path = find_model(name_or_path) / "card.json"
-    try:
-        card = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; a model.keras without its card cannot be used here") from error
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: is no JSON; train or fetch the network again") from error
-    fault = next(_faults(card), None)
-    if fault:
-        raise InputError(f"{path}: {fault}; train or fetch the network again")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; a model.keras without its card cannot be used here")
+    card = read_json(path, "the card of a network")
+    check_card(path, card)
     return card
 
 
@@ -171,29 +153,6 @@ def load_cards(names, option):
     if len({card["name"] for card in cards}) < len(cards):
         raise InputError(f"{option} {' '.join(names[1:])}: two networks of one name; give each once")
     return cards
-
-
-def _faults(card):
-    """Yield what is wrong with a card, the first fault first; those behind it may not make sense."""
-    if not isinstance(card, dict):
-        yield "is no card"
-    missing = [field for field in CARD_FIELDS if field not in card]
-    if missing:
-        yield f"lacks {', '.join(missing)}"
-    yield from (f"{name} is {card[name]!r}" for name, kind in CARD_FIELDS.items() if not isinstance(card[name], kind))
-    known = Whitening().to_dict()
-    for field, value in card["whitening"].items():
-        if field not in known or not isinstance(value, int | float) or value < 0 or (value == 0 and field != "gate"):
-            yield f"whitening has {field} = {value!r}"
-    if card["sample_rate"] != Whitening(**card["whitening"]).sample_rate:
-        yield f"sample_rate is {card['sample_rate']}, whitening has another"
-    if card["window_samples"] < 1:
-        yield f"window_samples is {card['window_samples']}"
-    if not card["detectors"] or not all(isinstance(name, str) for name in card["detectors"]):
-        yield f"detectors is {card['detectors']!r}"
-    lacking = [name for name in TIMING_FIELDS if not isinstance(card["timing"].get(name), int | float)]
-    if lacking:
-        yield f"timing lacks {', '.join(lacking)}"
 
 
 def load_model(name_or_path):

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "search": {"models", "strain", "simulation", "datasets", "zoo"},
     "evaluation": {"models", "strain", "simulation", "datasets", "search"},
 }
-COMMON = {"errors", "files", "backend"}
+COMMON = {"errors", "files", "backend", "inputs", "hdf5", "archives", "owners"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -4,6 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
+from keras_gw_resnet.errors import shortened
 from keras_gw_resnet.files import HDF5_SUFFIXES
 
 
@@ -12,7 +13,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Say what is wrong in one line and exit with 2."""
-        self.exit(2, f"{self.prog}: error: {message} (see '{self.prog} --help')\n")
+        self.exit(2, f"{self.prog}: error: {shortened(message)} (see '{self.prog} --help')\n")
 
 
 def positive(text):
@@ -151,6 +152,18 @@ def add_quality(parser):
         default=[],
         metavar="FLAG",
         help="use strain with these GWOSC flags only, for example CBC_CAT1 NO_CBC_HW_INJ",
+    )
+    add_channel(parser)
+
+
+def add_channel(parser):
+    """Add --channel."""
+    parser.add_argument(
+        "--channel",
+        nargs="+",
+        default=[],
+        metavar="H1=NAME",
+        help="which channel or dataset is a detector's strain, where files hold several",
     )
 
 

@@ -22,7 +22,9 @@ def evaluate_set(args):
     output = args.output or Path("runs") / f"sensitivity-{cards[0]['name']}"
     check_output(output, args.overwrite, folder_of=set_files([card["name"] for card in cards]))
     paths = _simulated(args, cards[0]) if args.set else {name: getattr(args, name) for name in PARTS}
-    opened = open_set(paths, cards[0]["detectors"], quality=args.quality, published=args.published)
+    opened = open_set(
+        paths, cards[0]["detectors"], quality=args.quality, channels=args.channel, published=args.published
+    )
     if opened.outside:
         given = opened.outside + len(opened.injections["tc"])
         print(f"NOTE: {opened.outside} of {given} injections lie outside the foreground and are left out", flush=True)

@@ -21,6 +21,7 @@ def open_windows_for(args, card):
         number=args.windows,
         seed=args.seed,
         quality=args.quality,
+        channels=args.channel,
         merger_range=config.get("signals.merger_range", MERGER_RANGE),
         validation_share=None if args.strict else config.get("data.validation_share"),
     )

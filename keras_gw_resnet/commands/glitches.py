@@ -127,7 +127,7 @@ def run_import(args):
     tables = [path for path in args.files if path.suffix == ".csv"]
     if tables and not args.strain:
         raise InputError(f"{tables[0]}: a table takes the strain files too; give --strain")
-    headers = find_segments(args.strain, args.quality) if tables else []
+    headers = find_segments(args.strain, args.quality, args.channel) if tables else []
     refuse_input([args.output], {*(p for p in args.files if p.exists()), *(h.path for h in headers)})
     for path in args.files:
         if path in tables:
@@ -152,7 +152,7 @@ def run_mine(args):
 
     check_output(args.output, args.overwrite)
     options, times, network = _options(args), read_times(args.leave_out), None
-    headers = find_segments(args.strain, args.quality)
+    headers = find_segments(args.strain, args.quality, args.channel)
     refuse_input([args.output], {h.path for h in headers})
     detectors = tuple(args.detectors)
     if args.model:

@@ -1,6 +1,6 @@
 """The command 'hard-noise': noise that a network takes for signals, to train others with."""
 
-from keras_gw_resnet.commands.arguments import add_command, hdf5, positive, seed
+from keras_gw_resnet.commands.arguments import add_channel, add_command, hdf5, positive, seed
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output
@@ -23,6 +23,7 @@ def add_hard_noise(subparsers):
     add("--windows", type=positive, default=600000, metavar="N", help="to search (default: 600000)")
     add("--keep", type=positive, metavar="N", help="hardest windows to keep (default: a hundredth)")
     add("--seed", type=seed, default=0, metavar="N", help="of the noise (default: 0)")
+    add_channel(parser)
     add("--output", required=True, type=hdf5, metavar="FILE", help="HDF5 file to write")
     add("--overwrite", action="store_true", help="replace an existing file")
 
@@ -41,7 +42,9 @@ def run_hard_noise(args):
 
     model, card = load_model(args.network)
     try:
-        config = training_of(card, data=args.data, noise=args.noise, psd=tuple(args.psd or ()))
+        config = training_of(
+            card, data=args.data, noise=args.noise, psd=tuple(args.psd or ()), channel=tuple(args.channel)
+        )
         strain, stat = find_hard_noise(model, config, windows=args.windows, keep=args.keep, seed=args.seed)
     except InputError as error:  # what a training's options are called here
         raise InputError(str(error).replace("--data.path", "--data").replace("--data.", "--")) from error

@@ -51,7 +51,7 @@ def _inspect_strain(args):
 
     from keras_gw_resnet.strain import inspection
 
-    groups = inspection.find_groups(args.strain, args.quality)
+    groups = inspection.find_groups(args.strain, args.quality, args.channel)
     print(table(*inspection.segment_table([h for group in groups for h in group])))
     for group in groups:
         rows, header = inspection.flag_table(group)
@@ -81,7 +81,8 @@ def _inspect_examples(args):
 
     options = ["--config", args.config] if args.config else ["--model", "resnet18", *SHOWN_SHARES]
     quality = ["--data.quality", *args.quality] if args.quality else []
-    config, _ = parse_training([*options, *quality, "--data", args.strain[0], "--out", "-"])
+    channel = ["--data.channel", *args.channel] if args.channel else []
+    config, _ = parse_training([*options, *quality, *channel, "--data", args.strain[0], "--out", "-"])
     # What only a training needs is kept small.
     size = {"optimisation.batch_size": max(2, args.examples), "devices.number": None}
     size["metric"] = {"batches": 1, "signal_windows": 1, "noise_windows": 20, "false_alarm_probability": 0.9}

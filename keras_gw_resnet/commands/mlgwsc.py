@@ -1,6 +1,6 @@
 """The command 'mlgwsc'."""
 
-from keras_gw_resnet.commands.arguments import add_command, add_overwrite, path_of
+from keras_gw_resnet.commands.arguments import add_channel, add_command, add_overwrite, path_of
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.commands.search import load_networks
 from keras_gw_resnet.files import check_output, refuse_input
@@ -22,6 +22,7 @@ def add_mlgwsc(subparsers):
     parser.add_argument("input", type=path_of, metavar="INPUT", help="strain in the challenge's format")
     parser.add_argument("output", type=path_of, metavar="OUTPUT", help="events: 1-D time, stat and var in HDF5")
     add_overwrite(parser, "OUTPUT")
+    add_channel(parser)
 
 
 def run_mlgwsc(args):
@@ -32,12 +33,14 @@ def run_mlgwsc(args):
 
     check_output(args.output, args.overwrite)
     card = load_card(args.model)
-    refuse_input([args.output], {h.path for h in find_segments([args.input])})
+    refuse_input([args.output], {h.path for h in find_segments([args.input], channels=args.channel)})
     networks, journal = load_networks([args.model]), journal_of(args.output)
     from keras_gw_resnet.search.candidates import write_events_hdf5
     from keras_gw_resnet.search.search import search
 
-    (found,) = search(networks, [args.input], threshold=CHALLENGE_THRESHOLD, snapshots=0, journal=journal)
+    (found,) = search(
+        networks, [args.input], threshold=CHALLENGE_THRESHOLD, snapshots=0, journal=journal, channels=args.channel
+    )
     write_events_hdf5(found.events, args.output, {"model": card["name"]})
     forget(journal)
     print(f"{len(found.events)} events in {found.searched_seconds:.0f} s: {shown(args.output)}")

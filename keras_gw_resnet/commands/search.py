@@ -47,7 +47,7 @@ def run_search(args):
     written = [path for output in outputs for path in output.files(args.slides)] + pictures
     for path in written:
         check_output(path, args.overwrite)
-    headers = find_segments(args.strain, args.quality)
+    headers = find_segments(args.strain, args.quality, args.channel)
     refuse_input(written, {*(h.path for h in headers), *args.veto, *([args.background] if args.background else [])})
     vetoes = read_vetoes(args.veto)
     seen = [seen_in_training(card, intervals_of(headers, cards[0]["detectors"])) for card in cards]
@@ -66,6 +66,7 @@ def run_search(args):
         args.strain,
         threshold=args.threshold,
         quality=args.quality,
+        channels=args.channel,
         vetoes=vetoes,
         slides=args.slides or 0,
         snapshots=REPORTED,

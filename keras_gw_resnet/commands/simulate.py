@@ -194,7 +194,9 @@ def run_simulate_set(args):
     if args.noise:
         if args.psd:
             raise InputError("--noise has a spectrum of its own; leave out --psd")
-        noise = RealNoise(find_segments(args.noise, args.quality), args.detectors, 2048, read_times(args.leave_out))
+        noise = RealNoise(
+            find_segments(args.noise, args.quality, args.channel), args.detectors, 2048, read_times(args.leave_out)
+        )
     elif args.leave_out or args.quality:
         raise InputError("--leave-out and --quality are of measured noise; give --noise too")
     with written_aside(args.output) as aside:

@@ -31,7 +31,7 @@ def run_statistics(args):
     from keras_gw_resnet.strain.inspection import measure_statistics
 
     check_output(args.output, args.overwrite)
-    headers = find_segments(args.strain, args.quality)
+    headers = find_segments(args.strain, args.quality, args.channel)
     refuse_input([args.output], {h.path for h in headers})
     result = measure_statistics(headers, args.detectors)
     with written_aside(args.output) as aside:

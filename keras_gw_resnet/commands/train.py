@@ -1,5 +1,6 @@
 """The command 'train'."""
 
+import contextlib
 import csv
 import os
 import shutil
@@ -12,6 +13,7 @@ from keras_gw_resnet.commands.printing import require_writable, shown
 from keras_gw_resnet.commands.train_arguments import TEXT, old_names, parse_training
 from keras_gw_resnet.errors import InputError, LostProcessError, flag
 from keras_gw_resnet.files import FULL, written_aside
+from keras_gw_resnet.owners import owned
 
 # Longest time between the signals that a queue system sends to the processes of a job.
 SIGNAL_SECONDS = 2.0
@@ -50,9 +52,12 @@ def _run(argv):
     check_folder(config, out, run.overwrite)
     if log_dir.is_file():
         raise InputError(f"{log_dir}: is a file; --log-dir takes a folder")
-    with stopping_on_sigterm(out, run.overwrite) as stopping:
+    with contextlib.ExitStack() as stack, stopping_on_sigterm(out, run.overwrite) as stopping:
         place = _prepare(config, run, out)
         stopping.watch(place)
+        if place.first:  # of several processes that train together, this one writes
+            stack.enter_context(owned(out, "choose another --out"))
+            check_folder(config, out, run.overwrite)
         from keras_gw_resnet.training.data import load_batches
 
         batches = load_batches(config)

@@ -8,7 +8,8 @@ import typing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from keras_gw_resnet.errors import InputError, flag
+from keras_gw_resnet.errors import InputError, flag, shortened
+from keras_gw_resnet.inputs import read_json, read_yaml
 
 TEXT = "train a network on strain files and a waveform bank, or on labelled windows"
 USAGE = "keras-gw-resnet train --model MODEL --data DATA --out OUT [--ROOM.OPTION VALUE ...]"
@@ -87,7 +88,7 @@ def _parser(typed=()):
             plain = " ".join(str(message).split()).replace("typing.", "")
             plain = re.sub(r"(?<=are required: ).*", lambda m: ", ".join(f"--{n}" for n in m[0].split(", ")), plain)
             named = re.sub(r'(?:Parser key|Option|Key) "([\w.]+)"', lambda m: f"--{m[1]}", plain)
-            self.exit(2, f"{self.prog}: error: {in_words_of(named, typed)} (see '{self.prog} --help')\n")
+            self.exit(2, f"{self.prog}: error: {shortened(in_words_of(named, typed))} (see '{self.prog} --help')\n")
 
     parser = Parser(
         prog="keras-gw-resnet train", usage=USAGE, description=TEXT, epilog=EXAMPLE, formatter_class=Formatter
@@ -118,16 +119,9 @@ def read_configuration(path):
     Raises:
         InputError: There is no such file, or it holds no names and values.
     """
-    import yaml
-
     from keras_gw_resnet.training.names import in_rooms
 
-    try:
-        read = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); --config takes a YAML file of options") from error
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path}: is no YAML ({' '.join(str(error).split())[:100]})") from error
+    read = read_yaml(path, "a YAML file of options")
     if not isinstance(read, dict):
         raise InputError(f"{path}: holds no options; expected lines such as 'epochs: 10'")
     return in_rooms({str(name): value for name, value in read.items()})
@@ -228,9 +222,9 @@ def _with_statistics(config, run):
     if run.input_statistics is None:
         return config
     try:
-        measured = json.loads(Path(run.input_statistics).read_text())
+        measured = read_json(run.input_statistics, "statistics of the input")
         options = {**config.network.options, "mean": measured["mean"], "variance": measured["variance"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, IndexError) as error:
         raise InputError(
             f"{run.input_statistics}: cannot be read as statistics; make it with 'keras-gw-resnet statistics'"
         ) from error

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import MALFORMED, InputError, UnreadableError
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.inputs import read_json
 
 # Noise is searched with seeds of its own, in pieces of so many windows.
 HARD_SEED, PIECE = 1_000_099, 500
@@ -136,12 +137,20 @@ class HardNoise:
         Raises:
             InputError: The file is damaged.
         """
-        try:
-            found = {int(epoch): np.array(at, int) for epoch, at in json.loads(Path(path).read_text()).items()}
-        except FileNotFoundError:
+        path = Path(path)
+        if not path.exists():
             return
-        except (ValueError, AttributeError) as error:
-            raise InputError(f"{path}: is damaged; start afresh with --overwrite") from error
+        damaged = f"{path}: is damaged; start afresh with --overwrite"
+        try:
+            found = {int(epoch): np.array(at) for epoch, at in read_json(path, "where hard windows are").items()}
+        except UnreadableError:
+            raise
+        except MALFORMED as error:
+            raise InputError(damaged) from error
+        for at in found.values():
+            rising = at.ndim == 1 and len(at) and at.dtype.kind == "i" and np.all(np.diff(at) > 0)
+            if not (rising and at[0] >= 0 and at[-1] < self.windows):
+                raise InputError(damaged)
         for epoch, at in found.items():
             if epoch < done:
                 pieces = [

@@ -4,17 +4,22 @@ import collections
 import csv
 import functools
 import hashlib
+import io
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import scipy.signal
 from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import Examples
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import MALFORMED, InputError
 from keras_gw_resnet.files import new_hdf5, require_space, written_aside
+from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, require_held, text
+from keras_gw_resnet.inputs import read_text, require_file
+from keras_gw_resnet.strain.quality import LARGEST_STRAIN
 
 # Which windows are held out is drawn with a seed of its own.
 SPLIT_SEED = 1_000_003
@@ -22,11 +27,17 @@ HASHED_SAMPLES = 64
 # So many windows of a file are looked at before a training begins; whitened, their deviation is near 1.
 LOOKED_AT = 256
 LEAST_DEVIATION, LARGEST_DEVIATION = 0.1, 10.0
+EXPECTED = "labelled windows in HDF5"
+DAMAGED = "is no file of labelled windows, or a damaged one"
+# Bytes that windows may have however small their file is.
+LARGEST_WINDOWS, HIGHEST_RATE = 1 << 27, 1 << 17
 WINDOWS_FORMAT = "keras_gw_resnet labelled windows 1"
 # G2Net (Kaggle, 2021): three detectors, two seconds at 2048 Hz, simulated.
 G2NET_DETECTORS, G2NET_SAMPLES, G2NET_RATE = ("H1", "L1", "V1"), 4096, 2048
 G2NET_LOW_FREQUENCY = 20.0
 PSD_WINDOWS = 2000
+# A whitened sample beyond this is damage: the loudest glitches reach a thousand.
+LARGEST_WHITENED = 1e6
 TAPER = 0.2
 
 
@@ -62,8 +73,9 @@ class WindowsHeader:
 
     def hashes(self, rows):
         """Return a short text for each of these windows that tells it from others, of its first samples."""
-        with h5py.File(self.path, "r") as file:
-            starts = (np.asarray(file["x"][row, :HASHED_SAMPLES], np.float32) for row in rows)
+        with open_hdf5(self.path, EXPECTED) as file:
+            x = require_held(find(file, "x"), LARGEST_WINDOWS)
+            starts = (np.asarray(x[row, :HASHED_SAMPLES], np.float32) for row in rows)
             return [hashlib.sha256(start.tobytes()).hexdigest()[:16] for start in starts]
 
 
@@ -76,36 +88,31 @@ def open_windows(path):
     Raises:
         InputError: The file is missing, damaged or no file of labelled windows, or its parts do not fit together.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            if "x" not in file or "y" not in file:
-                raise InputError(
-                    f"{path}: holds no labelled windows; expected datasets x (n, samples, detectors) and y (n,)"
-                )
-            x, label = file["x"], file["y"][()]
-            detectors = tuple(d.decode() if isinstance(d, bytes) else str(d) for d in file.attrs.get("detectors", ()))
-            rate = int(file.attrs.get("sample_rate", 0))
-            sound = (
-                x.ndim == 3
-                and x.dtype.kind == "f"
-                and label.shape == x.shape[:1]
-                and len(detectors) == x.shape[2]
-                and rate > 0
-                and np.all((label == 0) | (label == 1))
+    with open_hdf5(path, EXPECTED, DAMAGED) as file:
+        x, y = find(file, "x"), find(file, "y")
+        if x is None or y is None:
+            raise InputError(
+                f"{path}: holds no labelled windows; expected datasets x (n, samples, detectors) and y (n,)"
             )
-            if not sound:
-                raise InputError(
-                    f"{path}: x {x.shape} of {x.dtype}, y {label.shape}, {len(detectors)} detectors at {rate} Hz do not fit; "
-                    "expected x (n, samples, detectors), y (n,) of 0 and 1, attributes detectors and sample_rate"
-                )
-            source = str(file.attrs.get("source", ""))
-            return WindowsHeader(str(path), len(x), x.shape[1], detectors, rate, label.astype(np.float32), source)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; expected labelled windows in HDF5") from error
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: is no file of labelled windows, or a damaged one") from error
+        detectors = tuple(text(name, 16) for name in np.ravel(attribute(file, "detectors", ())))
+        rate = int(attribute(file, "sample_rate", 0))
+        sound = (
+            x.ndim == 3
+            and x.dtype.kind == "f"
+            and y.dtype.kind in "biuf"
+            and y.shape == x.shape[:1]
+            and len(detectors) == x.shape[2]
+            and 0 < rate <= HIGHEST_RATE
+            and require_held(x, LARGEST_WINDOWS)
+            and np.all(np.isin(label := require_held(y, LARGEST_WINDOWS)[()], (0, 1)))
+        )
+        if not sound:
+            raise InputError(
+                f"{path}: x {x.shape} of {x.dtype}, y {y.shape}, {len(detectors)} detectors at {rate} Hz do not fit; "
+                "expected x (n, samples, detectors), y (n,) of 0 and 1, attributes detectors and sample_rate"
+            )
+        source = text(attribute(file, "source", ""))
+        return WindowsHeader(str(path), len(x), x.shape[1], detectors, rate, label.astype(np.float32), source)
 
 
 class LabelledWindows:
@@ -152,11 +159,8 @@ class LabelledWindows:
 
 
 def _read_windows(header, rows):
-    try:
-        with h5py.File(header.path, "r") as file:
-            strain = file["x"][rows].astype(np.float32)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise InputError(f"{header.path}: cannot be read; the file is truncated or damaged") from error
+    with open_hdf5(header.path, EXPECTED) as file:
+        strain = require_held(find(file, "x"), LARGEST_WINDOWS)[rows].astype(np.float32)
     bad = np.flatnonzero(~np.all(np.isfinite(strain), axis=(1, 2)))
     if len(bad):
         raise InputError(f"{header.path}: window {rows[bad[0]]} holds values that are not finite; take it out")
@@ -212,33 +216,38 @@ def write_windows(path, strain, label, *, detectors, sample_rate, source):
 
 def _read_labels(folder):
     path = Path(folder) / "training_labels.csv"
+    expected = "the G2Net folder with training_labels.csv and train/"
+    table = csv.reader(io.StringIO(read_text(path, expected, largest=1 << 28)), skipinitialspace=True)
     try:
-        with path.open(newline="") as file:
-            rows = [(row["id"], int(row["target"])) for row in csv.DictReader(file)]
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: no such file; expected the G2Net folder with training_labels.csv and train/"
-        ) from error
-    except (OSError, KeyError, ValueError, TypeError) as error:
+        names, *lines = [[cell.strip() for cell in line] for line in table if any(map(str.strip, line))]
+        columns = [names.index(name) for name in ("id", "target")]
+        rows = [(line[columns[0]], float(line[columns[1]])) for line in lines]
+    except (ValueError, IndexError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read; expected the columns id and target") from error
+    odd = next((name for name, _ in rows if not re.fullmatch(r"\w[\w-]{0,99}", name)), None)
+    if odd is not None:
+        raise InputError(f"{path}: has the id {odd[:60]!r}; expected letters and digits")
     if not rows or any(label not in (0, 1) for _, label in rows):
         raise InputError(f"{path}: holds no labels, or others than 0 and 1")
     twice = [name for name, count in collections.Counter(name for name, _ in rows).items() if count > 1]
     if twice:
         raise InputError(f"{path}: names {twice[0]} more than once; each window may be there once")
-    return rows
+    return [(name, int(label)) for name, label in rows]
 
 
 def _read_sample(folder, name):
-    path = Path(folder) / "train" / name[0] / name[1] / name[2] / f"{name}.npy"
-    try:
-        strain = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; training_labels.csv names it") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: is no array of strain; unpack the data again") from error
+    path = Path(folder).joinpath("train", *name[:3], f"{name}.npy")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; training_labels.csv names it")
+    require_file(path, "an array of strain")
     expected = (len(G2NET_DETECTORS), G2NET_SAMPLES)
-    if strain.shape != expected or strain.dtype.kind != "f" or not np.all(np.isfinite(strain)):
+    try:
+        strain = np.load(path, mmap_mode="r", allow_pickle=False)
+        if strain.nbytes <= 16 * math.prod(expected):  # of another shape it is not read
+            strain = np.array(strain)
+    except MALFORMED as error:
+        raise InputError(f"{path}: is no array of strain; unpack the data again") from error
+    if strain.shape != expected or strain.dtype.kind != "f" or not np.all(np.abs(strain) < LARGEST_STRAIN):
         raise InputError(
             f"{path}: array of shape {strain.shape}, type {strain.dtype}; expected finite floats {expected}"
         )
@@ -297,7 +306,12 @@ def import_g2net(folder, output):
         )
         x = file.create_dataset("x", (len(rows), *shape), np.float32, chunks=(1, *shape))
         for row, (name, _) in enumerate(tqdm(rows, desc="windows", unit="window", disable=None, dynamic_ncols=True)):
-            x[row] = whiten(_read_sample(folder, name)).T
+            whitened = whiten(_read_sample(folder, name)).T
+            if not np.all(np.abs(whitened) < LARGEST_WHITENED):
+                raise InputError(
+                    f"{folder}: {name} is beyond all other windows once whitened; take it out of the labels"
+                )
+            x[row] = whitened
         file["y"] = np.array([label for _, label in rows], np.uint8)
         file["id"] = np.array([name.encode() for name, _ in rows])
     return len(rows), sum(label for _, label in rows)

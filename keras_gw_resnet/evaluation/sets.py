@@ -1,11 +1,9 @@
 """How far networks see on a set with injections: search it, match events and injections, measure."""
 
-import json
 import os
 import time
 from dataclasses import dataclass, replace
 
-import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
@@ -21,6 +19,8 @@ from keras_gw_resnet.evaluation.sensitivity import (
     threshold_at_rate,
     what_is_found,
 )
+from keras_gw_resnet.hdf5 import attribute, open_hdf5, text
+from keras_gw_resnet.inputs import parse_json
 from keras_gw_resnet.simulation.sets import read_injections
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.quality import inside
@@ -47,6 +47,7 @@ class InjectionSet:
         outside: How many of the file's injections lie outside the foreground.
         population: The challenge's set that they follow; None where the file does not say.
         quality: Data-quality flags that the strain has to fulfil.
+        channels: Which channels are the detectors' strain, see `find_segments`.
     """
 
     paths: dict
@@ -56,6 +57,7 @@ class InjectionSet:
     outside: int
     population: str | None
     quality: tuple
+    channels: tuple
 
     def seen_by(self, card):
         """List what of the set the network of a card was trained on, see `leakage.seen_in_training`."""
@@ -67,13 +69,14 @@ class InjectionSet:
         return {**files, "injections": len(self.injections["tc"]), "population": self.population}
 
 
-def open_set(paths, detectors, *, quality=(), published=None):
+def open_set(paths, detectors, *, quality=(), channels=(), published=None):
     """Open a set with injections for `measure_set`; its strain is not read yet.
 
     Args:
         paths: Dictionary foreground, background, injections -> file.
         detectors: Names.
         quality: Data-quality flags that the strain has to fulfil.
+        channels: Which channels are the detectors' strain, see `find_segments`.
         published: The challenge's set that it is; None: the one that the injections say.
 
     Returns:
@@ -82,7 +85,7 @@ def open_set(paths, detectors, *, quality=(), published=None):
     Raises:
         InputError: A file that is missing or cannot be read, or no injection in the foreground.
     """
-    headers = {name: find_segments(paths[name], quality) for name in SEARCHED}
+    headers = {name: find_segments(paths[name], quality, channels) for name in SEARCHED}
     intervals = {name: intervals_of(own, detectors) for name, own in headers.items()}
     every, within = read_injections(paths["injections"]), intervals["foreground"]
     kept = inside(every["tc"], [interval[:2] for interval in within])
@@ -99,13 +102,14 @@ def open_set(paths, detectors, *, quality=(), published=None):
         outside=np.count_nonzero(~kept),
         population=published or _population(paths["injections"]),
         quality=tuple(quality),
+        channels=tuple(channels),
     )
 
 
 def _population(path):
     """Return the name of the challenge's set that the injections follow, where the file says so."""
-    with h5py.File(path) as file:
-        stated = json.loads(file.attrs.get("population", "{}"))
+    with open_hdf5(path) as file:
+        stated = parse_json(text(attribute(file, "population", "{}"), 1 << 16), path, "a population")
     return stated.get("name") if isinstance(stated, dict) else None
 
 
@@ -244,6 +248,7 @@ def _search(networks, injection_set, slides, journals):
             [injection_set.paths[name]],
             threshold=LOWEST_STATISTIC,
             quality=injection_set.quality,
+            channels=injection_set.channels,
             snapshots=0,
             journal=journals[name],
             description=name,

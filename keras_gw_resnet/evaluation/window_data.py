@@ -65,7 +65,7 @@ def windows_for(card, path, *, validation_share=None, **simulated):
     return simulated_windows(card, path, **simulated)
 
 
-def simulated_windows(card, folder, *, snr_range, number, seed, merger_range=MERGER_RANGE, quality=()):
+def simulated_windows(card, folder, *, snr_range, number, seed, merger_range=MERGER_RANGE, quality=(), channels=()):
     """Open a folder of noise and waveforms, to simulate signals in the half of its windows.
 
     Args:
@@ -76,6 +76,7 @@ def simulated_windows(card, folder, *, snr_range, number, seed, merger_range=MER
         seed: Of the examples.
         merger_range: Where in the window coalescences are, shares of it: that of the network's training.
         quality: Data-quality flags that the strain has to fulfil.
+        channels: Which channels are the detectors' strain, see `find_segments`.
 
     Returns:
         WindowData.
@@ -93,7 +94,7 @@ def simulated_windows(card, folder, *, snr_range, number, seed, merger_range=MER
             f"--windows is {number}; expected at least {LEAST_WINDOWS}, fewer cannot show a false-alarm probability"
         )
     bank, window = find_bank(folder), card["window_samples"]
-    given = find_segments(folder, quality), tuple(card["detectors"]), Whitening(**card["whitening"])
+    given = find_segments(folder, quality, channels), tuple(card["detectors"]), Whitening(**card["whitening"])
     stretches, coverage = read_noise(folder, *given, window)
     noise = FileNoise(stretches, window)
     record = {

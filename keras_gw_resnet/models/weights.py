@@ -1,11 +1,11 @@
 """Find and load the files of saved networks."""
 
-import hashlib
-import json
 import os
 from pathlib import Path
 
-from keras_gw_resnet.errors import InputError, first_line
+from keras_gw_resnet.archives import load_archive, sha256_of
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.inputs import read_json
 
 # Names for whichever saved network is the best of its kind.
 ALIASES = {"flagship": "resnet18-w16-coherent"}
@@ -46,7 +46,10 @@ def find_model_file(name_or_path):
 def card_beside(path):
     """Return what the card beside a model file says, {} where there is none."""
     card = path.parent / "card.json"
-    return json.loads(card.read_text()) if card.exists() else {}
+    said = read_json(card, "the card of a network") if card.exists() else {}
+    if not isinstance(said, dict) or not isinstance(said.get("sha256", ""), str):
+        raise InputError(f"{card}: is no card; train or fetch the network again")
+    return said
 
 
 def load_keras_file(path, expected_sha256=None):
@@ -60,19 +63,14 @@ def load_keras_file(path, expected_sha256=None):
         `keras.Model`, not compiled.
 
     Raises:
-        InputError: Another sha256, or a file that Keras cannot load.
+        InputError: Another sha256, or a file that is damaged, declares more than it holds, or that Keras cannot load.
     """
-    import keras  # finding a network needs no Keras; loading does
-
     if expected_sha256 is None:
         expected_sha256 = card_beside(path).get("sha256")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = sha256_of(path)
     if expected_sha256 is not None and found != expected_sha256:
         raise InputError(
             f"{path}: sha256 is {found[:12]}..., the card says {expected_sha256[:12]}...; "
             "the file was changed or damaged, fetch or train it again"
         )
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, OSError, TypeError) as error:
-        raise InputError(f"{path}: Keras cannot load it ({first_line(error)})") from error
+    return load_archive(path)

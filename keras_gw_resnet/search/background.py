@@ -6,11 +6,11 @@ Slides are far longer than light travels between detectors, so nothing that reac
 import math
 from dataclasses import dataclass, replace
 
-import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, written_aside
+from keras_gw_resnet.hdf5 import attribute, open_hdf5, read, text
 from keras_gw_resnet.search.candidates import speaks_alone
 from keras_gw_resnet.strain.quality import inside
 
@@ -214,21 +214,22 @@ def read_background(path, card, threshold, precision):
         InputError: The file is missing or damaged, has no `searched_seconds`, or is of another network, of another
             precision or of louder events only.
     """
-    try:
-        with h5py.File(path) as file:
-            stat = file["stat"][()].astype(np.float64, casting="safe")
-            names = [f"time_{name}" for name in card["detectors"]]
-            times = [file[name][()] for name in (names if names[0] in file else ["time"])]
-            own = [f"stat_{name}" for name in card["detectors"]]
-            alone = [file[name][()] if name in file else np.full(stat.shape, np.nan) for name in own]
-            seconds, sha256 = float(file.attrs["searched_seconds"]), str(file.attrs["model_sha256"])
-            lowest, arithmetic = float(file.attrs["threshold"]), str(file.attrs["precision"])
-            time = np.stack(times, axis=-1).astype(np.float64, casting="safe").reshape(*stat.shape, len(times))
-            alone = np.stack(alone, axis=-1).astype(np.float64, casting="safe").reshape(*stat.shape, len(own))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; expected a background from 'search --slides'") from error
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: cannot be read as a background; expected one from 'search --slides'") from error
+    expected = "a background from 'search --slides'"
+    with open_hdf5(
+        path,
+        expected,
+        f"cannot be read as a background; expected one from {expected.removeprefix('a background from ')}",
+    ) as file:
+        stat = read(file, "stat").astype(np.float64, casting="safe")
+        names = [f"time_{name}" for name in card["detectors"]]
+        times = [read(file, name) for name in (names if names[0] in file else ["time"])]
+        known = {name: attribute(file, name) for name in ("searched_seconds", "model_sha256", "threshold", "precision")}
+        seconds, sha256 = float(known["searched_seconds"]), text(known["model_sha256"])
+        lowest, arithmetic = float(known["threshold"]), text(known["precision"])
+        time = np.stack(times, axis=-1).astype(np.float64, casting="safe").reshape(*stat.shape, len(times))
+        own = [f"stat_{name}" for name in card["detectors"]]
+        alone = [read(file, name) if name in file else np.full(stat.shape, np.nan) for name in own]
+        alone = np.stack(alone, axis=-1).astype(np.float64, casting="safe").reshape(*stat.shape, len(own))
     if sha256 != card["sha256"]:
         raise InputError(f"{path}: is the background of another network than {card['name']}; make one with --slides")
     if lowest > threshold or arithmetic != precision:

@@ -85,15 +85,16 @@ class Detector:
             )
         return self.scanner.score(windows)
 
-    def segments(self, paths, quality=()):
+    def segments(self, paths, quality=(), channels=None):
         """List the strain segments in files, folders or patterns; see `strain.files.find_segments`."""
-        return find_segments(paths, quality)
+        return find_segments(paths, quality, channels)
 
-    def stretches(self, segments):
+    def stretches(self, segments, channels=None):
         """Whiten strain.
 
         Args:
             segments: Paths, or what `segments` returned, or WhitenedStretch that are passed on as they are.
+            channels: Of paths, which channels are the detectors' strain, see `strain.files.find_segments`.
 
         Yields:
             WhitenedStretch in order of time.
@@ -107,23 +108,27 @@ class Detector:
             return
         if not segments:
             raise InputError("no strain given; expected files, segments or whitened stretches")
-        headers = segments if all(isinstance(s, SegmentHeader) for s in segments) else self.segments(segments)
+        headers = (
+            segments
+            if all(isinstance(s, SegmentHeader) for s in segments)
+            else self.segments(segments, channels=channels)
+        )
         coverage, window = Coverage(), self.window_samples
         yield from whitened_stretches(headers, self.detectors, self.whitening, window_samples=window, coverage=coverage)
         if not coverage.whitened:
             raise InputError(shortage(coverage, self.whitening, window))
 
-    def scan(self, segments):
+    def scan(self, segments, channels=None):
         """Slide the network over strain.
 
         Args:
-            segments: See `stretches`.
+            segments, channels: See `stretches`.
 
         Yields:
             Tuple (WhitenedStretch, Scan): score i of the scan belongs to the window, of `scanner.window_samples`, that
             begins i * `stride_seconds` after the stretch.
         """
-        for stretch in self.stretches(segments):
+        for stretch in self.stretches(segments, channels):
             yield stretch, self.scanner.scan(stretch.strain)
 
     def times_of(self, scan):
@@ -172,14 +177,16 @@ class Detector:
             alone=alone,
         )
 
-    def events(self, segments, threshold=THRESHOLD):
+    def events(self, segments, threshold=THRESHOLD, channels=None):
         """Search strain.
 
         Args:
-            segments: See `stretches`.
+            segments, channels: See `stretches`.
             threshold: Lowest ranking statistic of an event.
 
         Returns:
             Candidates in order of time.
         """
-        return join([self.cluster(scan, stretch.gps_start, threshold) for stretch, scan in self.scan(segments)])
+        return join(
+            [self.cluster(scan, stretch.gps_start, threshold) for stretch, scan in self.scan(segments, channels)]
+        )

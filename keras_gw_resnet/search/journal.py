@@ -1,5 +1,6 @@
 """What a search has found so far, chunk by chunk, so that an interrupted one goes on where it stopped."""
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_gw_resnet.errors import MALFORMED, InputError
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.inputs import read_text
 from keras_gw_resnet.search.results import Found
 
 IDENTITY = "search.json"
@@ -25,12 +28,18 @@ class Journal:
     def __init__(self, folder, identity):
         self._folder = Path(folder) if folder else None
         self._identity = json.dumps(identity, sort_keys=True)
+        if self._folder is not None and (self._folder.is_symlink() or self._folder.is_file()):
+            raise InputError(f"{self._folder}: is a link or a file, not the folder of an unfinished search; remove it")
         if self._folder is not None and not self._is_of_this_search():
             forget(self._folder)
 
     def _is_of_this_search(self):
         note = self._folder / IDENTITY
-        return note.exists() and note.read_text() == self._identity
+        if note.is_symlink() or not note.exists():
+            return False
+        with contextlib.suppress(InputError):
+            return read_text(note, "the identity of a search") == self._identity
+        return False
 
     def finished(self):
         """Return what was found in each finished chunk, a dictionary GPS start -> list of Found, one a network."""
@@ -39,10 +48,11 @@ class Journal:
         chunks = {}
         for path in sorted(self._folder.glob("chunk-*.npz")):
             try:
-                with np.load(path, allow_pickle=False) as arrays:
-                    each = [Found.from_arrays(arrays, f"{i}/") for i in range(int(arrays["networks"]))]
-                    chunks[float(arrays["gps_start"])] = each
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                if path.is_symlink():
+                    raise ValueError("a link")
+                each, gps_start = _read_chunk(path)
+                chunks[gps_start] = each
+            except MALFORMED:
                 path.unlink()  # damaged when the machine stopped: that chunk is searched again
         return chunks
 
@@ -67,7 +77,26 @@ def journal_of(output, part=""):
     return output.with_name(f".{output.name}.{part}unfinished")
 
 
+def _read_chunk(path):
+    """Return (list of Found, GPS start) of a file of a journal.
+
+    Raises:
+        Exception: One of `MALFORMED`, where the file is damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > 2 * path.stat().st_size:  # they are not compressed
+            raise ValueError("declares more than it holds")
+    with np.load(path, allow_pickle=False) as arrays:
+        each = [Found.from_arrays(arrays, f"{i}/") for i in range(int(arrays["networks"]))]
+        for found in each:
+            events, background = found.events, found.background
+            shapes = {np.shape(column) for column in (events.time, events.stat, events.var)}
+            if shapes != {(len(events.time),)} or len(background.stat) != len(background.time):
+                raise ValueError("columns of different lengths")
+        return each, float(arrays["gps_start"])
+
+
 def forget(folder):
     """Remove the journal of a search that is done, where there is one."""
-    if folder is not None:
+    if folder is not None and not Path(folder).is_symlink():
         shutil.rmtree(folder, ignore_errors=True)

@@ -27,6 +27,7 @@ def search(
     *,
     threshold=THRESHOLD,
     quality=(),
+    channels=None,
     vetoes=(),
     slides=0,
     snapshots=1,
@@ -43,6 +44,7 @@ def search(
         paths: Strain files, folders or patterns that hold all detectors of the networks.
         threshold: Lowest ranking statistic of an event.
         quality: Data-quality flags that the strain has to fulfil, see `find_segments`.
+        channels: Which channels are the detectors' strain, see `find_segments`.
         vetoes: Array (n, 2) of GPS starts and stops; what happens in them is neither event nor searched time.
         slides: Time slides for the background.
         snapshots: How many of the loudest events to keep strain and scores of.
@@ -62,9 +64,9 @@ def search(
             raise InputError(
                 f"{first.name} and {other.name} take other detectors or another whitening; search with one at a time"
             )
-    headers = find_segments(paths, quality)
+    headers = find_segments(paths, quality, channels)
     options = _Options(threshold, vetoes, slides, snapshots, alone and len(first.detectors) > 1)
-    kept = Journal(journal, _identity(networks, headers, quality, options))
+    kept = Journal(journal, _identity(networks, headers, quality, channels, options))
     parts = _search_chunks(networks, headers, window, options, kept, description)
     results = [join_found(own, len(first.detectors), snapshots) for own in zip(*parts, strict=True)]
     if not results or not results[0].coverage.whitened:
@@ -103,7 +105,7 @@ def _search_chunks(networks, headers, window, options, kept, description):
     return [parts[gps_start] for gps_start in sorted(parts)]
 
 
-def _identity(networks, headers, quality, options):
+def _identity(networks, headers, quality, channels, options):
     files = {path: Path(path).stat() for path in sorted({h.path for h in headers})}
     return {
         "networks": [
@@ -111,6 +113,7 @@ def _identity(networks, headers, quality, options):
         ],
         "files": [[str(Path(path).resolve()), found.st_size, found.st_mtime_ns] for path, found in files.items()],
         "quality": list(quality),
+        "datasets": sorted({f"{h.path}:{h.dataset}" for h in headers if channels}),
         **vars(options),
         "vetoes": np.asarray(options.vetoes).tolist(),
     }

@@ -4,11 +4,11 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES, new_hdf5, require_space, written_aside
+from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, read, text
 from keras_gw_resnet.simulation.detectors import Geometry
 
 BANK_FORMAT = "keras_gw_resnet waveform bank 1"
@@ -71,11 +71,9 @@ def is_bank(path):
     Raises:
         InputError: The file cannot be read as HDF5.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            return file.attrs.get("format") == BANK_FORMAT
-    except OSError as error:
-        raise InputError(f"{path}: is no HDF5 file, or a truncated one; write it again or take it away") from error
+    otherwise = "is no HDF5 file, or a truncated one; write it again or take it away"
+    with open_hdf5(path, otherwise=otherwise) as file:
+        return text(attribute(file, "format", "")) == BANK_FORMAT
 
 
 def save_bank(bank, path):
@@ -105,27 +103,30 @@ def load_bank(path):
     Raises:
         InputError: The file is missing, damaged, or no bank.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != BANK_FORMAT:
-                raise InputError(f"{path}: is no waveform bank; make one with 'keras-gw-resnet simulate bank'")
-            bank = WaveformBank(
-                hplus=file["hplus"][()],
-                hcross=file["hcross"][()],
-                parameters={name: values[()] for name, values in file["parameters"].items()},
-                sample_rate=int(file.attrs["sample_rate"]),
-                merger_sample=int(file.attrs["merger_sample"]),
-                detectors={
-                    name: Geometry(name, group["location"][()], group["response"][()])
-                    for name, group in file["detectors"].items()
-                },
-                population=str(file.attrs["population"]),
-                seed=int(file.attrs["seed"]),
-            )
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; make a bank with 'keras-gw-resnet simulate bank'") from error
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: is no waveform bank, or a damaged one; make it again") from error
+    if not Path(path).exists():
+        raise InputError(f"{path}: no such file; make a bank with 'keras-gw-resnet simulate bank'")
+    otherwise = "is no waveform bank, or a damaged one, or its parts do not fit together; make it again"
+    with open_hdf5(path, "a waveform bank", otherwise) as file:
+        if text(attribute(file, "format", "")) != BANK_FORMAT:
+            raise InputError(f"{path}: is no waveform bank; make one with 'keras-gw-resnet simulate bank'")
+        number, samples = find(file, "hplus").shape
+        bank = WaveformBank(
+            hplus=read(file, "hplus", kinds="f"),
+            hcross=read(file, "hcross", shape=(number, samples), kinds="f"),
+            parameters={name: read(file, f"parameters/{name}", shape=(number,)) for name in file["parameters"]},
+            sample_rate=int(attribute(file, "sample_rate")),
+            merger_sample=int(attribute(file, "merger_sample")),
+            detectors={
+                name: Geometry(
+                    name,
+                    read(file, f"detectors/{name}/location", shape=(3,)),
+                    read(file, f"detectors/{name}/response", shape=(3, 3)),
+                )
+                for name in file["detectors"]
+            },
+            population=text(attribute(file, "population")),
+            seed=int(attribute(file, "seed")),
+        )
     shape = bank.hplus.shape
     sound = (
         len(shape) == 2
@@ -133,8 +134,8 @@ def load_bank(path):
         and bank.hplus.dtype.kind == bank.hcross.dtype.kind == "f"
         and 0 <= bank.merger_sample < shape[1]
         and bank.sample_rate > 0
-        and all(len(values) == shape[0] for values in bank.parameters.values())
-        and all(g.location.shape == (3,) and g.response.shape == (3, 3) for g in bank.detectors.values())
+        and all(np.all(np.isfinite(values)) for values in bank.parameters.values())
+        and all(np.all(np.isfinite(g.location)) and np.all(np.isfinite(g.response)) for g in bank.detectors.values())
     )
     if not sound:
         raise InputError(f"{path}: the parts of the waveform bank do not fit together; make it again")

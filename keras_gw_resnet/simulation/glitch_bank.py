@@ -3,11 +3,11 @@
 import hashlib
 from dataclasses import dataclass, replace
 
-import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, require_space, written_aside
+from keras_gw_resnet.hdf5 import attribute, open_hdf5, read, text
 from keras_gw_resnet.simulation.glitches import FAMILIES, draw_glitches
 
 GLITCH_BANK_FORMAT = "keras_gw_resnet glitch bank 1"
@@ -205,22 +205,17 @@ def load_glitches(path):
     Raises:
         InputError: The file is missing, damaged, or no glitch bank.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != GLITCH_BANK_FORMAT:
-                raise InputError(f"{path}: is no glitch bank; {MAKE}")
-            columns = {
-                name: file[name][()].astype(float) if kind is float else file[name].asstr()[()].astype(str)
-                for name, kind in COLUMNS.items()
-            }
-            strain = file["strain"][()].astype(np.float32)
-            sample_rate, whitened = int(file.attrs["sample_rate"]), bool(file.attrs["whitened"])
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; {MAKE}") from error
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: is no glitch bank, or a damaged one; {MAKE}") from error
+    with open_hdf5(path, "a glitch bank", f"is no glitch bank, or a damaged one; {MAKE}") as file:
+        if attribute(file, "format") != GLITCH_BANK_FORMAT:
+            raise InputError(f"{path}: is no glitch bank; {MAKE}")
+        strain = read(file, "strain", dimensions=2).astype(np.float32)
+        columns = {
+            name: read(file, name, shape=(len(strain),)).astype(float)
+            if kind is float
+            else np.array([text(value) for value in read(file, name, shape=(len(strain),), kinds="OS")])
+            for name, kind in COLUMNS.items()
+        }
+        sample_rate, whitened = int(attribute(file, "sample_rate")), bool(attribute(file, "whitened"))
     bank = GlitchBank(strain, **columns, sample_rate=sample_rate, whitened=whitened)
     check_glitches(bank, path)
     return bank

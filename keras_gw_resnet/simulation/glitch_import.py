@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES
+from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, read, require_held, text
 from keras_gw_resnet.simulation.glitch_bank import GLITCH_BANK_FORMAT, GlitchBank, load_glitches
 from keras_gw_resnet.simulation.transients import extract, measured
 from keras_gw_resnet.strain.conditioning import Whitening
@@ -149,20 +150,15 @@ def import_arrays(path, options, *, detector=None, label=None, sample_rate=None)
 
 
 def _format(path):
-    try:
-        with h5py.File(path, "r") as file:
-            return file.attrs.get("format")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; expected glitches") from error
-    except OSError as error:
-        raise InputError(f"{path}: is no HDF5 file, or a truncated one") from error
+    with open_hdf5(path, "glitches") as file:
+        return attribute(file, "format")
 
 
 def _read_arrays(path, detector):
     """Return (list of (detector, strain (n, samples), labels, snrs), sample rate or None, source)."""
     try:
         if path.suffix in HDF5_SUFFIXES:
-            with h5py.File(path, "r") as file:
+            with open_hdf5(path, "glitches") as file:
                 found = _in_hdf5(path, file, detector)
         elif path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
@@ -191,18 +187,18 @@ def _in_hdf5(path, file, detector):
         raise InputError(f"{path}: holds strain that is not whitened; give it as a table with the strain files")
     groups = []
     for name in [name for name in DETECTORS if name in file]:
-        entry, kind = file[name], "Blip" if "blip" in path.name.lower() else None
+        entry, kind = find(file, name), "Blip" if "blip" in path.name.lower() else None
         if isinstance(entry, h5py.Dataset):
             labels = None if kind is None else [kind] * len(entry)
-            groups.append((name, entry[()], labels, None))
+            groups.append((name, require_held(entry)[()], labels, None))
         else:
-            labels = [str(text) for text in entry["label"].asstr()[()]] if "label" in entry else None
-            groups.append((name, entry["strain"][()], labels, entry["snr"][()] if "snr" in entry else None))
+            labels = [text(value) for value in read(entry, "label", kinds="OS")] if "label" in entry else None
+            groups.append((name, read(entry, "strain"), labels, read(entry, "snr") if "snr" in entry else None))
     if not groups:
         datasets = [entry for entry in file.values() if isinstance(entry, h5py.Dataset) and entry.ndim == 2]
         if len(datasets) != 1:
             raise InputError(f"{path}: holds no groups of detectors and {len(datasets)} arrays; expected one")
-        groups = [(detector, datasets[0][()], None, None)]
+        groups = [(detector, require_held(datasets[0])[()], None, None)]
     return groups, rate, source
 
 

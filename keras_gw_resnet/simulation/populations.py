@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import MALFORMED, InputError, first_line
+from keras_gw_resnet.inputs import read_yaml
 
 SPINS = ("none", "aligned", "isotropic")
 PSD_PER = ("detector", "segment")
@@ -53,8 +54,18 @@ class Population:
         return asdict(self)
 
 
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
+
+
 def _faults(prior):
     """Yield what is wrong with a prior."""
+    for field in ("spin_max", "f_lower", "f_ref"):
+        if not _is_number(getattr(prior, field)):
+            yield f"{field} is {getattr(prior, field)!r}; expected a number"
+    for field in ("name", "approximant", "psd", "psd_per"):
+        if not isinstance(getattr(prior, field), str):
+            yield f"{field} is {getattr(prior, field)!r}; expected text"
     for field in ("mass_range", "chirp_distance_range"):
         low, high = getattr(prior, field)
         if not 0 < low <= high:
@@ -85,10 +96,11 @@ POPULATIONS = {
 }
 
 
-def get_population(name):
+def get_population(name, derived=()):
     """Return a population by name, or from a YAML file.
 
     Args:
+        derived: Files of populations that are derived from it.
         name: Key in `POPULATIONS`, or path of a YAML file with fields of `Population`; `base` names a population whose
             fields it takes over. Example: `{base: set3, mass_range: [5, 80]}`. A Population is returned as it is.
 
@@ -97,21 +109,23 @@ def get_population(name):
     """
     if isinstance(name, Population):
         return name
-    if name in POPULATIONS:
-        return POPULATIONS[name]
+    if not isinstance(name, str | Path):
+        raise InputError(f"population {name!r}: expected a name or a .yaml file")
+    if str(name) in POPULATIONS:
+        return POPULATIONS[str(name)]
     if Path(name).suffix in (".yaml", ".yml"):
-        return _read_population(Path(name))
+        return _read_population(Path(name), derived)
     raise InputError(f"unknown population {name!r}; expected one of {', '.join(POPULATIONS)}, or a .yaml file")
 
 
-def _read_population(path):
-    import yaml
-
+def _read_population(path, derived):
+    given = read_yaml(path, "a population as YAML", otherwise="does not describe a population")
+    if path.absolute() in derived:
+        raise InputError(f"{path}: is its own base; name another population as base")
     try:
-        given = yaml.safe_load(path.read_text())
-        if not isinstance(given, dict):
+        if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
             raise TypeError("expected fields and values")
-        base = asdict(get_population(given.pop("base"))) if "base" in given else {}
+        base = asdict(get_population(given.pop("base"), (*derived, path.absolute()))) if "base" in given else {}
         known = {field.name for field in fields(Population)}
         unknown = sorted(set(given) - known)
         if unknown:
@@ -123,12 +137,10 @@ def _read_population(path):
         if "modes" in values:
             values["modes"] = _modes(path, values["modes"])
         return Population(**values)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; expected a population as YAML") from error
-    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: does not describe a population ({' '.join(str(error).split())})") from error
+    except InputError:
+        raise
+    except MALFORMED as error:
+        raise InputError(f"{path}: does not describe a population ({first_line(error)})") from error
 
 
 def _modes(path, given):
@@ -138,7 +150,7 @@ def _modes(path, given):
 
 
 def _pair(path, field, value):
-    if not isinstance(value, list | tuple) or len(value) != 2 or not all(isinstance(v, int | float) for v in value):
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(_is_number, value)):
         raise InputError(f"{path}: {field} has {value!r}; expected two numbers")
     return tuple(float(v) for v in value)
 

@@ -1,12 +1,15 @@
 """Noise spectra by name or from a file."""
 
+import io
+import warnings
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES
+from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, read
+from keras_gw_resnet.inputs import read_text
 
 
 def load_psd(source, delta_f, maximum_frequency, low_frequency=15.0):
@@ -55,17 +58,20 @@ def _analytic_psd(name, delta_f, length, low_frequency):
 def _read_psd(path):
     if not path.exists():
         raise InputError(f"{path}: no such file; give a PSD file or a name such as aLIGOZeroDetHighPower")
-    try:
-        if path.suffix in HDF5_SUFFIXES:
-            with h5py.File(path, "r") as file:
-                values = file["data"][()].astype(np.float64)
-                known = np.arange(len(values)) * float(file["data"].attrs["delta_f"])
-        else:
-            known, values = np.loadtxt(path, unpack=True, usecols=(0, 1))
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path}: is no PSD; expected HDF5 with dataset 'data' and attribute 'delta_f', or two text columns"
-        ) from error
+    what = "HDF5 with dataset 'data' and attribute 'delta_f', or two text columns"
+    damaged = f"is no PSD; expected {what}"
+    if path.suffix in HDF5_SUFFIXES:
+        with open_hdf5(path, "a PSD", damaged) as file:
+            values = read(file, "data", dimensions=1).astype(np.float64)
+            known = np.arange(len(values)) * float(attribute(find(file, "data"), "delta_f"))
+    else:
+        text = read_text(path, what, packed=True)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of a file without lines
+                known, values = np.loadtxt(io.StringIO(text), unpack=True, usecols=(0, 1), ndmin=2)
+        except (ValueError, OverflowError) as error:
+            raise InputError(f"{path}: {damaged}") from error
     if (
         np.ndim(values) != 1
         or len(values) < 2
@@ -74,6 +80,6 @@ def _read_psd(path):
         or not np.any(values)
     ):
         raise InputError(f"{path}: the PSD is empty, or has negative or non-finite values")
-    if not np.all(np.diff(known) > 0):
+    if not np.all(np.isfinite(known)) or not np.all(np.diff(known) > 0):
         raise InputError(f"{path}: the frequencies of the PSD do not rise")
     return known, values

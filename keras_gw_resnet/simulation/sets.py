@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, require_space, written_aside
+from keras_gw_resnet.hdf5 import find, open_hdf5, read
 from keras_gw_resnet.simulation import real_noise
 from keras_gw_resnet.simulation.detectors import antenna_pattern, arrival_delay, lal_geometry
 from keras_gw_resnet.simulation.noise import GPS_START, NOISE_LOW_FREQUENCY, coloured_noise
@@ -333,6 +334,13 @@ def write_injections(path, parameters, population):
             file[name] = values
 
 
+def _is_column(entry):
+    """Say whether a member of a file is a dataset of several values."""
+    if not isinstance(entry, h5py.Dataset):
+        raise TypeError("a group among the parameters")
+    return bool(entry.shape)
+
+
 def read_injections(path):
     """Read the parameters of injections, written by `write_set` or by the MLGWSC-1 challenge's program.
 
@@ -342,13 +350,9 @@ def read_injections(path):
     Raises:
         InputError: The file is missing, damaged, empty, or lacks one of these.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            found = {name: values[()].astype(np.float64) for name, values in file.items() if values.shape}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; expected the parameters of injections in HDF5") from error
-    except (OSError, AttributeError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read as parameters of injections") from error
+    expected = "the parameters of injections in HDF5"
+    with open_hdf5(path, expected, "cannot be read as parameters of injections") as file:
+        found = {name: read(file, name).astype(np.float64) for name in file if _is_column(find(file, name))}
     missing = [name for name in ("tc", "mchirp", "distance", "chirp_distance") if name not in found]
     if missing:
         raise InputError(f"{path}: lacks {', '.join(missing)}; expected the parameters of injections")

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.signal
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.strain.quality import valid_runs, valid_samples
 
 # Fewer periodograms scatter so much that noise whitened with their median looks like signals.
 LEAST_PSD_SECONDS = 16.0
@@ -260,13 +261,24 @@ def preprocess_input(strain, sample_rate, settings=None):
         (2 s) is lost at either end.
 
     Raises:
-        InputError: Strain of another shape, with values that are not finite, too short, constant or sampled too slowly.
+        InputError: Strain of another shape, with values that are not finite, dead or stuck for `quality.DEAD_SECONDS`, absurd, too
+            short or sampled too slowly.
     """
     settings = settings or Whitening()
     strain = np.asarray(strain, np.float64)
     if strain.ndim != 2:
         raise InputError(f"strain of shape {strain.shape}; expected (samples, detectors)")
+    if strain.shape[0] < strain.shape[1]:
+        raise InputError(
+            f"strain of shape {strain.shape}: the axes look exchanged; expected (samples, detectors), give strain.T"
+        )
     if not np.all(np.isfinite(strain)):
         raise InputError("strain has values that are not finite; cut the gaps out first")
+    for number, column in enumerate(strain.T):
+        for first, last in valid_runs(~valid_samples(column, sample_rate)):
+            raise InputError(
+                f"strain of detector {number} is no strain from {first / sample_rate:g} to {last / sample_rate:g} s (one "
+                "value repeated, or values beyond all strain: constant, dead or damaged); cut that out first"
+            )
     columns = [whiten(resample(column, sample_rate, settings.sample_rate), settings)[0] for column in strain.T]
     return np.stack(columns, axis=-1).astype(np.float32)

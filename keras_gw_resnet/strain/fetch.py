@@ -1,6 +1,5 @@
 """Fetch open strain data of the Gravitational Wave Open Science Center (gwosc.org) into a cache."""
 
-import contextlib
 import os
 import re
 import warnings
@@ -8,8 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, UnreadableError
 from keras_gw_resnet.files import HDF5_SUFFIXES
+from keras_gw_resnet.owners import owned
 from keras_gw_resnet.strain.files import find_segments
 
 GWOSC = "https://gwosc.org"
@@ -84,21 +84,41 @@ def download(url, folder):
         Tuple (path, fetched): pathlib.Path and whether anything was transferred.
 
     Raises:
-        InputError: The transfer broke off, was refused, or what came is no strain file; what had arrived is kept
-            in a `.part` file for the next call, with the server's mark of its version in `.part.version`. The next
-            call goes on there only where the server still has that version.
+        InputError: The transfer broke off, was refused, what came is no strain file, or another process fetches the file; what had
+            arrived is kept in a `.part` file for the next call, with the server's mark of its version in `.part.version`.
+            The next call goes on there only where the server still has that version. A file that was there stays until
+            another one, whole, takes its place.
+        UnreadableError: The file is there, but cannot be looked into: it is locked, or a filter is missing.
     """
+    target = Path(folder) / re.sub(r"[^\w.-]", "_", url.split("?")[0].rsplit("/", 1)[-1])
+    if not target.name.endswith(HDF5_SUFFIXES):
+        raise InputError(f"{url}: names no HDF5 file; expected an address that ends in {', '.join(HDF5_SUFFIXES)}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror}); choose another --output") from error
+    with owned(target, "choose another --output"):
+        if target.exists() and _is_strain(target):
+            return target, False
+        return _fetch(url, target), True
+
+
+def _is_strain(path):
+    """Say whether a file holds strain; raise UnreadableError where that cannot be said."""
+    try:
+        find_segments(path)
+    except UnreadableError:
+        raise
+    except InputError:
+        return False
+    return True
+
+
+def _fetch(url, target):
     import requests
 
-    target = Path(folder) / re.sub(r"[^\w.-]", "_", url.split("?")[0].rsplit("/", 1)[-1])
-    if target.exists():
-        with contextlib.suppress(InputError):
-            find_segments(target)
-            return target, False
-        target.unlink()  # cut short by something other than this function
     part, mark = target.with_name(target.name + ".part"), target.with_name(target.name + ".part.version")
     try:
-        part.parent.mkdir(parents=True, exist_ok=True)
         done = part.stat().st_size if part.exists() and mark.exists() else 0
         # Compressed on the way, a part would be a part of something else.
         headers = {"Accept-Encoding": "identity"}
@@ -106,15 +126,18 @@ def download(url, folder):
             headers.update({"Range": f"bytes={done}-", "If-Range": mark.read_text()})
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as answer:
             if answer.status_code == 416:  # nothing is left to send, or the file has changed
-                part.unlink()
-                return download(url, folder)
-            answer.raise_for_status()
-            if answer.status_code != 206:
-                done = 0
-                part.unlink(missing_ok=True)
-                _write_mark(answer, mark)
-            total = done + int(answer.headers.get("Content-Length", 0))
-            _receive(answer, part, done, total)
+                if not _is_strain(part):
+                    mark.unlink(missing_ok=True)
+                    return _fetch(url, target)
+                total = done
+            else:
+                answer.raise_for_status()
+                if answer.status_code != 206:
+                    done = 0
+                    part.unlink(missing_ok=True)
+                    _write_mark(answer, mark)
+                total = done + int(answer.headers.get("Content-Length", 0))
+                _receive(answer, part, done, total)
     except OSError as error:
         if isinstance(error, requests.RequestException):
             raise _transfer_error(url, error) from error
@@ -124,7 +147,7 @@ def download(url, folder):
             f"{url}: the transfer ended after {part.stat().st_size} of {total} bytes; give the same command again"
         )
     mark.unlink(missing_ok=True)
-    return _accept(part, target), True
+    return _accept(part, target)
 
 
 def _write_mark(answer, mark):
@@ -164,10 +187,14 @@ def _receive(answer, part, done, total):
 
 
 def _accept(part, target):
-    part.replace(target)
+    """Give what has arrived its name, unless it is no strain."""
     try:
-        find_segments(target)
+        find_segments(part)
+    except UnreadableError as error:
+        part.replace(target)
+        raise UnreadableError(str(error).replace(str(part), str(target))) from error
     except InputError as error:
-        target.unlink()
+        part.unlink()
         raise InputError(f"{target}: what was fetched is no strain file and was removed ({error})") from error
+    part.replace(target)
     return target

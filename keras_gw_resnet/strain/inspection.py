@@ -62,11 +62,11 @@ class DetectorReport:
         return 60 * self.glitches / self.whitened if self.whitened else float("nan")
 
 
-def find_groups(paths, quality=()):
+def find_groups(paths, quality=(), channels=None):
     """List what is to be inspected together: all segments, or those of each file where files overlap in time.
 
     Args:
-        paths, quality: As for `find_segments`.
+        paths, quality, channels: As for `find_segments`.
 
     Returns:
         List of SegmentHeader lists.
@@ -74,10 +74,10 @@ def find_groups(paths, quality=()):
     Raises:
         InputError: As `find_segments`; an overlap within one file.
     """
-    headers = list_segments(paths, quality)
+    headers = list_segments(paths, quality, channels)
     if find_overlap(headers) is None:
         return [headers]
-    return [find_segments(path, quality) for path in sorted({h.path for h in headers})]
+    return [find_segments(path, quality, channels) for path in sorted({h.path for h in headers})]
 
 
 def name_source(headers):

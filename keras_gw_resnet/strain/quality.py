@@ -3,11 +3,18 @@
 Bit numbers moved between observing runs, short names did not (gwosc.org, "Data quality and injections").
 """
 
+import io
 import warnings
 
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.inputs import read_text
+
+# Beyond this no unit of strain makes sense.
+LARGEST_STRAIN = 1e10
+# A detector that repeats one value for longer than this was not running, whatever its flags say.
+DEAD_SECONDS = 0.125
 
 
 def flagged(mask, short_names, name):
@@ -104,6 +111,25 @@ def valid_runs(valid):
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
+def valid_samples(strain, sample_rate):
+    """Say which samples may be strain: finite, of a size that strain can have, and not stuck at one value.
+
+    Args:
+        strain: float64 array (samples,).
+        sample_rate: Samples per second.
+
+    Returns:
+        Boolean array (samples,), false where the strain repeats one value for longer than `DEAD_SECONDS`.
+    """
+    valid = np.abs(strain) < LARGEST_STRAIN
+    with np.errstate(invalid="ignore"):
+        repeated = np.diff(strain) == 0
+    for first, last in valid_runs(repeated):
+        if last - first >= DEAD_SECONDS * sample_rate:
+            valid[first : last + 1] = False
+    return valid
+
+
 def read_vetoes(paths):
     """Read veto segments: text with the GPS seconds of a start and a stop a line, or four columns as of segwizard.
 
@@ -118,13 +144,12 @@ def read_vetoes(paths):
     """
     found = [np.empty((0, 2))]
     for path in paths:
+        text = read_text(path, "veto segments, a GPS start and stop a line", packed=True)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of a file without segments
-                rows = np.loadtxt(path, ndmin=2)
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: no such file; expected veto segments, a GPS start and stop a line") from error
-        except (OSError, ValueError) as error:
+                rows = np.loadtxt(io.StringIO(text), ndmin=2)
+        except (ValueError, OverflowError) as error:
             raise InputError(
                 f"{path}: cannot be read as veto segments; expected a GPS start and stop a line"
             ) from error

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import keras
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.archives import load_archive
+from keras_gw_resnet.errors import MALFORMED, InputError, UnreadableError, first_line
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.inputs import read_json
 from keras_gw_resnet.training.distribution import undistributed
 from keras_gw_resnet.training.validation import best_row
 
@@ -68,7 +70,8 @@ def last_checkpoint(folder):
     """Return (epochs done, path of the model) of the last whole checkpoint, or (0, None)."""
     done = 0, None
     for path in sorted(Path(folder).glob("epoch-*.keras")):
-        done = int(re.fullmatch(r"epoch-(\d+)", path.stem).group(1)), path
+        if found := re.fullmatch(r"epoch-(\d{1,9})", path.stem):
+            done = int(found.group(1)), path
     return done
 
 
@@ -81,11 +84,21 @@ def load_checkpoint(path):
     Raises:
         InputError: The checkpoint is damaged.
     """
+    damaged = f"{path}: is a damaged checkpoint; start afresh with --overwrite"
     try:
-        model = keras.saving.load_model(path)
-        state = json.loads(path.with_suffix(".json").read_text())
+        state = read_json(path.with_suffix(".json"), "the state of a training")
+        history, done = state["history"], int(path.stem.removeprefix("epoch-"))
+        if [int(row["epoch"]) for row in history] != list(range(1, done + 1)) or not all(map(_is_row, history)):
+            raise InputError(f"{damaged} (its history is not of {done} epochs)")
+        model = load_archive(path, compile=True)
         for name, generator in _seed_generators(model):
             generator.state.assign(state["seeds"][name])
-        return model, list(state["history"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is a damaged checkpoint; start afresh with --overwrite") from error
+        return model, history
+    except UnreadableError:
+        raise
+    except MALFORMED as error:
+        raise InputError(f"{damaged} ({first_line(error)})") from error
+
+
+def _is_row(row):
+    return all(isinstance(value, int | float) for value in row.values())

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_gw_resnet.archives import load_archive
 from keras_gw_resnet.datasets.shard import Shard
 from keras_gw_resnet.errors import InputError, LostProcessError, first_line
 from keras_gw_resnet.files import written_aside
@@ -178,6 +179,6 @@ def _save(path, model):
 
 def _result(model, config, checkpoints):
     if config.metric.keep == "best" and (checkpoints / BEST).exists():
-        return keras.saving.load_model(checkpoints / BEST, compile=False)
+        return load_archive(checkpoints / BEST)
     with averaged_weights(model):
         return for_saving(model)

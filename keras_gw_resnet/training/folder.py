@@ -4,8 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, UnreadableError
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.inputs import read_json
+from keras_gw_resnet.owners import LOCK, PARTIAL
 
 RECORD, CHECKPOINTS = "config.json", "checkpoints"
 
@@ -32,15 +34,25 @@ def check_folder(config, out, overwrite=False):
         raise InputError(f"{out}: holds a finished run; choose another --out or add --overwrite")
     if not record.exists():
         return
-    try:
-        differences = config.differences(dict(json.loads(record.read_text())))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{record}: is damaged; choose another --out or add --overwrite") from error
-    if differences:
+    if differences := config.differences(_recorded(record)):
         raise InputError(
             f"{out}: holds an interrupted run of another configuration ({'; '.join(differences)}); "
             "choose another --out or add --overwrite"
         )
+
+
+def _recorded(record):
+    """Return the configuration that a run left in its folder."""
+    damaged = f"{record}: is damaged; choose another --out or add --overwrite"
+    try:
+        recorded = read_json(record, "the configuration of a run")
+    except UnreadableError:
+        raise
+    except InputError as error:
+        raise InputError(damaged) from error
+    if not isinstance(recorded, dict):
+        raise InputError(damaged)
+    return recorded
 
 
 def check_backend(out, overwrite=False):
@@ -50,7 +62,7 @@ def check_backend(out, overwrite=False):
     record = Path(out) / RECORD
     if overwrite or not record.exists():
         return
-    begun = json.loads(record.read_text()).get("backend", backend())
+    begun = _recorded(record).get("backend", backend())
     if begun != backend():
         raise InputError(
             f"{out}: holds an interrupted run of another configuration (backend: {begun} -> {backend()}); go on with "
@@ -60,7 +72,7 @@ def check_backend(out, overwrite=False):
 
 def _left_at_the_start(entry):
     """Say whether a run that was killed before it began may have left this."""
-    return entry.name.startswith(".partial-") or (entry.is_dir() and not any(entry.iterdir()))
+    return entry.name == LOCK or entry.name.startswith(PARTIAL) or (entry.is_dir() and not any(entry.iterdir()))
 
 
 def is_finished(out):
@@ -70,10 +82,10 @@ def is_finished(out):
 
 def remove_checkpoints(out):
     """Remove the checkpoints of a run that has saved all else, first from sight, and what earlier kills left."""
-    aside = out / f".partial-{CHECKPOINTS}"
+    aside = out / f"{PARTIAL}{CHECKPOINTS}"
     shutil.rmtree(aside, ignore_errors=True)
     (out / CHECKPOINTS).rename(aside)
-    for left in out.glob(".partial-*"):
+    for left in out.glob(f"{PARTIAL}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 

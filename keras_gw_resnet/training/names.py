@@ -21,6 +21,7 @@ OLD_NAMES = {
     "noise": "data.noise",
     "psd": "data.psd",
     "quality": "data.quality",
+    "channel": "data.channel",
     "validation_share": "data.validation_share",
     "whitening": "data.whitening",
     "signal_share": "signals.share",

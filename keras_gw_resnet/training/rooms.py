@@ -77,6 +77,7 @@ class Data:
         noise: From the strain files, simulated afresh, or either half the time.
         psd: PSD names, files or folders, for simulated noise.
         quality: Data-quality flags that the strain has to fulfil.
+        channel: Which channel is a detector's strain, as H1=NAME, where files hold several.
         validation_share: Part of noise (in time), bank or windows held out.
         whitening: Conditioning of strain.
     """
@@ -87,6 +88,7 @@ class Data:
     noise: Literal["files", "gaussian", "both"] = "files"
     psd: tuple[str, ...] = ()
     quality: tuple[str, ...] = ()
+    channel: tuple[str, ...] = ()
     validation_share: float = 0.1
     whitening: Whitening = field(default_factory=Whitening)
 

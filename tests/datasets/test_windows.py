@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -193,3 +194,30 @@ def test_windows_that_teach_nothing_are_refused(windows_file, tmp_path, edit, me
     header = open_windows(change(windows_file, tmp_path / "edited.hdf5", edit))
     with pytest.raises(InputError, match=rf"edited\.hdf5.*{message}"):
         check_windows(header, np.arange(header.number))
+
+
+def test_labels_as_people_write_them(tmp_path):
+    """With a byte-order mark, spaces after commas, targets as 1.0, blank lines; and ids of one character."""
+    raw = write_g2net(tmp_path / "raw", number=4)
+    import_g2net(raw, tmp_path / "plain.hdf5")
+    labels = raw / "training_labels.csv"
+    header, *rows = labels.read_text().splitlines()
+    loose = [header.replace(",", ", "), *(row.replace(",", ", ") + ".0" for row in rows), "", " , "]
+    labels.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(loose).encode())
+    import_g2net(raw, tmp_path / "loose.hdf5")
+    with h5py.File(tmp_path / "plain.hdf5") as one, h5py.File(tmp_path / "loose.hdf5") as two:
+        for name in ("x", "y", "id"):
+            np.testing.assert_array_equal(one[name][()], two[name][()])
+    first = rows[0].partition(",")[0]
+    (raw / "train" / "z").mkdir()
+    shutil.copy(next(raw.rglob(f"{first}.npy")), raw / "train" / "z" / "z.npy")
+    labels.write_text("\n".join([header, *rows, "z,0"]))
+    assert import_g2net(raw, tmp_path / "short.hdf5") == (5, 2)
+    for name, message in (
+        ("q", "names it"),
+        ("../x", "expected letters and digits"),
+        ("", "expected letters and digits"),
+    ):
+        labels.write_text("\n".join([header, *rows, f"{name},0"]))
+        with pytest.raises(InputError, match=message):
+            import_g2net(raw, tmp_path / "bad.hdf5")

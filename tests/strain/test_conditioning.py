@@ -202,3 +202,30 @@ def test_unusable_strain_is_refused(psd):
         whiten(np.ones(40000), SETTINGS)
     with pytest.raises(InputError, match="expected 4097"):
         whitening_filter(psd[:-1], SETTINGS)
+
+
+def test_what_the_file_reader_would_cut_out_is_refused(tmp_path):
+    """As in files: the same seconds are no strain, whether they are read or given."""
+    from keras_gw_resnet.strain.files import find_segments, read_segment
+    from keras_gw_resnet.strain.writers import mlgwsc1_file
+
+    rate, good = 4096, np.random.default_rng(0).normal(size=(20 * 4096, 2)) * 1e-21
+    assert preprocess_input(good, rate).shape == (16 * 2048, 2)
+    stuck, dead, absurd = good.copy(), good.copy(), good.copy()
+    stuck[8 * rate : 9 * rate, 1], dead[: 5 * rate], absurd[30_000, 0] = 3e-21, 0, 1e30
+    for number, strain in enumerate((stuck, dead, absurd)):
+        with mlgwsc1_file(tmp_path / f"{number}.hdf", ["H1", "L1"], rate) as add:
+            for detector, column in zip(("H1", "L1"), strain.T, strict=True):
+                add(detector, 0, column)
+        read = [read_segment(header).valid.all() for header in find_segments(tmp_path / f"{number}.hdf")]
+        assert not all(read)
+        with pytest.raises(InputError, match=f"strain of detector {read.index(False)} is no strain from"):
+            preprocess_input(strain, rate)
+    with pytest.raises(InputError, match=r"from 0 to 5 s .*cut that out first"):
+        preprocess_input(dead, rate)
+
+
+def test_exchanged_axes_are_said():
+    strain = np.random.default_rng(0).normal(size=(20 * 4096, 2))
+    with pytest.raises(InputError, match=r"shape \(2, 81920\): the axes look exchanged.*give strain\.T"):
+        preprocess_input(strain.T, 4096)

@@ -1,5 +1,6 @@
 """Against a server on this machine that answers as the catalogue of gwosc.org does, with files of its layout."""
 
+import fcntl
 import json
 import threading
 import zlib
@@ -7,6 +8,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlparse
 
+import h5py
 import numpy as np
 import pytest
 
@@ -208,3 +210,83 @@ def test_a_full_disk_is_said(server, tmp_path, monkeypatch, capsys):
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "No space left on device" in message
+
+
+def test_a_good_file_is_never_removed(server, tmp_path):
+    """Neither one that is locked, nor one that is there when the next transfer breaks off."""
+    (url,) = find_urls(["H1"], event="GW150914", host=address(server))
+    path, _ = download(url, tmp_path)
+    whole = path.read_bytes()
+    server.requests.clear()
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match=r"cannot lock it.*HDF5_USE_FILE_LOCKING=FALSE"):
+            download(url, tmp_path)
+    assert path.read_bytes() == whole
+    assert server.requests == []
+    cut = whole[: len(whole) // 2]
+    path.write_bytes(cut)
+    server.broken = True
+    with pytest.raises(InputError, match="give the same command again"):
+        download(url, tmp_path)
+    assert path.read_bytes() == cut
+    server.broken = False
+    assert download(url, tmp_path) == (path, True)
+    assert path.read_bytes() == whole
+
+
+def test_what_cannot_be_looked_into_is_kept(server, tmp_path):
+    (url,) = find_urls(["H1"], event="GW150914", host=address(server))
+    (served,) = server.folder.glob("*H1*")
+    with h5py.File(served, "r+") as file:
+        del file["strain/Strain"]
+        data = file.create_dataset(
+            "strain/Strain", (4096 * 32,), "f8", chunks=(4096 * 32,), compression=32001, allow_unknown_filter=True
+        )
+        data.attrs.update(Xstart=100, Xspacing=1 / 4096)
+        data.id.write_direct_chunk((0,), b"packed" * 100)
+    if h5py.h5z.filter_avail(32001):
+        pytest.skip("HDF5PLUGIN PRESENT: what is done without it was not checked")
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"compressed with blosc.*hdf5plugin"):
+            download(url, tmp_path / "out")
+        assert [p.name for p in (tmp_path / "out").iterdir()] == [served.name]
+        assert (tmp_path / "out" / served.name).read_bytes() == served.read_bytes()
+
+
+def test_a_part_that_is_whole_is_taken(server, tmp_path):
+    """A fetch that was killed between the last byte and the renaming."""
+    (url,) = find_urls(["H1"], event="GW150914", host=address(server))
+    path, _ = download(url, tmp_path)
+    path.rename(f"{path}.part")
+    path.with_name(f"{path.name}.part.version").write_text(
+        etag(path.with_name(f"{path.name}.part").read_bytes())["ETag"]
+    )
+    assert download(url, tmp_path) == (path, True)
+    assert server.requests[-1][1] is not None
+    assert [p.name for p in tmp_path.iterdir() if p.suffix in (".part", ".version")] == []
+
+
+def test_two_fetches_of_one_file(server, tmp_path):
+    (url,) = find_urls(["H1"], event="GW150914", host=address(server))
+    started, go_on = threading.Event(), threading.Event()
+    marks = server.marks
+
+    def slow(data):
+        started.set()
+        go_on.wait(timeout=60)
+        return marks(data)
+
+    server.marks = slow
+    results = []
+    first = threading.Thread(target=lambda: results.append(download(url, tmp_path / "out")))
+    first.start()
+    assert started.wait(timeout=60)
+    with pytest.raises(InputError, match="is being written by process"):
+        download(url, tmp_path / "out")
+    go_on.set()
+    first.join(timeout=60)
+    ((path, fetched),) = results
+    assert fetched
+    assert download(url, tmp_path / "out") == (path, False)
+    assert list((tmp_path / "out").iterdir()) == [path]

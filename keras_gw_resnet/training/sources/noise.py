@@ -40,7 +40,7 @@ class StrainFiles:
         Raises:
             InputError: No strain, a detector absent, or no stretch as long as a window.
         """
-        headers = find_segments(data.path, data.quality)
+        headers = find_segments(data.path, data.quality, data.channel)
         return cls(data, headers, *read_noise(data.path, headers, data.detectors, data.whitening, data.window_samples))
 
     def split(self, share):
