@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := $(VENV)/.ready-extras
 
-.PHONY: help setup extras demo test test-slow test-jax train-zoo lint clean
+.PHONY: help setup extras demo test test-slow test-jax test-keras train-zoo lint clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,14 @@ test-jax: $(EXTRAS)  ## run the tests of the networks and of several processes o
 	@KERAS_BACKEND=jax XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
 		$(BIN)/python -m pytest -n 2 --dist worksteal tests/models
 	@$(BIN)/python -m pytest -m jax tests/training
+
+OLDEST_KERAS := $(VENV)/keras-3.6
+
+$(OLDEST_KERAS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ 'keras==3.6.*'
+
+test-keras: $(OLDEST_KERAS)  ## load the saved networks in the oldest Keras that is promised
+	@KERAS_GW_RESNET_OLDEST_KERAS=$(CURDIR)/$(OLDEST_KERAS) $(BIN)/python -m pytest tests/test_oldest_keras.py
 
 PSDS ?=
 train-zoo: $(READY)  ## train every saved network again and measure it: days; PSDS=DIR takes measured noise spectra

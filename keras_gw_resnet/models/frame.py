@@ -8,6 +8,7 @@ import operator
 import keras
 from keras import activations, initializers, layers
 
+from keras_gw_resnet.backend import channels_last
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.models.blocks import Style, require_counts, require_flags, require_known, require_share
 from keras_gw_resnet.models.places import anywhere
@@ -51,11 +52,12 @@ def builder(build):
     def checked(*args, **options):
         refuse_unknown(build.__name__, options, known)
         try:
-            if styled:
-                made = Style(**{name: value for name, value in options.items() if name in style})
-                others = {name: value for name, value in options.items() if name not in style}
-                return build(*args, **others, style=made)
-            return build(*args, **options)
+            with channels_last():
+                if styled:
+                    made = Style(**{name: value for name, value in options.items() if name in style})
+                    others = {name: value for name, value in options.items() if name not in style}
+                    return build(*args, **others, style=made)
+                return build(*args, **options)
         except InputError:
             raise
         except Exception as error:  # whatever Keras and its backend find out about the values
