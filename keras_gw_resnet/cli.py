@@ -11,7 +11,7 @@ from keras_gw_resnet.commands.arguments import Parser, add_command, path_of, see
 from keras_gw_resnet.commands.evaluate import add_evaluate
 from keras_gw_resnet.commands.hard_noise import add_hard_noise
 from keras_gw_resnet.commands.mlgwsc import add_mlgwsc
-from keras_gw_resnet.commands.models import add_export, add_models
+from keras_gw_resnet.commands.models import add_adopt, add_export, add_models
 from keras_gw_resnet.commands.search import add_search
 from keras_gw_resnet.commands.simulate import add_simulate
 from keras_gw_resnet.commands.strain import add_fetch, add_import_g2net, add_inspect, add_statistics
@@ -19,6 +19,7 @@ from keras_gw_resnet.commands.tensorboard import add_tensorboard
 from keras_gw_resnet.commands.train import add_train, run_train
 from keras_gw_resnet.commands.train_zoo import add_train_zoo
 from keras_gw_resnet.errors import TERMINATED, InputError
+from keras_gw_resnet.progress import working
 
 PROGRAM = "keras-gw-resnet"
 GOES_ON = "the same command, without --overwrite, goes on where it can"
@@ -47,6 +48,7 @@ def build_parser():
     add_import_g2net(subparsers)
     add_inspect(subparsers)
     add_export(subparsers)
+    add_adopt(subparsers)
     add_hard_noise(subparsers)
     add_train_zoo(subparsers)
     demo = add_command(
@@ -77,11 +79,13 @@ def main(argv=None):
     command = "train" if argv[:1] == ["train"] else None
     try:
         if command:
-            run_train(argv[1:])
+            with working(command):
+                run_train(argv[1:])
         else:
             args = build_parser().parse_args(argv)
             command = args.command
-            args.run(args)
+            with contextlib.nullcontext() if command == "tensorboard" else working(command):
+                args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

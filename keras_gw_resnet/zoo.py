@@ -28,6 +28,9 @@ CARD_FIELDS = {
     "timing": dict,
     "sha256": str,
 }
+ADOPT = (
+    "a network that was trained elsewhere gets its card by: keras-gw-resnet adopt MODEL.keras --like NAME --output DIR"
+)
 TIMING_FIELDS = ("merger_seconds", "tolerance_seconds")
 
 
@@ -122,7 +125,7 @@ def load_card(name_or_path):
     try:
         card = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; a model.keras without its card cannot be used here") from error
+        raise InputError(f"{path}: no such file; {ADOPT}") from error
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: is no JSON; train or fetch the network again") from error
     fault = next(_faults(card), None)

@@ -1,7 +1,6 @@
 """Older versions of Keras load what ships and what is saved, and score alike: 'make test-keras' installs the oldest."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "search": {"models", "strain", "simulation", "datasets", "zoo"},
     "evaluation": {"models", "strain", "simulation", "datasets", "search"},
 }
-COMMON = {"errors", "files", "backend"}
+COMMON = {"errors", "files", "backend", "progress"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

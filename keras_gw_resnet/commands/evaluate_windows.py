@@ -117,13 +117,12 @@ def _write(result, args, folder):
 
 def _scored(model, batches, number):
     """Return (score, label, SNR) of so many windows; no SNR where the windows came with labels alone."""
-    from tqdm import tqdm
-
     from keras_gw_resnet.backend import jit_compile
+    from keras_gw_resnet.progress import Bar
 
     model.compile(jit_compile=jit_compile())
     scores, labels, snrs = [], [], []
-    with tqdm(total=number, desc="evaluate", unit="window", disable=None, dynamic_ncols=True) as bar:
+    with Bar(total=number, desc="evaluate", unit="window") as bar:
         for index in range(-(-number // batches.batch_size)):
             examples = batches.examples(index)
             scores.append(model.predict_on_batch(examples.strain)[:, 0])

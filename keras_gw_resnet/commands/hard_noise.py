@@ -39,10 +39,10 @@ def run_hard_noise(args):
     check_output(args.output, args.overwrite)
     load_keras()
     import numpy as np
-    from tqdm import tqdm
 
     from keras_gw_resnet.datasets.hard import HARDEST, PIECE, find_hardest
     from keras_gw_resnet.datasets.windows import write_windows
+    from keras_gw_resnet.progress import Bar
     from keras_gw_resnet.training.data import split_noise
     from keras_gw_resnet.training.validation import scorer
     from keras_gw_resnet.zoo import load_model
@@ -61,8 +61,8 @@ def run_hard_noise(args):
             rng = np.random.default_rng((AHEAD_SEED, args.seed, number))
             yield noise.draw(rng, min(PIECE, args.windows - first))[0]
 
-    options = {"desc": "hard noise", "unit": "window", "disable": None, "dynamic_ncols": True}
-    with tqdm(total=args.windows, **options) as bar:
+    options = {"desc": "hard noise", "unit": "window"}
+    with Bar(total=args.windows, **options) as bar:
         _, strain, stat = find_hardest(pieces(), scorer(model), keep, bar.update)
     source = (
         f"the {keep} of {args.windows} windows of noise ({config.noise}, seed {args.seed}) that "

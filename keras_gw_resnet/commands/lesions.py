@@ -50,11 +50,10 @@ def evaluate_lesions(args, windows_of):
 
 
 def _measured(model, card, batches, number):
-    from tqdm import tqdm
-
     from keras_gw_resnet.backend import jit_compile
     from keras_gw_resnet.evaluation.lesion import lesions
     from keras_gw_resnet.evaluation.windows import auc, detected_fraction
+    from keras_gw_resnet.progress import Bar
 
     model.compile(jit_compile=jit_compile())
     made = [batches[i] for i in range(-(-number // batches.batch_size))]
@@ -69,7 +68,7 @@ def _measured(model, card, batches, number):
         }
 
     def bar(todo):
-        return tqdm(todo, desc=card["name"], unit="lesion", disable=None, dynamic_ncols=True)
+        return Bar(todo, desc=card["name"], unit="lesion")
 
     return lesions(model, measure, bar)
 

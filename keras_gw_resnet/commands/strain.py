@@ -172,8 +172,7 @@ def run_inspect(args):
 
 
 def _inspect_strain(args):
-    from tqdm import tqdm
-
+    from keras_gw_resnet.progress import Bar
     from keras_gw_resnet.strain.inspection import find_groups, inspect_detector
 
     groups = find_groups(args.strain, args.quality)
@@ -181,7 +180,7 @@ def _inspect_strain(args):
     for group in groups:
         _print_flags(group)
     wanted = [(group, detector) for group in groups for detector in sorted({h.detector for h in group})]
-    bar = tqdm(wanted, desc="whitening", unit="detector", disable=None, leave=False, dynamic_ncols=True)
+    bar = Bar(wanted, desc="whitening", unit="detector", leave=False)
     reports = [inspect_detector(group, detector) for group, detector in bar]
     _print_noise(reports)
     if args.plot:

@@ -30,7 +30,7 @@ def run_train(argv):
     Args:
         argv: Arguments without the program's name.
     """
-    from keras_gw_resnet.training.folder import CHECKPOINTS, check_folder
+    from keras_gw_resnet.training.folder import CHECKPOINTS, check_folder, check_logs
     from keras_gw_resnet.training.stopping import stopping_on_sigterm, the_same_command
 
     config, run = parse_training(argv)
@@ -38,8 +38,7 @@ def run_train(argv):
     log_dir = Path(run.log_dir or out / "logs")
     existed, again = out.exists(), the_same_command(run.overwrite)
     check_folder(config, out, run.overwrite)
-    if log_dir.is_file():
-        raise InputError(f"{log_dir}: is a file; --log-dir takes a folder")
+    check_logs(log_dir, out)
     with stopping_on_sigterm(out, run.overwrite) as stopping:
         place = _prepare(config, run, out)
         stopping.watch(place)
@@ -112,12 +111,14 @@ def _train(config, batches, run, place, out, log_dir):
     from keras_gw_resnet.search.calibration import UNKNOWN_TIMING, calibrate_statistic, calibrate_timing
     from keras_gw_resnet.search.scan import Scanner
     from keras_gw_resnet.training.fit import fit
-    from keras_gw_resnet.training.folder import remove_checkpoints
+    from keras_gw_resnet.training.folder import CHECKPOINTS, note_logs, remove_checkpoints
     from keras_gw_resnet.training.location import MEANT, coalescence_samples
     from keras_gw_resnet.zoo import save_model, training_of
 
     require_writable(out, "--out")
     require_writable(log_dir, "--log-dir")
+    if place.first:
+        note_logs(log_dir, out, run.overwrite or not (out / CHECKPOINTS).exists())
     if config.loud_share and batches.held_out_bank and not batches.training.settings.loud_share:
         print("NOTE: the noise has no loud places; --loud-share has nothing to show", flush=True)
     bank = batches.held_out_bank

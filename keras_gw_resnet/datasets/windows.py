@@ -10,11 +10,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import scipy.signal
-from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import Examples
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, require_space, written_aside
+from keras_gw_resnet.progress import Bar
 
 HASHED_SAMPLES = 64
 # So many windows of a file are looked at before a training begins; whitened, their deviation is near 1.
@@ -251,7 +251,7 @@ def _whitener(folder, rows):
     window = scipy.signal.get_window("hann", G2NET_SAMPLES)
     spectra = [
         np.abs(np.fft.rfft(_read_sample(folder, name) * window)) ** 2
-        for name in tqdm(quiet, desc="noise spectrum", unit="window", disable=None, dynamic_ncols=True)
+        for name in Bar(quiet, desc="noise spectrum", unit="window")
     ]
     # The median of a squared amplitude lies at ln 2 of its mean.
     psd = np.median(spectra, axis=0) / np.log(2) * 2 / (G2NET_RATE * np.sum(window**2))
@@ -294,7 +294,7 @@ def import_g2net(folder, output):
             source="G2Net (Kaggle 2021), simulated strain; whitened by the median spectrum of its noise windows",
         )
         x = file.create_dataset("x", (len(rows), *shape), np.float32, chunks=(1, *shape))
-        for row, (name, _) in enumerate(tqdm(rows, desc="windows", unit="window", disable=None, dynamic_ncols=True)):
+        for row, (name, _) in enumerate(Bar(rows, desc="windows", unit="window")):
             x[row] = whiten(_read_sample(folder, name)).T
         file["y"] = np.array([label for _, label in rows], np.uint8)
         file["id"] = np.array([name.encode() for name, _ in rows])

@@ -14,7 +14,7 @@ from keras_gw_resnet.models.blocks import Style, require_counts, require_flags, 
 from keras_gw_resnet.models.places import anywhere
 from keras_gw_resnet.models.receptive import receptive_field
 from keras_gw_resnet.models.shortcut import with_shortcut
-from keras_gw_resnet.models.weights import find_model_file, take_weights
+from keras_gw_resnet.models.weights import find_weights, take_weights
 
 # Where the number of samples is left open, the edges are cropped if features remain of a window of this length.
 USUAL_SAMPLES = 2048
@@ -97,7 +97,7 @@ def assemble(
             the head pools.
         include_top: Whether to add dropout and the dense layer. Without, the network ends in the features, or, with
             `pooling`, in their average or maximum over time.
-        weights: None, the path of a .keras file, or the name of a saved network of the same architecture.
+        weights: None, the path of a .keras or .weights.h5 file, or the name of a saved network of the same architecture.
         pooling: "avg" (also the default of the head), "max", or "logsumexp", of the head alone: each stretch of
             `head_kernel_size` features gives a logit of its own, that of a signal just there, and their log-sum-exp is
             that of a signal anywhere in the window. What a search ranks are the logits of the stretches: an average over
@@ -132,7 +132,7 @@ def assemble(
             "pooling='logsumexp' pools the logits of the head; without the head expected None, 'avg' or 'max'"
         )
     if weights is not None:
-        weights = find_model_file(weights)
+        weights = find_weights(weights)
     inputs = keras.Input(tuple(input_shape), name="strain")
     x = body(inputs)
     _require_length(inputs, x)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from keras_gw_resnet.errors import InputError, first_line
 
+# How the files end that `keras.Model.save_weights` writes.
+WEIGHTS = ".weights.h5"
 # Names for whichever saved network is the best of its kind.
 ALIASES = {"flagship": "resnet18-w16-coherent"}
 
@@ -38,6 +40,12 @@ def find_model_file(name_or_path):
     )
 
 
+def find_weights(name_or_path):
+    """Return the file that weights come from: a .weights.h5 file, or what `find_model_file` finds."""
+    path = Path(str(name_or_path))
+    return path if path.is_file() and path.name.endswith(WEIGHTS) else find_model_file(name_or_path)
+
+
 def card_beside(path):
     """Return what the card beside a model file says, {} where there is none."""
     card = path.parent / "card.json"
@@ -65,7 +73,7 @@ def load_keras_file(path, expected_sha256=None):
     if expected_sha256 is not None and found != expected_sha256:
         raise InputError(
             f"{path}: sha256 is {found[:12]}..., the card says {expected_sha256[:12]}...; "
-            "the file was changed or damaged, fetch or train it again"
+            "the file was changed or damaged, fetch or train it again (if you trained it further: keras-gw-resnet adopt)"
         )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -116,7 +124,8 @@ def take_weights(model, weights):
 
     Args:
         model: `keras.Model`.
-        weights: Path of a .keras file or its folder, or the name of a saved network.
+        weights: Path of a .keras file or its folder, the name of a saved network, or a .weights.h5 file, which is
+            loaded into a network built alike.
 
     Raises:
         InputError: No such file or network, a damaged one, or another architecture.
@@ -124,11 +133,24 @@ def take_weights(model, weights):
     # With Keras, which finding a network does not need.
     from keras_gw_resnet.models.shortcut import copy_head, without_shortcut
 
-    path = find_model_file(weights)
+    path = find_weights(weights)
+    if path.name.endswith(WEIGHTS):
+        _load_weights(model, path)
+        return
     saved, bare = load_keras_file(path), without_shortcut(model)
     _take(bare, without_shortcut(saved), path)
     if bare is not model:
         copy_head(bare, saved, model, path)
+
+
+def _load_weights(model, path):
+    """Load a .weights.h5 file into a network that is built as the one it is of."""
+    try:
+        model.load_weights(path)
+    except Exception as error:  # whatever Keras and h5py find
+        raise InputError(
+            f"{path}: its weights do not fit {model.name} ({first_line(error)}); give the options of the network they are of"
+        ) from error
 
 
 def _take(model, saved, path):

@@ -5,26 +5,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.hard import HardNoise
-from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, split_stretches
+from keras_gw_resnet.datasets.noise import FileNoise, MixedNoise, gaussian_noise, split_stretches
 from keras_gw_resnet.datasets.windows import LabelledWindows, check_windows, open_windows, sample_of, split_windows
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES, require_space
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.bank import WaveformBank, is_bank, load_bank
-from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.sets import psds_of
-from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.stretches import Coverage, coincident_intervals, shortage, whitened_stretches
 from keras_gw_resnet.training.metric import Metric, labelled_metric, simulated_metric
 
 # Batches of the validation set are drawn with a seed of their own.
 VALIDATION_SEED = 1_000_003
-# Gaussian noise is whitened as real noise is, with estimated spectra: so many estimates of each.
-SCATTER_SEED, ESTIMATES = 1_000_037, 4
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ def read_noise(folder, headers, detectors, whitening, window_samples):
         aside, 4 * total * whitening.sample_rate * len(detectors), "set TMPDIR to a folder on a disk with more room"
     )
     with (
-        tqdm(total=total, desc="whitening", unit="s", disable=None, dynamic_ncols=True) as bar,
+        Bar(total=total, desc="whitening", unit="s") as bar,
         tempfile.TemporaryFile() as file,
     ):
         for stretch in whitened_stretches(
@@ -119,22 +115,6 @@ def _check_bank(bank, config):
         raise InputError(f"{config.data}: the waveform bank holds {len(bank)} waveform; expected at least 2")
 
 
-def _gaussian(config, psds_by_detector):
-    whitening = config.whitening
-    rng, psds, taps = np.random.default_rng(SCATTER_SEED), [], []
-    for sources in psds_by_detector.values():
-        loaded = [load_psd(source, 1 / whitening.filter_seconds, whitening.sample_rate / 2) for source in sources]
-        psds.append([psd for psd in loaded for _ in range(ESTIMATES)])
-        taps.append([whitening_filter(psd * estimation_scatter(rng, whitening), whitening) for psd in psds[-1]])
-    return GaussianNoise(taps, config.detectors, config.window_samples, whitening, psds)
-
-
-def estimation_scatter(rng, whitening):
-    """Draw the ratio of an estimated to the true noise spectrum, array (filter_samples / 2 + 1,)."""
-    white = rng.standard_normal(round(whitening.psd_seconds * whitening.sample_rate))
-    return NoiseSpectra(white, whitening).near(len(white) / 2) * whitening.sample_rate / 2
-
-
 def split_noise(config):
     """Return the noise of a training run, and what of it is held out for validation.
 
@@ -150,7 +130,7 @@ def split_noise(config):
     origin = {"noise": config.noise}
     if config.noise != "files":
         found = psds_of(config.psd, config.detectors)
-        gaussian = noise = held_out = _gaussian(config, found)
+        gaussian = noise = held_out = gaussian_noise(found, config.window_samples, config.whitening)
         origin["psds"] = {d: [Path(source).name for source in own] for d, own in found.items()}
     if config.noise != "gaussian":
         headers = find_segments(config.data, config.quality)

@@ -15,7 +15,7 @@ from keras_gw_resnet.models.info import field_of_head
 from keras_gw_resnet.models.places import places_of
 from keras_gw_resnet.models.receptive import before_cropping
 from keras_gw_resnet.models.templates import coalescence_behind_middle
-from keras_gw_resnet.models.weights import card_beside, find_model_file
+from keras_gw_resnet.models.weights import card_beside, find_weights
 
 # Name of the last layer of a network in training that gives [score, logits of the places].
 LOCATED = "score_and_places"
@@ -93,7 +93,7 @@ def coalescence_samples(network, config):
     """
     middle, length = _middles(network)
     weights = config.options.get("weights")
-    meant = card_beside(find_model_file(weights)).get("training", {}).get(MEANT) if weights else None
+    meant = card_beside(find_weights(weights)).get("training", {}).get(MEANT) if weights else None
     if meant is None:
         meant = coalescence_behind_middle(network)
     if meant is not None:

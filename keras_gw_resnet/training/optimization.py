@@ -24,7 +24,10 @@ def new_network(config):
     """Build the network of a TrainingConfig, with weights that follow from its seed."""
     keras.utils.set_random_seed(config.seed)
     input_shape = (config.window_samples, len(config.detectors))
-    return build_model(config.model, input_shape=input_shape, **config.options)
+    options = dict(config.options)
+    if options.get("weights") and "statistic_shortcut" in model_options(config.model):
+        options.setdefault("statistic_shortcut", 0.0)  # the training adds it at its end
+    return build_model(config.model, input_shape=input_shape, **options)
 
 
 def learning_rate(config, steps):
