@@ -55,7 +55,7 @@ def build_parser():
         subparsers,
         "demo",
         _run_demo,
-        "simulate, train, evaluate and search: the whole job in some minutes",
+        "find GW150914 with the flagship; then simulate, train, evaluate and search, in minutes",
         "keras-gw-resnet demo --folder runs/demo",
     )
     demo.add_argument("--folder", type=path_of, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")

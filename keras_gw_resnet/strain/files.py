@@ -16,6 +16,7 @@ import numpy as np
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES
 from keras_gw_resnet.strain.quality import count_flags, fulfilled, valid_runs
+from keras_gw_resnet.strain.shipped import with_shipped
 
 DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1")
 
@@ -354,7 +355,7 @@ def find_segments(paths, quality=()):
     In a folder, HDF5 files that hold no strain are passed over; a file named itself has to hold some.
 
     Args:
-        paths: One path or several.
+        paths: One path or several; GW150914 stands for the files that ship with the project.
         quality: Short names of data-quality and injection flags that the strain has to fulfil, for example "CBC_CAT1"
             or "NO_CBC_HW_INJ"; seconds that do not are invalid. Only GWOSC files have flags.
 
@@ -365,7 +366,7 @@ def find_segments(paths, quality=()):
         InputError: A file is missing, truncated, no HDF5 or of unknown layout; no strain at all; segments of
             one detector that overlap; a flag that a file does not have.
     """
-    headers = list_segments(paths, quality)
+    headers = list_segments(with_shipped(paths), quality)
     if overlap := find_overlap(headers):
         before, after = overlap
         raise InputError(

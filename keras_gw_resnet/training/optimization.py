@@ -5,7 +5,7 @@ from keras import layers, optimizers
 
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.models.places import places_of
-from keras_gw_resnet.models.registry import build_model
+from keras_gw_resnet.models.registry import build_model, model_options
 from keras_gw_resnet.models.templates import stem_layers
 from keras_gw_resnet.training.location import (
     LocatedCrossentropy,
