@@ -235,11 +235,12 @@ def _training(chosen, folder, model, seed):
 
 def _closing(model, evaluation, events, picture, seconds):
     shown = {name: _short(path) for name, path in (("model", model), ("evaluation", evaluation))}
+    efficiency = f"{shown['evaluation']}/efficiency.png, evaluation.json" if evaluation.exists() else "not measured"
     print(
         f"""
 Done in {seconds / 60:.1f} minutes.
   network      {shown["model"]}/model.keras, card.json
-  efficiency   {shown["evaluation"]}/efficiency.png, evaluation.json
+  efficiency   {efficiency}
   events       {_short(events)}, {_short(events.with_suffix(".csv"))}
   picture      {_short(picture)}
 Watch the training:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
-from keras_gw_resnet.models.portable import KERAS_RANGE, make_portable
 from keras_gw_resnet.models.weights import find_model_file, load_keras_file
+from keras_gw_resnet.portable import KERAS_RANGE, make_portable
 from keras_gw_resnet.strain.conditioning import Whitening
 
 # What a card has to say, and of which type.

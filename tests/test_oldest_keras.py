@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import build_model, list_models
-from keras_gw_resnet.models.portable import KERAS_RANGE
 from keras_gw_resnet.models.weights import saved_models_folder
+from keras_gw_resnet.portable import KERAS_RANGE
 from keras_gw_resnet.zoo import save_model
 from tests.conftest import run_command, scores_of, settle_batch_norm
 from tests.test_zoo import CARD
