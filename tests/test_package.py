@@ -61,6 +61,7 @@ STANDARD = {
     "pathlib",
     "re",
     "dataclasses",
+    "warnings",
 }
 
 

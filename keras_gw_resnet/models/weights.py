@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError, first_line
@@ -144,9 +145,21 @@ def take_weights(model, weights):
 
 
 def _load_weights(model, path):
-    """Load a .weights.h5 file into a network that is built as the one it is of."""
+    """Load a .weights.h5 file into a network that is built as the one it is of.
+
+    Keras passes over what it does not find, with a warning at most: what was not loaded stays NaN, and is refused here.
+    """
+    import keras
+
+    for weight in model.weights:
+        weight.assign(keras.ops.full_like(weight, math.nan))
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.load_weights(path)
+        lacking = [weight.path for weight in model.weights if keras.ops.any(keras.ops.isnan(weight))]
+        if lacking:
+            raise ValueError(f"it holds nothing for {lacking[0]}")
     except Exception as error:  # whatever Keras and h5py find
         raise InputError(
             f"{path}: its weights do not fit {model.name} ({first_line(error)}); give the options of the network they are of"

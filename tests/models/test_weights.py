@@ -238,6 +238,9 @@ def test_a_weights_file_loads_into_a_network_built_alike(tmp_path):
         np.testing.assert_array_equal(own, known)
     with pytest.raises(InputError, match=r"own\.weights\.h5: its weights do not fit"):
         build_model("resnet16", width=8, weights=path)
+    ResNet((1, 1), width=4).save_weights(path)
+    with pytest.raises(InputError, match=r"own\.weights\.h5: its weights do not fit"):
+        ResNet((1, 2), width=4, weights=path)
     path.write_bytes(b"no weights")
     with pytest.raises(InputError, match=r"own\.weights\.h5"):
         build_model("resnet16", width=4, weights=path)
