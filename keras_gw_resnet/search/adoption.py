@@ -103,6 +103,10 @@ def _bank(bank, data, detectors, whitening):
             raise InputError(f"{bank}: is sampled at {found.sample_rate} Hz; expected {whitening.sample_rate} Hz")
         return found
     population = data.get("bank", {}).get("population")
+    if population is None:
+        raise InputError(
+            "the card that it is like names no population; give the calibration a waveform bank (--bank FILE)"
+        )
     try:
         return make_bank(population, WAVEFORMS, seed=BANK_SEED, sample_rate=whitening.sample_rate, detectors=detectors)
     except InputError as error:
