@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := $(VENV)/.ready-extras
 
-.PHONY: help setup extras demo test test-slow test-jax wheel-check train-zoo lint clean
+.PHONY: help setup extras demo test test-slow test-jax test-keras wheel-check train-zoo lint clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ $(READY): requirements.txt pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-demo: $(READY)  ## simulate, train, evaluate, search: the whole job in some minutes
+demo: $(READY)  ## find GW150914 with what ships; then simulate, train, evaluate, search, in 10 minutes at most
 	@$(BIN)/python -m keras_gw_resnet demo
 
 test: $(READY)  ## run the tests
@@ -41,6 +41,14 @@ test-jax: $(EXTRAS)  ## run the tests of the networks and of several processes o
 
 wheel-check:  ## build sdist and wheel, and search GW150914 with the wheel in an empty environment: minutes
 	@PYTHON=$(PYTHON) .ci/wheel
+
+OLDEST_KERAS := $(VENV)/keras-3.6
+
+$(OLDEST_KERAS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ 'keras==3.6.*'
+
+test-keras: $(OLDEST_KERAS)  ## load the saved networks in the oldest Keras that is promised
+	@KERAS_GW_RESNET_OLDEST_KERAS=$(CURDIR)/$(OLDEST_KERAS) $(BIN)/python -m pytest tests/test_oldest_keras.py
 
 PSDS ?=
 train-zoo: $(READY)  ## train every saved network again and measure it: days; PSDS=DIR takes measured noise spectra

@@ -15,6 +15,7 @@ _ROOMS = {
     "models.registry": ("build_model", "list_models", "model_info"),
     "strain.conditioning": ("preprocess_input",),
     "search.detector": ("Detector",),
+    "search.adoption": ("save_model",),
     "zoo": ("load_model",),
     "errors": ("InputError",),
 }

@@ -1,12 +1,14 @@
 """Starting Keras and its backend, and how networks are compiled."""
 
 import contextlib
+import json
 import logging
 import os
 import sys
 import tempfile
+from pathlib import Path
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, first_line
 
 
 @contextlib.contextmanager
@@ -48,14 +50,62 @@ def load_keras(prepare=None, *, training=False):
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         with quiet_stderr():
-            import keras
-
+            try:
+                import keras
+            except Exception as error:  # whatever Keras and its backend make of these settings
+                raise _refused(error) from error
+            # Configuration of other projects; the networks here are made for these.
+            keras.config.set_image_data_format("channels_last")
+            keras.config.set_floatx("float32")
             prepared = prepare() if prepare else None
             keras.ops.zeros(1)  # starts the devices
     except ImportError as error:
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        raise InputError(f"KERAS_BACKEND={backend}: {error.name or error} cannot be imported; install it") from error
+        raise _refused(error) from error
     return prepared
+
+
+def configuration_file():
+    """Return where Keras looks for its configuration, as Keras itself does: $KERAS_HOME, ~/.keras or /tmp/.keras."""
+    home = Path("~").expanduser()
+    base = os.environ.get("KERAS_HOME") or (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras"
+    return Path(base).expanduser() / "keras.json"
+
+
+def _refused(error):
+    """Return the InputError that says where the setting comes from with which Keras does not start."""
+    backend, path = os.environ.get("KERAS_BACKEND"), configuration_file()
+    if path.exists() and not isinstance(error, ImportError) and "backend" not in str(error):
+        where, remedy = str(path), "correct or remove that file"
+    elif backend:
+        where, remedy = f"KERAS_BACKEND={backend}", "set it to tensorflow"
+    elif path.exists():
+        where = f'{path}: "backend": "{_backend_in(path)}"'
+        remedy = "correct or remove that file, or set KERAS_BACKEND=tensorflow"
+    else:
+        where, remedy = "the backend of Keras", "set KERAS_BACKEND to one that is installed"
+    if isinstance(error, ImportError):
+        return InputError(f"{where}: {error.name or error} cannot be imported; install it, or {remedy}")
+    return InputError(f"{where}: Keras does not start ({first_line(error)}); {remedy}")
+
+
+def _backend_in(path):
+    try:
+        return json.loads(path.read_text())["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@contextlib.contextmanager
+def channels_last():
+    """Let layers that are built meanwhile have their channels last, whatever the user's configuration of Keras says."""
+    import keras
+
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(before)
 
 
 def jit_compile():

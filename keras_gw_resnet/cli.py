@@ -13,7 +13,7 @@ from keras_gw_resnet.commands.glitches import add_glitches
 from keras_gw_resnet.commands.hard_noise import add_hard_noise
 from keras_gw_resnet.commands.inspect import add_inspect
 from keras_gw_resnet.commands.mlgwsc import add_mlgwsc
-from keras_gw_resnet.commands.models import add_export, add_models
+from keras_gw_resnet.commands.models import add_adopt, add_export, add_models
 from keras_gw_resnet.commands.search import add_search
 from keras_gw_resnet.commands.simulate import add_simulate
 from keras_gw_resnet.commands.strain import add_fetch, add_import_g2net, add_statistics
@@ -22,6 +22,7 @@ from keras_gw_resnet.commands.train import add_train, run_train
 from keras_gw_resnet.commands.train_zoo import add_train_zoo
 from keras_gw_resnet.errors import TERMINATED, InputError, shortened
 from keras_gw_resnet.owners import owned
+from keras_gw_resnet.progress import working
 
 PROGRAM = "keras-gw-resnet"
 GOES_ON = "the same command, without --overwrite, goes on where it can"
@@ -51,13 +52,14 @@ def build_parser():
     add_import_g2net(subparsers)
     add_inspect(subparsers)
     add_export(subparsers)
+    add_adopt(subparsers)
     add_hard_noise(subparsers)
     add_train_zoo(subparsers)
     demo = add_command(
         subparsers,
         "demo",
         _run_demo,
-        "simulate, train, evaluate and search: the whole job in some minutes",
+        "find GW150914 with the flagship; then simulate, train, evaluate and search, in minutes",
         "keras-gw-resnet demo --folder runs/demo",
     )
     demo.add_argument("--folder", type=path_of, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
@@ -81,11 +83,13 @@ def main(argv=None):
     command = "train" if argv[:1] == ["train"] else None
     try:
         if command:
-            run_train(argv[1:])
+            with working(command):
+                run_train(argv[1:])
         else:
             args = build_parser().parse_args(argv)
             command = args.command
-            with owned_output(args):
+            said = contextlib.nullcontext() if command == "tensorboard" else working(command)
+            with owned_output(args), said:
                 args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough

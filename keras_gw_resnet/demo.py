@@ -1,38 +1,34 @@
-"""The demo: every room of the house once, through the real commands, on data small enough for a laptop."""
+"""The demo: find GW150914 with what ships, then simulate, train, evaluate and search, within minutes on any machine."""
 
+import json
 import os
 import shlex
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.strain.fetch import cache_folder
+from keras_gw_resnet.strain.shipped import GW150914
 
 ROOT = Path(__file__).parents[1]
-GW150914 = 1126259462.42
-GW150914_FILES = "?-?1_*-112625944[67]-32.hdf5"
+# What the demo plans to take after the first search, and after which no evaluation begins; all of it is to end within 8 minutes.
+PLANNED_SECONDS, LATEST_SECONDS = 300, 400
+TEST_WAVEFORMS = 120
+# Fewest windows that still show something.
+LEAST = {"noise": 2000, "signals": 200, "windows": 4000}
+NETWORK = {"width": 16, "templates": 128, "coincidence": True, "template_stride": 4, "pooling": "logsumexp"}
+ALWAYS_LEFT_OUT = ("hard negatives (--hard-share 0.5)", "templates of the statistic's own (--statistic-templates 40)")
+WHOLE = "python train.py --recipe templates --data runs/demo/train --out runs/whole"
 PSDS = (
     "aLIGOMidHighSensitivityP1200087",
     "aLIGOLateHighSensitivityP1200087",
     "aLIGOaLIGODesignSensitivityT1800044",
     "aLIGOZeroDetHighPower",
 )
-
-
-def event_folders():
-    """Return the folders in which the demo looks for GW150914: beside the checkout, and in the user's cache."""
-    return [ROOT.parent / "shared" / "data" / "gwosc", cache_folder()]
-
-
-def find_gw150914():
-    """Return the files of H1 and L1 around GW150914, or an empty list."""
-    for folder in event_folders():
-        files = sorted(folder.glob(GW150914_FILES))
-        if {"H-H1", "L-L1"} <= {path.name[:4] for path in files}:
-            return [path for path in files if path.name[:4] in ("H-H1", "L-L1")]
-    return []
 
 
 def _short(path):
@@ -66,44 +62,121 @@ def _evaluate_command():
     return [ROOT / "evaluate.py"] if (ROOT / "evaluate.py").exists() else ["-m", "keras_gw_resnet", "evaluate"]
 
 
-def _simulate(folder):
-    for part, segments, waveforms, seed in (("train", 6, 800, 1), ("test", 3, 200, 2)):
-        simulate = ("-m", "keras_gw_resnet", "simulate")
-        noise, bank = folder / part / "noise.hdf", folder / part / "bank.hdf"
-        options = ("--segments", segments, "--segment-seconds", 300, "--seed", seed, "--psd", *PSDS, "--output", noise)
-        run_step("simulate", noise, *simulate, "noise", *options)
-        run_step(
-            "simulate",
-            bank,
-            *simulate,
-            "bank",
-            "--population",
-            "set3",
-            "--number",
-            waveforms,
-            "--seed",
-            seed,
-            "--output",
-            bank,
+@dataclass(frozen=True)
+class Plan:
+    """How much of the whole demo this machine does in the time.
+
+    Attributes:
+        waveforms, epochs, steps, noise, signals, windows: Of the bank; of the training; held-out windows of noise and with a
+            signal that every epoch is judged by; windows that the evaluation scores.
+    """
+
+    waveforms: int = 800
+    epochs: int = 5
+    steps: int = 100
+    noise: int = 10000
+    signals: int = 1000
+    windows: int = 30000
+
+    def left_out(self):
+        """Say what the whole demo would do more, line by line."""
+        whole, words = (
+            Plan(),
+            {
+                "waveforms": "simulated waveforms to train with",
+                "epochs": "epochs",
+                "steps": "batches of 128 examples an epoch",
+                "noise": "held-out windows of noise to judge an epoch by",
+                "signals": "held-out windows with a signal to judge an epoch by",
+                "windows": "windows to evaluate on",
+            },
         )
+        pairs = {name: (getattr(self, name), getattr(whole, name)) for name in words}
+        return [f"{own} of {full} {words[name]}" for name, (own, full) in pairs.items() if own < full]
 
 
-def _event_files(folder):
-    files = find_gw150914()
-    if files:
-        return files, "REAL strain: GW150914, H1 and L1 (gwosc.org)", GW150914
-    from keras_gw_resnet.simulation.example_event import SIMULATED_COALESCENCE, write_simulated_event
+def plan(rate, waveform_rate, seconds=PLANNED_SECONDS):
+    """Choose how much to do.
 
-    simulated = folder / "simulated-event"
-    files = sorted(simulated.glob("*.hdf5"))
-    if len(files) != 2:
-        print(f"\n[simulate] a binary black hole in noise, in GWOSC layout, into {_short(simulated)}", flush=True)
-        files = write_simulated_event(simulated)
-    return files, "SIMULATED strain: no GW150914 files found beside the checkout or in the cache", SIMULATED_COALESCENCE
+    Args:
+        rate: Examples a second in training. Scoring takes about a third of the time.
+        waveform_rate: Simulated waveforms a second.
+        seconds: What all of it may take; a fifth is for the waveforms.
+
+    Returns:
+        Plan.
+    """
+    whole = Plan()
+    waveforms = int(np.clip(seconds / 5 * waveform_rate, 100, whole.waveforms))
+    examples = max(0.0, seconds - waveforms / waveform_rate) * rate
+    # Held-out windows of 16 batches, and the strain that calibrates, are scored in any case.
+    scored = 2048 / 3
+    cost = whole.epochs * (whole.steps * 128 + (whole.noise + whole.signals) / 3 + scored) + whole.windows / 3 + scored
+    share = min(1.0, examples / cost)
+    if share == 1.0:
+        return Plan(waveforms)
+    epochs = 5 if share > 0.3 else 3
+    steps = int(share * whole.steps * whole.epochs / epochs)
+    fewer = {name: max(least, int(share * getattr(whole, name))) for name, least in LEAST.items()}
+    return Plan(waveforms, epochs, max(10, steps), **fewer)
+
+
+def measure_rate():
+    """Print how many examples a second this machine trains the network of the demo with."""
+    from keras_gw_resnet.backend import load_keras
+
+    load_keras(training=True)
+    import keras
+
+    from keras_gw_resnet import build_model
+    from keras_gw_resnet.backend import jit_compile
+
+    model = build_model("resnet18", **NETWORK)
+    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=jit_compile())
+    strain, label = np.zeros((128, 2048, 2), np.float32), np.zeros((128, 1), np.float32)
+    model.train_on_batch(strain, label)
+    begun = time.perf_counter()
+    for _ in range(3):
+        model.train_on_batch(strain, label)
+    print(3 * 128 / (time.perf_counter() - begun))
+
+
+def _measured_rate():
+    code = "from keras_gw_resnet.demo import measure_rate; measure_rate()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"stopped at step 'measure': {done.stderr.strip().splitlines()[-1:]}")
+    # The other cores make the examples meanwhile, which takes some of the time.
+    return 0.7 * float(done.stdout.split()[-1])
+
+
+def _simulate(folder, part, segments, waveforms, seed):
+    simulate = ("-m", "keras_gw_resnet", "simulate")
+    noise, bank = folder / part / "noise.hdf", folder / part / "bank.hdf"
+    options = ("--segments", segments, "--segment-seconds", 300, "--seed", seed, "--psd", *PSDS, "--output", noise)
+    run_step("simulate", noise, *simulate, "noise", *options)
+    options = ("--population", "set3", "--number", waveforms, "--seed", seed, "--output", bank)
+    begun = time.monotonic()
+    run_step("simulate", bank, *simulate, "bank", *options)
+    return time.monotonic() - begun
+
+
+def _planned(folder):
+    """Measure this machine, or read what was measured before, so that a demo that was interrupted goes on."""
+    record = folder / "plan.json"
+    if record.exists():
+        return Plan(**json.loads(record.read_text()))
+    print("\n[measure] how fast this machine trains and simulates", flush=True)
+    seconds = _simulate(folder, "test", 3, TEST_WAVEFORMS, 2)
+    rate, waveform_rate = _measured_rate(), TEST_WAVEFORMS / max(seconds, 1.0)
+    chosen = plan(rate, waveform_rate)
+    print(f"{rate:.0f} examples/s in training, {waveform_rate:.1f} waveforms/s", flush=True)
+    record.write_text(json.dumps(vars(chosen)))
+    return chosen
 
 
 def demo(folder, *, seed=0):
-    """Simulate data, train, evaluate, search, and say where everything lies.
+    """Search GW150914 with the flagship; then simulate, train, evaluate and search within minutes, and say what lies where.
 
     Args:
         folder: Where everything goes; what is there already is reused.
@@ -113,27 +186,61 @@ def demo(folder, *, seed=0):
         InputError: A step failed.
     """
     started, folder = time.monotonic(), Path(folder).resolve()
-    model = folder / f"resnet18-w16-templates-seed{seed}"
-    _simulate(folder)
-    options = ("--recipe", "templates", "--epochs", 5, "--data", folder / "train", "--out", model, "--seed", seed)
-    run_step("train", model / "card.json", *_train_command(), *options)
+    folder.mkdir(parents=True, exist_ok=True)
+    search = ("-m", "keras_gw_resnet", "search")
+    print(
+        f"REAL strain: GW150914, H1 and L1 (gwosc.org), which ships. Its coalescence is at GPS {GW150914:.2f}.",
+        flush=True,
+    )
+    first = folder / "gw150914.hdf"
+    options = ("GW150914", "--output", first, "--plot", first.with_suffix(".png"), "--overwrite")
+    run_step("search", None, *search, "flagship", *options)
+    print(f"after {time.monotonic() - started:.0f} s. The picture: {_short(first.with_suffix('.png'))}", flush=True)
+
+    begun, model = time.monotonic(), folder / f"resnet18-w16-templates-seed{seed}"
+    chosen = _planned(folder)
+    _simulate(folder, "train", 6, chosen.waveforms, 1)
+    run_step("train", model / "card.json", *_train_command(), *_training(chosen, folder, model, seed))
     evaluation = model / "evaluation"
-    run_step("evaluate", evaluation, *_evaluate_command(), model, "--data", folder / "test", "--output", evaluation)
-    files, what, truth = _event_files(folder)
-    print(f"\nThe search runs on {what}. Its coalescence is at GPS {truth:.2f}.", flush=True)
-    events, picture = model / "events.hdf", model / "loudest-event.png"
-    search = ("-m", "keras_gw_resnet", "search", model, *files, "--output", events, "--plot", picture, "--overwrite")
-    run_step("search", None, *search)
-    _closing(model, evaluation, events, picture, time.monotonic() - started)
+    left_out = [*chosen.left_out(), *ALWAYS_LEFT_OUT]
+    if time.monotonic() - begun < LATEST_SECONDS:
+        options = ("--data", folder / "test", "--windows", chosen.windows, "--output", evaluation)
+        run_step("evaluate", evaluation, *_evaluate_command(), model, *options)
+    else:
+        left_out.append("the evaluation: the time was over")
+    events = model / "events.hdf"
+    run_step("search", None, *search, model, "GW150914", "--output", events, "--overwrite")
+    _closing(model, evaluation, events, first.with_suffix(".png"), time.monotonic() - started)
+    print("Left out, for want of time: " + "; ".join(left_out) + ".\nAll of it: " + WHOLE, flush=True)
+
+
+def _training(chosen, folder, model, seed):
+    """Return the options of the training."""
+    options = {
+        "--recipe": "templates",
+        "--epochs": chosen.epochs,
+        "--steps-per-epoch": chosen.steps,
+        "--validation-noise": chosen.noise,
+        "--validation-signals": chosen.signals,
+        "--statistic-shortcut": 0,
+        "--statistic-templates": 0,
+        "--statistic-coherent": "false",
+        "--hard-share": 0,
+        "--data": folder / "train",
+        "--out": model,
+        "--seed": seed,
+    }
+    return [part for pair in options.items() for part in pair]
 
 
 def _closing(model, evaluation, events, picture, seconds):
     shown = {name: _short(path) for name, path in (("model", model), ("evaluation", evaluation))}
+    efficiency = f"{shown['evaluation']}/efficiency.png, evaluation.json" if evaluation.exists() else "not measured"
     print(
         f"""
 Done in {seconds / 60:.1f} minutes.
   network      {shown["model"]}/model.keras, card.json
-  efficiency   {shown["evaluation"]}/efficiency.png, evaluation.json
+  efficiency   {efficiency}
   events       {_short(events)}, {_short(events.with_suffix(".csv"))}
   picture      {_short(picture)}
 Watch the training:

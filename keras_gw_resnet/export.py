@@ -1,4 +1,7 @@
-"""Export trained networks to other formats, and make sure that they stay what they were."""
+"""Export trained networks to other formats, and make sure that they stay what they were.
+
+`keras.Model.quantize("int8")` is not among them: Keras has it for dense layers, and the networks are stacks of Conv1D.
+"""
 
 import json
 import warnings

@@ -6,7 +6,6 @@ sha256 of the model file, which is checked before the file is opened.
 
 import hashlib
 import json
-import zipfile
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +15,11 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.inputs import read_json
 from keras_gw_resnet.models.weights import find_model_file, load_keras_file
+from keras_gw_resnet.portable import KERAS_RANGE, make_portable
+
+ADOPT = (
+    "a network that was trained elsewhere gets its card by: keras-gw-resnet adopt MODEL.keras --like NAME --output DIR"
+)
 
 
 def package_versions():
@@ -50,27 +54,19 @@ def save_model(model, card, folder):
     bare.set_weights(model.get_weights())
     with written_aside(folder / "model.keras") as aside:
         bare.save(aside)
-        _compress(aside)
+        make_portable(aside)
         sha256 = hashlib.sha256(aside.read_bytes()).hexdigest()
     card = {
         **card,
         "parameters": model.count_params(),
         "multiply_adds": info_of(model, card.get("sample_rate", 2048)).multiply_adds,
+        "keras": KERAS_RANGE,
         "packages": package_versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "sha256": sha256,
     }
     _write_card(card, folder)
     return card
-
-
-def _compress(path):
-    """Compress a .keras file in place: HDF5 leaves much of it empty, more than half in a deep network."""
-    with zipfile.ZipFile(path) as archive:
-        members = [(member.filename, archive.read(member)) for member in archive.infolist()]
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
 
 
 def _write_card(card, folder):
@@ -115,7 +111,7 @@ def load_card(name_or_path):
     """
     path = find_model(name_or_path) / "card.json"
     if not path.exists():
-        raise InputError(f"{path}: no such file; a model.keras without its card cannot be used here")
+        raise InputError(f"{path}: no such file; {ADOPT}")
     card = read_json(path, "the card of a network")
     check_card(path, card)
     return card

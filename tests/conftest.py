@@ -99,7 +99,9 @@ def shared(*parts):
 
 @pytest.fixture(scope="session")
 def gw150914_files():
-    return sorted(shared("gwosc").glob("*.hdf5"))
+    from keras_gw_resnet.strain.shipped import shipped_files
+
+    return shipped_files("GW150914")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "search": {"models", "strain", "simulation", "datasets", "zoo"},
     "evaluation": {"models", "strain", "simulation", "datasets", "search"},
 }
-COMMON = {"errors", "files", "backend", "inputs", "hdf5", "archives", "owners"}
+COMMON = {"errors", "files", "backend", "inputs", "hdf5", "archives", "owners", "progress"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -93,6 +93,7 @@ STANDARD = {
     "pathlib",
     "re",
     "dataclasses",
+    "warnings",
 }
 
 

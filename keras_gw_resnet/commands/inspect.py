@@ -47,8 +47,7 @@ def run_inspect(args):
 
 
 def _inspect_strain(args):
-    from tqdm import tqdm
-
+    from keras_gw_resnet.progress import Bar
     from keras_gw_resnet.strain import inspection
 
     groups = inspection.find_groups(args.strain, args.quality, args.channel)
@@ -59,7 +58,7 @@ def _inspect_strain(args):
             print(f"\nseconds with each flag set, {inspection.name_source(group)}:")
             print(table(rows, header))
     wanted = [(group, detector) for group in groups for detector in sorted({h.detector for h in group})]
-    bar = tqdm(wanted, desc="whitening", unit="detector", disable=None, leave=False, dynamic_ncols=True)
+    bar = Bar(wanted, desc="whitening", unit="detector", leave=False)
     reports = [inspection.inspect_detector(group, detector) for group, detector in bar]
     print()
     print(table(*inspection.noise_table(reports)))

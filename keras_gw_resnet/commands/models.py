@@ -40,10 +40,9 @@ def run_models(args):
         _compare(args.report, args.plot or args.report.parent / "docs" / "comparison.png")
         return
     load_keras()
-    from tqdm import tqdm
-
     from keras_gw_resnet.models.registry import build_model, list_models, model_info
     from keras_gw_resnet.models.weights import ALIASES, list_saved
+    from keras_gw_resnet.progress import Bar
     from keras_gw_resnet.zoo import load_card
 
     options = {} if args.width is None else {"width": args.width}
@@ -60,7 +59,7 @@ def run_models(args):
         build_model(args.pattern)
     saved = [load_card(name) for name in list_saved()]
     rows = []
-    for name in tqdm(names, desc="networks", unit="network", disable=None, leave=False, dynamic_ncols=True):
+    for name in Bar(names, desc="networks", unit="network", leave=False):
         info = model_info(name, **options)
         reach = "-" if info.receptive_samples is None else f"{info.receptive_samples}"
         milliseconds = "-" if info.receptive_milliseconds is None else f"{info.receptive_milliseconds:.0f}"
@@ -94,6 +93,44 @@ def _compare(page, plot):
     cards = [load_card(name) for name in list_saved()]
     write_comparison(cards, page, plot)
     print(f"{len(cards)} networks: {shown(page)}, {shown(plot)}")
+
+
+def add_adopt(subparsers):
+    """Add the command 'adopt'."""
+    parser = add_command(
+        subparsers,
+        "adopt",
+        run_adopt,
+        "give a network that was trained on elsewhere a card, so that it can be searched with",
+        "keras-gw-resnet adopt finetuned.keras --like flagship --output runs/finetuned",
+    )
+    parser.add_argument("model", type=path_of, metavar="MODEL.keras", help="file that model.save wrote")
+    parser.add_argument("--like", required=True, metavar="NAME", help="saved network whose whitened strain it takes")
+    parser.add_argument("--output", required=True, type=path_of, metavar="DIR", help="folder to write")
+    parser.add_argument("--name", help="of the network (default: that of the folder)")
+    parser.add_argument(
+        "--bank", type=path_of, metavar="FILE", help="waveforms to calibrate with (default: 400 are simulated)"
+    )
+    parser.add_argument(
+        "--psd", nargs="+", metavar="NAME|FILE", help="noise spectra (default: those of the saved network)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+
+
+def run_adopt(args):
+    """Write a network with a card: timing and statistic calibrated anew, the rest as of a saved network."""
+    from keras_gw_resnet.zoo import load_card
+
+    check_output(args.output, args.overwrite, folder_of=("model.keras", "card.json"))
+    load_card(args.like)
+    load_keras()
+    from keras_gw_resnet.search.adoption import load_trained, save_model
+
+    options = {"like": args.like, "name": args.name, "bank": args.bank, "psd": args.psd}
+    card = save_model(load_trained(args.model), args.output, **options)
+    print(f"event times good to {card['timing']['spread_seconds']:.3f} s (68 %)")
+    print(f"saved: {shown(args.output)}/model.keras, card.json")
+    print(f"next:  keras-gw-resnet search {shown(args.output)} FILE... --output events.hdf")
 
 
 def add_export(subparsers):

@@ -1,12 +1,12 @@
 """The command 'tensorboard'."""
 
+import os
 import threading
-from pathlib import Path
 
 from keras_gw_resnet.commands.arguments import add_command, path_of
 from keras_gw_resnet.errors import InputError
 
-HOST = "127.0.0.1"
+HOST, EVENTS = "127.0.0.1", "events.out.tfevents."
 
 
 def add_tensorboard(subparsers):
@@ -22,9 +22,22 @@ def add_tensorboard(subparsers):
     parser.add_argument("--port", type=int, default=6006, metavar="N", help="0: any that is free (default: 6006)")
 
 
+def _holds_logs(folder):
+    """Say whether TensorBoard finds logs there; it follows links to folders, too."""
+    walked, seen = os.walk(folder, followlinks=True), set()
+    for path, below, files in walked:
+        if any(name.startswith(EVENTS) for name in files):
+            return True
+        here = os.path.realpath(path)
+        if here in seen:  # a link that leads back
+            below.clear()
+        seen.add(here)
+    return False
+
+
 def run_tensorboard(args):
     """Serve TensorBoard on loopback until it is interrupted."""
-    if not any(Path(args.folder).rglob("events.out.tfevents.*")):
+    if not _holds_logs(args.folder):
         raise InputError(f"{args.folder}: holds no logs of a training; give the --out or --log-dir folder of one")
     if not 0 <= args.port < 2**16:
         raise InputError(f"--port is {args.port}; expected a number from 0 to {2**16 - 1}")

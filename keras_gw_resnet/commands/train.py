@@ -42,7 +42,7 @@ def run_train(argv):
 
 
 def _run(argv):
-    from keras_gw_resnet.training.folder import CHECKPOINTS, check_folder
+    from keras_gw_resnet.training.folder import CHECKPOINTS, check_folder, check_logs
     from keras_gw_resnet.training.stopping import stopping_on_sigterm, the_same_command
 
     config, run = parse_training(argv)
@@ -50,8 +50,7 @@ def _run(argv):
     log_dir = Path(run.log_dir or out / "logs")
     existed, again = out.exists(), the_same_command(run.overwrite)
     check_folder(config, out, run.overwrite)
-    if log_dir.is_file():
-        raise InputError(f"{log_dir}: is a file; --log-dir takes a folder")
+    check_logs(log_dir, out)
     with contextlib.ExitStack() as stack, stopping_on_sigterm(out, run.overwrite) as stopping:
         place = _prepare(config, run, out)
         stopping.watch(place)
@@ -148,12 +147,14 @@ def _train(config, batches, run, place, out, log_dir):
     from keras_gw_resnet.search.calibration import UNKNOWN_TIMING, calibrate_statistic, calibrate_timing
     from keras_gw_resnet.search.scan import Scanner
     from keras_gw_resnet.training.fit import fit
-    from keras_gw_resnet.training.folder import remove_checkpoints
+    from keras_gw_resnet.training.folder import CHECKPOINTS, note_logs, remove_checkpoints
     from keras_gw_resnet.training.location import MEANT, coalescence_samples
     from keras_gw_resnet.zoo import save_model, training_of
 
     require_writable(out, "--out")
     require_writable(log_dir, "--log-dir")
+    if place.first:
+        note_logs(log_dir, out, run.overwrite or not (out / CHECKPOINTS).exists())
     bank, own = batches.held_out_bank, config.negatives
     if bank is not None and own.loud_share and not batches.training.shares["loud noise"]:
         print("NOTE: the noise has no loud places; --negatives.loud_share has nothing to show", flush=True)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import scipy.fft
-from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import require_space
-from keras_gw_resnet.strain.conditioning import response
+from keras_gw_resnet.progress import Bar
+from keras_gw_resnet.simulation.psds import load_psd
+from keras_gw_resnet.strain.conditioning import NoiseSpectra, response, whitening_filter
 from keras_gw_resnet.strain.inspection import GLITCH_DEVIATIONS
 from keras_gw_resnet.strain.stretches import (
     Coverage,
@@ -20,6 +21,9 @@ from keras_gw_resnet.strain.stretches import (
     shortage,
     whitened_stretches,
 )
+
+# Gaussian noise is whitened as real noise is, with estimated spectra: so many estimates of each.
+SCATTER_SEED, ESTIMATES = 1_000_037, 4
 
 
 @dataclass(frozen=True)
@@ -250,7 +254,7 @@ def read_noise(folder, headers, detectors, whitening, window_samples):
         aside, 4 * total * whitening.sample_rate * len(detectors), "set TMPDIR to a folder on a disk with more room"
     )
     with (
-        tqdm(total=total, desc="whitening", unit="s", disable=None, dynamic_ncols=True) as bar,
+        Bar(total=total, desc="whitening", unit="s") as bar,
         tempfile.TemporaryFile() as file,
     ):
         for stretch in whitened_stretches(
@@ -305,3 +309,28 @@ def _part(stretch, start, stop):
         tuple(filters),
         stretch.origin,
     )
+
+
+def gaussian_noise(psds_by_detector, window_samples, whitening):
+    """Return GaussianNoise of these spectra, whitened as real noise is, with estimates of them.
+
+    Args:
+        psds_by_detector: Dictionary detector -> list of names or files, as from `simulation.sets.psds_of`.
+        window_samples: Length of a window.
+        whitening: Whitening.
+
+    Raises:
+        InputError: A spectrum that cannot be used.
+    """
+    rng, psds, taps = np.random.default_rng(SCATTER_SEED), [], []
+    for sources in psds_by_detector.values():
+        loaded = [load_psd(source, 1 / whitening.filter_seconds, whitening.sample_rate / 2) for source in sources]
+        psds.append([psd for psd in loaded for _ in range(ESTIMATES)])
+        taps.append([whitening_filter(psd * estimation_scatter(rng, whitening), whitening) for psd in psds[-1]])
+    return GaussianNoise(taps, tuple(psds_by_detector), window_samples, whitening, psds)
+
+
+def estimation_scatter(rng, whitening):
+    """Draw the ratio of an estimated to the true noise spectrum, array (filter_samples / 2 + 1,)."""
+    white = rng.standard_normal(round(whitening.psd_seconds * whitening.sample_rate))
+    return NoiseSpectra(white, whitening).near(len(white) / 2) * whitening.sample_rate / 2

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import scipy.signal
-from tqdm import tqdm
 
 from keras_gw_resnet.datasets.batches import Examples
 from keras_gw_resnet.errors import MALFORMED, InputError
 from keras_gw_resnet.files import new_hdf5, require_space, written_aside
 from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, require_held, text
 from keras_gw_resnet.inputs import read_text, require_file
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.strain.quality import LARGEST_STRAIN
 
 # Which windows are held out is drawn with a seed of its own.
@@ -262,7 +262,7 @@ def _whitener(folder, rows):
     window = scipy.signal.get_window("hann", G2NET_SAMPLES)
     spectra = [
         np.abs(np.fft.rfft(_read_sample(folder, name) * window)) ** 2
-        for name in tqdm(quiet, desc="noise spectrum", unit="window", disable=None, dynamic_ncols=True)
+        for name in Bar(quiet, desc="noise spectrum", unit="window")
     ]
     # The median of a squared amplitude lies at ln 2 of its mean.
     psd = np.median(spectra, axis=0) / np.log(2) * 2 / (G2NET_RATE * np.sum(window**2))
@@ -305,7 +305,7 @@ def import_g2net(folder, output):
             source="G2Net (Kaggle 2021), simulated strain; whitened by the median spectrum of its noise windows",
         )
         x = file.create_dataset("x", (len(rows), *shape), np.float32, chunks=(1, *shape))
-        for row, (name, _) in enumerate(tqdm(rows, desc="windows", unit="window", disable=None, dynamic_ncols=True)):
+        for row, (name, _) in enumerate(Bar(rows, desc="windows", unit="window")):
             whitened = whiten(_read_sample(folder, name)).T
             if not np.all(np.abs(whitened) < LARGEST_WHITENED):
                 raise InputError(

@@ -4,8 +4,8 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.search.detector import THRESHOLD
 
 # Whitened strain that is scanned for each glitch, which lies in its middle.
@@ -70,7 +70,7 @@ def score_glitches(network, bank, *, seed=0, repeats=1, snr=None):
     samples = SECONDS * rate
     kept = np.isin(bank.detector, network.detectors)
     bank = bank.select(kept)
-    with tqdm(total=repeats * len(bank), desc="glitches", unit="glitch", disable=None, dynamic_ncols=True) as bar:
+    with Bar(total=repeats * len(bank), desc="glitches", unit="glitch") as bar:
         for index in np.repeat(np.arange(len(bank)), repeats):
             one, column = bank.select([index]), network.detectors.index(bank.detector[index])
             strain = _noise(rng, samples, len(network.detectors), network.whitening)

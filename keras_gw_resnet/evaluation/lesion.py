@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from keras import layers
-from tqdm import tqdm
 
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.windows import auc, detected_fraction
 from keras_gw_resnet.models.graph import blocks_of
+from keras_gw_resnet.progress import Bar
 
 NORMS = (layers.BatchNormalization, layers.GroupNormalization)
 # Windows are scored once for every lesion; so many show an efficiency at this false-alarm probability.
@@ -164,6 +164,6 @@ def measure_lesions(model, name, given):
         return {"auc": auc(noise, signals), "efficiency": found}
 
     def bar(todo):
-        return tqdm(todo, desc=name, unit="lesion", disable=None, dynamic_ncols=True)
+        return Bar(todo, desc=name, unit="lesion")
 
     return lesions(model, measure, bar)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.special
 import scipy.stats
-from tqdm import tqdm
+
+from keras_gw_resnet.progress import Bar
 
 FALSE_ALARM_PROBABILITIES = (1e-2, 1e-3, 1e-4, 1e-5)
 # Noise windows above a threshold that it takes to speak of a false-alarm probability.
@@ -225,8 +226,8 @@ def measure_windows(model, card, given):
 
     model.compile(jit_compile=jit_compile())
     scores, labels, snrs = [], [], []
-    options = {"desc": "evaluate", "unit": "window", "disable": None, "dynamic_ncols": True}
-    with tqdm(total=given.number, **options) as bar:
+    options = {"desc": "evaluate", "unit": "window"}
+    with Bar(total=given.number, **options) as bar:
         for index in range(-(-given.number // given.batches.batch_size)):
             examples = given.batches.examples(index)
             scores.append(model.predict_on_batch(examples.strain)[:, 0])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import keras
 
+from keras_gw_resnet.backend import channels_last
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.models.blocks import Style
 from keras_gw_resnet.models.front import Front
@@ -16,7 +17,7 @@ from keras_gw_resnet.models.heads import Head
 from keras_gw_resnet.models.parts import Parts
 from keras_gw_resnet.models.receptive import ReceptiveField
 from keras_gw_resnet.models.transfer import take_weights
-from keras_gw_resnet.models.weights import find_model_file
+from keras_gw_resnet.models.weights import find_weights
 
 # Keywords of a builder that stand for the options of a dataclass, each a keyword of its own.
 GROUPS = {"style": Style, "front": Front}
@@ -127,11 +128,12 @@ def builder(description):
     def checked(*args, describe=False, **options):
         refuse_unknown(description.__name__, options, known)
         try:
-            given = dict(options)
-            for name, members in groups.items():
-                given[name] = GROUPS[name](**{option: given.pop(option) for option in members if option in given})
-            network = description(*args, **given)
-            return network if describe else _built(network)
+            with channels_last():
+                given = dict(options)
+                for name, members in groups.items():
+                    given[name] = GROUPS[name](**{option: given.pop(option) for option in members if option in given})
+                network = description(*args, **given)
+                return network if describe else _built(network)
         except InputError:
             raise
         except Exception as error:  # whatever Keras and its backend find out about the values
@@ -171,7 +173,7 @@ def assemble(
         front: Front; None: the stack is given the strain.
         input_shape: (samples, detectors) of the whitened strain (see `preprocess_input`); samples may be None where
             the head pools.
-        weights: None, the path of a .keras file, or the name of a saved network of the same architecture.
+        weights: None, the path of a .keras or .weights.h5 file, or the name of a saved network of the same architecture.
         **head: Options of `heads.Head`.
 
     Returns:
@@ -184,7 +186,7 @@ def assemble(
     require_shape(input_shape)
     front = front or Front()
     field = reach(front.field) if reach else _field_read(stack, front, input_shape)
-    weights = None if weights is None else find_model_file(weights)
+    weights = None if weights is None else find_weights(weights)
     return Network(
         name=name, input_shape=tuple(input_shape), front=front, stack=stack, field=field, head=head, weights=weights
     )

@@ -8,6 +8,7 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models import cnn, composite, densenet, ensemble, highway, literature, resnet
 from keras_gw_resnet.models.info import info_of
 from keras_gw_resnet.models.network import options_of, refuse_unknown
+from keras_gw_resnet.models.weights import card_beside, find_model_file
 
 # name -> (constructor, builder whose signature names its options)
 MODELS = {
@@ -32,6 +33,8 @@ MODELS = {
     "george-huerta2018": (literature.GeorgeHuerta2018, literature.GeorgeHuerta2018),
     "aframe": (literature.Aframe, resnet.ResNet),
 }
+# What adds the statistic of templates to a network that is trained without it.
+SHORTCUT_OPTIONS = ("statistic_shortcut", "statistic_templates", "statistic_coherent")
 # Networks made of saved ones, which cannot be built without naming those, and are not listed.
 JOINED = {"ensemble": (ensemble.SavedEnsemble, ensemble.SavedEnsemble)}
 
@@ -65,7 +68,8 @@ def build_model(name, /, **options):
 
     Args:
         name: One of `list_models()`, or "ensemble" with `members`, the names of saved networks.
-        **options: Keyword options of its constructor.
+        **options: Keyword options of its constructor. With `weights` of a saved network, those that are not given are
+            that network's, unless one that is given differs from it.
 
     Returns:
         `keras.Model`.
@@ -74,7 +78,38 @@ def build_model(name, /, **options):
         InputError: Unknown name or option, or options that do not fit together.
     """
     refuse_unknown(name, options, model_options(name))
-    return _entry(name)[0](**options)
+    build, saved = _entry(name)[0], _options_of_saved(name, options)
+    if all(options.get(option, value) == value for option, value in saved.items()):
+        options = {**saved, **options}
+    try:
+        return build(**options)
+    except InputError as error:
+        differing = {option: value for option, value in saved.items() if options.get(option) != value}
+        if not differing:
+            raise
+        own = ", ".join(f"{option}={value!r}" for option, value in differing.items())
+        raise InputError(f"{error}; other than in this call, {options['weights']} has {own}") from error
+
+
+def _options_of_saved(name, options):
+    """Return the options with which the network was built whose weights are asked for, as far as they are to be taken over.
+
+    {} where its card does not say them, or it is a network of another name. Whether the statistic of templates is added
+    is left to who says anything about it, and a network without its head has no options of one.
+    """
+    try:
+        card = card_beside(find_model_file(options["weights"]))
+    except (KeyError, InputError, OSError, ValueError):  # no weights, or what the builder says more about
+        return {}
+    if card.get("model") != name or not isinstance(card.get("options"), dict):
+        return {}
+    saved = {option: value for option, value in card["options"].items() if option != "weights"}
+    left_out = ()
+    if options.get("include_top") is False:
+        left_out = ("pooling", "head_kernel_size", "dropout", *SHORTCUT_OPTIONS)
+    elif any(option in options for option in SHORTCUT_OPTIONS):
+        left_out = SHORTCUT_OPTIONS
+    return {option: value for option, value in saved.items() if option not in left_out}
 
 
 def describe_model(name, /, **options):

@@ -1,13 +1,14 @@
 """Hand weights from one network to another: of the same architecture, or one that is narrower or shallower."""
 
 import math
+import warnings
 
 import keras
 
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.models.front import JOIN_LAYER, OWN_LAYERS, TEMPLATE_LAYERS, front_of, is_statistic
 from keras_gw_resnet.models.graph import blocks_of, positions_of
-from keras_gw_resnet.models.weights import find_model_file, load_keras_file
+from keras_gw_resnet.models.weights import WEIGHTS, find_weights, load_keras_file
 
 # Layers behind the features, which a network without its last layer may lack.
 HEAD = ("crop_edges", "pool", "score")
@@ -60,16 +61,42 @@ def take_weights(model, weights):
 
     Args:
         model: `keras.Model`.
-        weights: Path of a .keras file or its folder, or the name of a saved network.
+        weights: Path of a .keras file or its folder, the name of a saved network, or a .weights.h5 file, which is
+            loaded into a network built alike.
 
     Raises:
         InputError: No such file or network, a damaged one, or another architecture.
     """
-    path = find_model_file(weights)
+    path = find_weights(weights)
+    if path.name.endswith(WEIGHTS):
+        _load_weights(model, path)
+        return
     saved = load_keras_file(path)
     _check_fronts(model, saved, path)
     copy_trained(model, saved, path)
     _take_statistic(model, saved)
+
+
+def _load_weights(model, path):
+    """Load a .weights.h5 file into a network that is built as the one it is of.
+
+    Keras passes over what it does not find, with a warning at most: what was not loaded stays NaN, and is refused here.
+    """
+    import keras
+
+    for weight in model.weights:
+        weight.assign(keras.ops.full_like(weight, math.nan))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.load_weights(path)
+        lacking = [weight.path for weight in model.weights if keras.ops.any(keras.ops.isnan(weight))]
+        if lacking:
+            raise ValueError(f"it holds nothing for {lacking[0]}")
+    except Exception as error:  # whatever Keras and h5py find
+        raise InputError(
+            f"{path}: its weights do not fit {model.name} ({first_line(error)}); give the options of the network they are of"
+        ) from error
 
 
 def _check_fronts(model, saved, path):

@@ -7,6 +7,8 @@ from keras_gw_resnet.archives import load_archive, sha256_of
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.inputs import read_json
 
+# How the files end that `keras.Model.save_weights` writes.
+WEIGHTS = ".weights.h5"
 # Names for whichever saved network is the best of its kind.
 ALIASES = {"flagship": "resnet18-w16-coherent"}
 
@@ -43,6 +45,12 @@ def find_model_file(name_or_path):
     )
 
 
+def find_weights(name_or_path):
+    """Return the file that weights come from: a .weights.h5 file, or what `find_model_file` finds."""
+    path = Path(str(name_or_path))
+    return path if path.is_file() and path.name.endswith(WEIGHTS) else find_model_file(name_or_path)
+
+
 def card_beside(path):
     """Return what the card beside a model file says, {} where there is none."""
     card = path.parent / "card.json"
@@ -71,6 +79,6 @@ def load_keras_file(path, expected_sha256=None):
     if expected_sha256 is not None and found != expected_sha256:
         raise InputError(
             f"{path}: sha256 is {found[:12]}..., the card says {expected_sha256[:12]}...; "
-            "the file was changed or damaged, fetch or train it again"
+            "the file was changed or damaged, fetch or train it again (if you trained it further: keras-gw-resnet adopt)"
         )
     return load_archive(path)

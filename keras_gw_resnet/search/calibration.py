@@ -1,10 +1,10 @@
 """Measure on simulated signals where a network sees its evidence, how sharply, and which statistics it gives them."""
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.datasets.signals import Signals, SignalSource
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.search.candidates import find_events
 
 # What an event is said to tolerate: of a few hundred signals in simulated noise the calibration does not see the worst, and
@@ -35,7 +35,7 @@ def _statistic_and_lag(scanner, bank, taps, detectors, whitening, settings, sign
     source = SignalSource(bank, noise.taps, noise.detectors, window, settings)
     rng = np.random.default_rng(SIGNAL_SEED)
     found = []
-    for _ in tqdm(range(-(-signals // 32)), desc=description, unit="batch", disable=None, dynamic_ncols=True):
+    for _ in Bar(range(-(-signals // 32)), desc=description, unit="batch"):
         strain, filters = noise.draw(rng, 32)
         signal, _, merger, _ = source.draw(rng, filters)
         for one, at in zip(strain + signal, merger * seconds, strict=True):

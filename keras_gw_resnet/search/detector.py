@@ -24,10 +24,12 @@ class Detector:
 
     Args:
         model: `keras.Model`, a window classifier.
-        card: Its card, as from `load_model`.
+        card: Its card, as from `load_model`; None with `like`.
         precision: "float32", or "bfloat16" for the scan's arithmetic.
         exact: Whether a network whose scan is approximate is to score window by window instead, which is slow.
         gate: Limit of the gate in standard deviations, see `Whitening`; None: that of the card.
+        like: In place of a card, the saved network whose whitened strain it takes; timing and statistic are calibrated
+            anew, which takes a minute (see `adoption.adopted_card`).
 
     Attributes:
         name, detectors, window_samples, sample_rate, whitening: What the card says.
@@ -35,7 +37,14 @@ class Detector:
         stride_seconds: From one score of a scan to the next.
     """
 
-    def __init__(self, model, card, precision="float32", *, exact=False, gate=None):
+    def __init__(self, model, card=None, precision="float32", *, exact=False, gate=None, like=None):
+        if (card is None) == (like is None):
+            raise InputError("a Detector takes a network with its card, or with like=, the name of a saved network")
+        if card is None:
+            # With PyCBC, which a search does not need.
+            from keras_gw_resnet.search.adoption import adopted_card
+
+            card = adopted_card(model, like)
         self.model, self.card, self.precision = model, card, precision
         self.name, self.detectors = card["name"], tuple(card["detectors"])
         self.window_samples, self.sample_rate = card["window_samples"], card["sample_rate"]

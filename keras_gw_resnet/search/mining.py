@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.glitch_import import CONTEXT_SECONDS, Cutter, cut_from_stretch
 from keras_gw_resnet.simulation.transients import REACH_SECONDS, extract, find_transients
 from keras_gw_resnet.strain.catalogue import left_out_intervals
@@ -59,7 +59,7 @@ def mine(headers, detectors, options, settings, *, lowest_snr, left_out=(), netw
     events = left_out_intervals(left_out)
     window = network.window_samples if network else 1
     total = round(sum(h.samples / h.sample_rate for h in headers if h.detector == detectors[0]))
-    with tqdm(total=total, desc="glitches", unit="s", disable=None, dynamic_ncols=True) as bar:
+    with Bar(total=total, desc="glitches", unit="s") as bar:
         for stretch in whitened_stretches(headers, detectors, settings, window_samples=window, coverage=coverage):
             for column, at, label, least in _lone(stretch, events, mined, network, threshold, lowest_snr):
                 _take(cutter, mined, stretch, column, at, label, least)

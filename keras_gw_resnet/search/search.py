@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.search.background import join_backgrounds, slid_background
 from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.journal import Journal, forget
@@ -91,7 +91,7 @@ def _search_chunks(networks, headers, window, options, kept, description):
     common = coincident_intervals(headers, first.detectors)
     chunks = whitened_chunks(headers, first.detectors, first.whitening, window_samples=window, done=frozenset(parts))
     total = round(sum(interval.stop - interval.start for interval in common))
-    with tqdm(total=total, desc=description, unit="s", disable=None, dynamic_ncols=True) as bar:
+    with Bar(total=total, desc=description, unit="s") as bar:
         bar.update(round(sum(each[0].coverage.given for each in parts.values())))
         share = len(networks) * (1 + options.slides + options.alone * len(first.detectors)) * first.sample_rate
         for chunk in _ahead(chunks):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES
 from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, read, require_held, text
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.glitch_bank import GLITCH_BANK_FORMAT, GlitchBank, load_glitches
 from keras_gw_resnet.simulation.transients import extract, measured
 from keras_gw_resnet.strain.conditioning import Whitening
@@ -139,7 +139,7 @@ def import_arrays(path, options, *, detector=None, label=None, sample_rate=None)
         raise InputError(f"{path}: does not say its sample rate; give --sample-rate")
     cutter = Cutter(int(rate or sample_rate), options)
     total = sum(len(strain) for _, strain, _, _ in groups)
-    with tqdm(total=total, desc=path.name, unit="glitch", disable=None, dynamic_ncols=True) as bar:
+    with Bar(total=total, desc=path.name, unit="glitch") as bar:
         for name, strain, labels, snrs in groups:
             for row, values in enumerate(strain):
                 named = str(labels[row]) if labels is not None else (label or "unknown")
@@ -284,7 +284,7 @@ def import_table(path, headers, options, *, confidence=0.0, skip_outside=False, 
     present = {h.detector for h in headers}
     cutter, done = Cutter(settings.sample_rate, options), [False] * len(rows)
     seconds, times = sum(h.samples / h.sample_rate for h in headers), [row["time"] for row in rows]
-    with tqdm(total=round(seconds), desc="strain", unit="s", disable=None, dynamic_ncols=True) as bar:
+    with Bar(total=round(seconds), desc="strain", unit="s") as bar:
         for detector in sorted(present & {row["detector"] for row in rows}):
             for stretch in whitened_stretches(headers, (detector,), settings):
                 begin, end = np.searchsorted(times, [stretch.gps_start, stretch.gps_start + stretch.seconds])

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.files import require_space
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.strain.writers import mlgwsc1_file
 
@@ -63,7 +63,7 @@ def write_noise(path, *, psds, segments, segment_seconds, seed, detectors=("H1",
     require_space(path, 8 * sample_rate * total)
     with (
         mlgwsc1_file(path, detectors, sample_rate, **attributes) as add,
-        tqdm(total=total, desc="noise", unit="s", disable=None, dynamic_ncols=True) as bar,
+        Bar(total=total, desc="noise", unit="s") as bar,
     ):
         for start in (GPS_START + i * (segment_seconds + 16) for i in range(segments)):
             for detector in detectors:

@@ -5,9 +5,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.strain.catalogue import known_events, without_events
 from keras_gw_resnet.strain.quality import valid_runs
 from keras_gw_resnet.strain.stretches import Interval, coincident_intervals, read_interval, require_detectors
@@ -84,7 +84,7 @@ class RealNoise:
         order = {d: [self.pieces[d][i] for i in rng.permutation(len(self.pieces[d]))] for d in self.detectors}
         first, slides, segments, at = self.detectors[0], 0, [], gps_start
         rest = duration
-        with tqdm(total=duration, desc="noise", unit="s", disable=None, dynamic_ncols=True) as bar:
+        with Bar(total=duration, desc="noise", unit="s") as bar:
             for slide in range(max(len(own) for own in order.values()) - 1):
                 slides = slide + 1
                 for index in range(len(order[first])):

@@ -10,11 +10,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import scipy.fft
-from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, require_space, written_aside
 from keras_gw_resnet.hdf5 import find, open_hdf5, read
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation import real_noise
 from keras_gw_resnet.simulation.detectors import antenna_pattern, arrival_delay, lal_geometry
 from keras_gw_resnet.simulation.noise import GPS_START, NOISE_LOW_FREQUENCY, coloured_noise
@@ -296,7 +296,7 @@ def _write_strain(folder, source, parameters, prior, detectors, sample_rate, pro
         ProcessPoolExecutor(processes or len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool,
         mlgwsc1_file(Path(folder) / FILES[0], detectors, sample_rate, compress=False, **attributes) as foreground,
         mlgwsc1_file(Path(folder) / FILES[1], detectors, sample_rate, compress=False, **attributes) as background,
-        tqdm(total=len(times), desc="injections", unit="injection", disable=None, dynamic_ncols=True) as bar,
+        Bar(total=len(times), desc="injections", unit="injection") as bar,
     ):
         for index, (start, seconds) in enumerate(source.segments):
             inside = [task for task in tasks if start <= task[0]["tc"] < start + seconds]

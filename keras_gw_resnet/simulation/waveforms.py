@@ -5,10 +5,10 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.backend import quiet_stderr
 from keras_gw_resnet.errors import InputError, first_line
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.simulation.detectors import lal_geometry
 from keras_gw_resnet.simulation.populations import draw, get_population
@@ -105,13 +105,11 @@ def make_bank(
     processes = processes or len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         waveforms = list(
-            tqdm(
+            Bar(
                 pool.map(_one, tasks, chunksize=4),
                 total=number,
                 desc="waveforms",
                 unit="waveform",
-                disable=None,
-                dynamic_ncols=True,
             )
         )
     return WaveformBank(

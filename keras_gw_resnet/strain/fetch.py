@@ -5,11 +5,10 @@ import re
 import warnings
 from pathlib import Path
 
-from tqdm import tqdm
-
 from keras_gw_resnet.errors import InputError, UnreadableError
 from keras_gw_resnet.files import HDF5_SUFFIXES
 from keras_gw_resnet.owners import owned
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.strain.files import find_segments
 
 GWOSC = "https://gwosc.org"
@@ -171,14 +170,12 @@ def _transfer_error(url, error):
 def _receive(answer, part, done, total):
     with (
         part.open("ab" if done else "wb") as file,
-        tqdm(
+        Bar(
             total=total or None,
             initial=done,
             desc=part.stem,
             unit="B",
             unit_scale=True,
-            disable=None,
-            dynamic_ncols=True,
         ) as bar,
     ):
         for chunk in answer.iter_content(CHUNK_BYTES):

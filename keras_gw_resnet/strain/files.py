@@ -15,6 +15,7 @@ from keras_gw_resnet.files import HDF5_SUFFIXES
 from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, require_held
 from keras_gw_resnet.strain.layouts import DETECTORS, LAYOUTS, SegmentHeader
 from keras_gw_resnet.strain.quality import valid_samples
+from keras_gw_resnet.strain.shipped import with_shipped
 
 __all__ = [
     "DETECTORS",
@@ -126,7 +127,7 @@ def find_segments(paths, quality=(), channels=None):
     In a folder, HDF5 files that hold no strain are passed over; a file named itself has to hold some.
 
     Args:
-        paths: One path or several.
+        paths: One path or several; GW150914 stands for the files that ship with the project.
         quality: Short names of data-quality and injection flags that the strain has to fulfil, for example "CBC_CAT1"
             or "NO_CBC_HW_INJ"; seconds that do not are invalid. Only GWOSC files have flags.
         channels: Dictionary detector -> name of its channel, or of its dataset, where files hold several series of it; or
@@ -140,7 +141,7 @@ def find_segments(paths, quality=(), channels=None):
             may be strain; segments of one detector that overlap; a flag that a file does not have.
         UnreadableError: A file is locked, or compressed with a filter that is not installed.
     """
-    headers = list_segments(paths, quality, channels)
+    headers = list_segments(with_shipped(paths), quality, channels)
     if overlap := find_overlap(headers):
         before, after = overlap
         raise InputError(

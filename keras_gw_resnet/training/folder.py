@@ -9,7 +9,7 @@ from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.inputs import read_json
 from keras_gw_resnet.owners import LOCK, PARTIAL
 
-RECORD, CHECKPOINTS = "config.json", "checkpoints"
+RECORD, CHECKPOINTS, OWNER = "config.json", "checkpoints", "run.txt"
 
 
 def check_folder(config, out, overwrite=False):
@@ -68,6 +68,39 @@ def check_backend(out, overwrite=False):
             f"{out}: holds an interrupted run of another configuration (backend: {begun} -> {backend()}); go on with "
             f"--backend {begun}, choose another --out or add --overwrite"
         )
+
+
+def check_logs(log_dir, out):
+    """Raise InputError where a run's logs would go among those of another run.
+
+    Args:
+        log_dir: Folder for the logs; `note_logs` writes into it whose they are.
+        out: Folder of the run.
+    """
+    log_dir, out, owner = Path(log_dir), Path(out).resolve(), Path(log_dir) / OWNER
+    if log_dir.is_file():
+        raise InputError(f"{log_dir}: is a file; --log-dir takes a folder")
+    if log_dir.resolve().is_relative_to(out) or not any(
+        any(log_dir.glob(f"{part}events.out.tfevents.*")) for part in ("", "train/", "validation/")
+    ):
+        return
+    goes_on = (out / RECORD).exists()
+    whose = owner.read_text().strip()[:300] if owner.is_file() else None
+    if whose != str(out) and (whose or not goes_on):
+        raise InputError(
+            f"{log_dir}: holds the logs of {f'the run in {whose}' if whose else 'another run'}; choose another --log-dir"
+        )
+
+
+def note_logs(log_dir, out, afresh):
+    """Note in a folder of logs outside the run's own whose they are; remove what an earlier run to `out` left there."""
+    log_dir, out = Path(log_dir), Path(out).resolve()
+    if log_dir.resolve().is_relative_to(out):
+        return
+    if afresh:
+        for old in log_dir.glob("*/events.out.tfevents.*"):
+            old.unlink()
+    (log_dir / OWNER).write_text(f"{out}\n")
 
 
 def _left_at_the_start(entry):

@@ -1,10 +1,10 @@
 """Noise that a finished network takes for signals, found to train others with."""
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.datasets.hard import HARDEST, PIECE, find_hardest
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.sources.noise import open_noise
 from keras_gw_resnet.training.validation import scorer
@@ -39,8 +39,8 @@ def find_hard_noise(model, config, *, windows, keep=None, seed=0):
             rng = np.random.default_rng((AHEAD_SEED, seed, number))
             yield noise.draw(rng, min(PIECE, windows - first))[0]
 
-    options = {"desc": "hard noise", "unit": "window", "disable": None, "dynamic_ncols": True}
-    with tqdm(total=windows, **options) as bar:
+    options = {"desc": "hard noise", "unit": "window"}
+    with Bar(total=windows, **options) as bar:
         _, strain, stat = find_hardest(pieces(), scorer(model), keep, bar.update)
     return strain, stat
 

@@ -12,7 +12,7 @@ from keras import layers, ops
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.graph import parts_of
-from keras_gw_resnet.models.weights import card_beside, find_model_file
+from keras_gw_resnet.models.weights import card_beside, find_weights
 
 # Name of the last layer of a network in training that gives [score, logits of the positions].
 WITH_POSITIONS = "score_and_positions"
@@ -94,7 +94,7 @@ def coalescence_samples(network, config):
     """
     middle, length = _middles(network)
     weights = config.network.options.get("weights")
-    meant = card_beside(find_model_file(weights)).get("training", {}).get(MEANT) if weights else None
+    meant = card_beside(find_weights(weights)).get("training", {}).get(MEANT) if weights else None
     if meant is None:
         meant = parts_of(network).coalescence_offset
     if meant is not None:

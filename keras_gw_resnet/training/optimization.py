@@ -7,7 +7,7 @@ from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.front import front_layers
 from keras_gw_resnet.models.graph import parts_of
-from keras_gw_resnet.models.registry import build_model
+from keras_gw_resnet.models.registry import build_model, model_options
 from keras_gw_resnet.training.location import (
     PositionCrossentropy,
     ScoreAccuracy,
@@ -25,7 +25,10 @@ MOMENTUM = 0.9
 def new_network(config):
     """Build the network of a TrainingConfig that is trained, with weights that follow from its seed."""
     keras.utils.set_random_seed(config.seed)
-    return _build(config, config.network.options)
+    options = dict(config.network.options)
+    if options.get("weights") and "statistic_shortcut" in model_options(config.network.model):
+        options.setdefault("statistic_shortcut", 0.0)  # the training adds it at its end
+    return _build(config, options)
 
 
 def whole_network(config):

@@ -5,9 +5,9 @@ import time
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.training.validation import best_row
 
 
@@ -33,7 +33,7 @@ class Timed:
 
 
 class Progress(keras.callbacks.Callback):
-    """One line with rate, time left and metric; where stdout is no terminal, one line an epoch.
+    """One line with rate, time left and metric; where stdout is no terminal, one line an epoch and every 20 s.
 
     Adds to the logs: seconds, examples_per_second and input_wait_share, the share of the epoch that passed waiting for
     batches. The first step, with its compilation, is left out of the waiting.
@@ -54,10 +54,10 @@ class Progress(keras.callbacks.Callback):
         """Open the bar."""
         self._begun = time.perf_counter()
         self._done_before = len(self.history)
-        if self.shown and sys.stdout.isatty():
+        if self.shown:
             total = self.config.epochs * self.config.optimisation.steps_per_epoch
             done = len(self.history) * self.config.optimisation.steps_per_epoch
-            self._bar = tqdm(total=total, initial=done, unit="batch", file=sys.stdout, dynamic_ncols=True)
+            self._bar = Bar(total=total, initial=done, desc="training", unit="batch", file=sys.stdout)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Start the clock."""
@@ -96,8 +96,7 @@ class Progress(keras.callbacks.Callback):
     def say(self, epoch, logs=None):
         """Print the line of a finished epoch, once its row is in the history: what it says is saved."""
         if self.shown and self.history and self.history[-1]["epoch"] == epoch + 1:
-            line = self._line(self.history[-1])
-            tqdm.write(line, file=sys.stdout) if self._bar is not None else print(line, flush=True)
+            self._bar.write(self._line(self.history[-1]))
 
     def _line(self, row):
         done, total = row["epoch"], self.config.epochs

@@ -5,7 +5,6 @@ from dataclasses import replace
 import keras
 import numpy as np
 import scipy.signal
-from tqdm import tqdm
 
 from keras_gw_resnet.datasets.signals import SignalSource
 from keras_gw_resnet.errors import InputError
@@ -19,6 +18,7 @@ from keras_gw_resnet.models.front import (
     set_templates,
 )
 from keras_gw_resnet.models.graph import parts_of
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.populations import Population
 from keras_gw_resnet.simulation.waveforms import make_bank
 
@@ -31,7 +31,6 @@ PLAIN = 3000
 LIGHT = 0.05
 # Rounds of refinement.
 ROUNDS = 8
-BAR = {"disable": None, "dynamic_ncols": True}
 SEED = 2005
 
 
@@ -148,7 +147,7 @@ def _signals(bank, source, noise, samples, seed, as_shown=False):
         filters = noise.draw(rng, each)[1]
     else:
         filters = np.stack([rng.integers(len(own), size=each) for own in noise.taps], axis=-1)
-    parts = tqdm(np.array_split(filters, -(-each // 500)), desc="signals for templates", unit="batch", **BAR)
+    parts = Bar(np.array_split(filters, -(-each // 500)), desc="signals for templates", unit="batch")
     drawn = [jittered.draw(rng, part)[0] for part in parts]
     signals = rng.permutation(np.concatenate(np.moveaxis(np.concatenate(drawn), -1, 0)))
     return signals / np.linalg.norm(signals[:, STRIDE:-STRIDE], axis=1, keepdims=True)
@@ -172,7 +171,7 @@ def _chosen(signals, basis, number):
 def _refined(templates, seen):
     """Refine templates (number, 2, kernels) for signals (signals, times, kernels); return (in phase, in quadrature)."""
     number, signals = len(templates), np.arange(len(seen))
-    for _ in tqdm(range(ROUNDS), desc="templates", unit="round", **BAR):
+    for _ in Bar(range(ROUNDS), desc="templates", unit="round"):
         power = sum(np.square(seen @ phase.T) for phase in np.moveaxis(templates, 1, 0))
         best = power.reshape(len(seen), -1).argmax(axis=1)
         matched, owner = seen[signals, best // number], best % number

@@ -6,9 +6,9 @@ import time
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from keras_gw_resnet.evaluation.windows import auc
+from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.training.metric import CHUNK
 
 
@@ -90,7 +90,10 @@ class Validation(keras.callbacks.Callback):
 
     def measure(self, score):
         """Return val_loss, val_auc, val_accuracy and val_efficiency of the scores that a function gives; None where one is not finite."""
-        self.scores = score(self.strain)
+        metric = [] if self.metric is None else self.metric.strain
+        with Bar(total=len(self.strain) + len(metric), desc="validation", unit="window", leave=False) as bar:
+            self.scores = _in_parts(score, self.strain, bar)
+            ranked = _in_parts(score, metric, bar) if self.metric is not None else None
         if not np.all(np.isfinite(self.scores)):
             return None
         signal = self.label == 1
@@ -100,7 +103,7 @@ class Validation(keras.callbacks.Callback):
         found["val_accuracy"] = float(np.mean((self.scores > 0) == signal))
         found["val_efficiency"], self.threshold = math.nan, math.nan
         if self.metric is not None:
-            found["val_efficiency"], self.threshold = self.metric.efficiency(score(self.metric.strain))
+            found["val_efficiency"], self.threshold = self.metric.efficiency(ranked)
         return found
 
     def on_epoch_end(self, epoch, logs=None):
@@ -118,6 +121,15 @@ class Validation(keras.callbacks.Callback):
             same = [row for row in self.history if row.get("phase") == self.phase]
             if self.save_best and all(merit(logs) > merit(row) for row in same):
                 self.save_best(self.model)
+
+
+def _in_parts(score, strain, bar):
+    """Score windows some chunks at a time, so that the bar moves."""
+    scores = []
+    for first in range(0, len(strain), 8 * CHUNK):
+        scores.append(score(strain[first : first + 8 * CHUNK]))
+        bar.update(len(scores[-1]))
+    return np.concatenate(scores)
 
 
 class HardSearch(keras.callbacks.Callback):
@@ -146,8 +158,8 @@ class HardSearch(keras.callbacks.Callback):
         if not 0 < epoch < self.epochs - 1:
             return
         begun = time.perf_counter()
-        options = {"desc": "hard noise", "unit": "window", "leave": False, "disable": None, "dynamic_ncols": True}
-        with tqdm(total=self.hard.windows, **options) as bar:
+        options = {"desc": "hard noise", "unit": "window", "leave": False}
+        with Bar(total=self.hard.windows, **options) as bar:
             self.hard.search(epoch, self._score, bar.update)
         if self.path is not None:
             self.hard.save(self.path)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gw_resnet import DenseNet, HighwayNet, InputError, ResNet, build_model
+from keras_gw_resnet import DenseNet, HighwayNet, InputError, ResNet, build_model, load_model
 from tests.conftest import saved_names, scores_of, settle_batch_norm
 
 STRAIN = np.random.default_rng(0).normal(size=(2, 2048, 2)).astype("float32")
@@ -213,3 +213,36 @@ def test_a_wider_and_deeper_network_takes_both(tmp_path):
     model.save(tmp_path / "net.keras")
     other = ResNet((2, 2), "bottleneck", width=8, **whole, weights=tmp_path / "net.keras")
     np.testing.assert_allclose(scores_of(other, STRAIN), scores_of(model, STRAIN), rtol=1e-4, atol=1e-4)
+
+
+def test_options_come_from_the_card():
+    network = build_model("resnet16", weights="resnet16-w16")
+    saved = load_model("resnet16-w16")[0]
+    for own, known in zip(network.get_weights(), saved.get_weights(), strict=True):
+        np.testing.assert_array_equal(own, known)
+    assert build_model("resnet16", weights="resnet16-w16", include_top=False).output_shape[-1] > 1
+    plain = build_model("resnet16", weights="resnet16-w16", statistic_shortcut=0)
+    assert not any(layer.name.startswith("statistic") for layer in plain.layers)
+    with pytest.raises(InputError, match=r"resnet16-w16 has .*width=16"):
+        build_model("resnet16", width=8, weights="resnet16-w16")
+    with pytest.raises(InputError, match=r"resnet16-w16 has .*templates=128"):
+        build_model("resnet16", templates=64, weights="resnet16-w16")
+
+
+def test_a_weights_file_loads_into_a_network_built_alike(tmp_path):
+    path = tmp_path / "own.weights.h5"
+    model = build_model("resnet16", width=4)
+    model.save_weights(path)
+    again = build_model("resnet16", width=4, weights=path)
+    for own, known in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(own, known)
+    with pytest.raises(InputError, match=r"own\.weights\.h5: its weights do not fit"):
+        build_model("resnet16", width=8, weights=path)
+    ResNet((1, 1), width=4).save_weights(path)
+    with pytest.raises(InputError, match=r"own\.weights\.h5: its weights do not fit"):
+        ResNet((1, 2), width=4, weights=path)
+    path.write_bytes(b"no weights")
+    with pytest.raises(InputError, match=r"own\.weights\.h5"):
+        build_model("resnet16", width=4, weights=path)
+    with pytest.raises(InputError, match="no saved network there"):
+        build_model("resnet16", width=4, weights=tmp_path / "none.weights.h5")

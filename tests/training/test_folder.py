@@ -5,7 +5,7 @@ import pytest
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.training.config import TrainingConfig
-from keras_gw_resnet.training.folder import check_backend, check_folder, claim_folder
+from keras_gw_resnet.training.folder import check_backend, check_folder, check_logs, claim_folder, note_logs
 
 CONFIG = TrainingConfig.of(model="resnet18", data="d")
 OTHER = TrainingConfig.of(model="resnet18", data="d", batch_size=64)
@@ -46,3 +46,25 @@ def test_a_run_goes_on_with_its_backend(tmp_path):
         check_backend(tmp_path)
     check_backend(tmp_path, overwrite=True)
     check_backend(tmp_path / "new")
+
+
+def test_logs_of_another_run_are_not_mixed_in(tmp_path):
+    logs, first, second = tmp_path / "logs", tmp_path / "first", tmp_path / "second"
+    (logs / "train").mkdir(parents=True)
+    check_logs(logs, first)
+    note_logs(logs, first, True)
+    event = logs / "train" / "events.out.tfevents.1"
+    event.touch()
+    check_logs(logs, first)  # goes on
+    note_logs(logs, first, False)
+    assert event.exists()
+    with pytest.raises(InputError, match=f"holds the logs of the run in {first}"):
+        check_logs(logs, second)
+    note_logs(logs, first, True)  # the same run, afresh
+    assert not event.exists()
+    foreign = first / "logs" / "train"
+    foreign.mkdir(parents=True)
+    (foreign / "events.out.tfevents.1").touch()
+    with pytest.raises(InputError, match="holds the logs of another run"):
+        check_logs(first / "logs", second)
+    check_logs(first / "logs", first)

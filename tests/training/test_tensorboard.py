@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from keras_gw_resnet.commands.tensorboard import _holds_logs
 from tests.conftest import ROOT, assert_refused, run_command
 
 
@@ -85,3 +86,15 @@ def test_what_cannot_be_shown_is_refused(tmp_path, small_run):
         refused = run_command("-m", "keras_gw_resnet", "tensorboard", small_run / "logs", "--port", port)
         assert refused.returncode == 2
         assert f"--port {port}" in refused.stderr.splitlines()[-1]
+
+
+def test_folders_of_links_to_runs_are_followed(tmp_path):
+    run = tmp_path / "elsewhere" / "run" / "train"
+    run.mkdir(parents=True)
+    compared = tmp_path / "compared"
+    compared.mkdir()
+    (compared / "first").symlink_to(run.parent)
+    (run / "back").symlink_to(compared)  # a loop ends
+    assert not _holds_logs(compared)
+    (run / "events.out.tfevents.1").touch()
+    assert _holds_logs(compared)

@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, read_noise, split_stretches
+from keras_gw_resnet.datasets.noise import (
+    FileNoise,
+    GaussianNoise,
+    MixedNoise,
+    gaussian_noise,
+    read_noise,
+    split_stretches,
+)
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.sets import psds_of
-from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.stretches import Coverage
-
-# Gaussian noise is whitened as real noise is, with estimated spectra: so many estimates of each.
-SCATTER_SEED, ESTIMATES = 1_000_037, 4
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,7 @@ class SimulatedNoise:
             InputError: A spectrum that cannot be read, or none for a detector.
         """
         found = psds_of(data.psd, data.detectors)
-        whitening, rng = data.whitening, np.random.default_rng(SCATTER_SEED)
-        psds, taps = [], []
-        for sources in found.values():
-            loaded = [load_psd(source, 1 / whitening.filter_seconds, whitening.sample_rate / 2) for source in sources]
-            psds.append([psd for psd in loaded for _ in range(ESTIMATES)])
-            taps.append([whitening_filter(psd * estimation_scatter(rng, whitening), whitening) for psd in psds[-1]])
-        return cls(GaussianNoise(taps, data.detectors, data.window_samples, whitening, psds), found)
+        return cls(gaussian_noise(found, data.window_samples, data.whitening), found)
 
     def split(self, share):
         """Return the noise twice: none of it is ever seen again."""
@@ -138,9 +132,3 @@ def open_noise(data):
         data: Data, the room of the configuration.
     """
     return NOISES[data.noise].open(data)
-
-
-def estimation_scatter(rng, whitening):
-    """Draw the ratio of an estimated to the true noise spectrum, array (filter_samples / 2 + 1,)."""
-    white = rng.standard_normal(round(whitening.psd_seconds * whitening.sample_rate))
-    return NoiseSpectra(white, whitening).near(len(white) / 2) * whitening.sample_rate / 2

@@ -1,0 +1,73 @@
+"""What a .keras file holds, made such that older versions of Keras read it, and small."""
+
+import inspect
+import json
+import zipfile
+from functools import cache
+from importlib import import_module
+
+from keras_gw_resnet.files import written_aside
+
+# Versions of Keras that load what `make_portable` wrote; tried with 3.6, 3.10, 3.13 and 3.15.1.
+KERAS_RANGE = ">=3.6,<4"
+
+
+@cache
+def _class_of(module, name):
+    """Return a class of Keras by its module and name; None for anything else, which is left as it is."""
+    if not module or module.split(".")[0] != "keras":
+        return None
+    return getattr(import_module(module), name, None)
+
+
+@cache
+def _defaults(kind):
+    """Return {argument: default} of the constructors of a class and of those that it inherits from."""
+    found = {}
+    for each in reversed(kind.__mro__):
+        if "__init__" in vars(each) and each is not object:
+            given = inspect.signature(each.__init__).parameters.values()
+            found.update({one.name: one.default for one in given if one.default is not one.empty})
+    return found
+
+
+def without_defaults(node):
+    """Return a configuration of Keras without arguments that are defaults, and without optimizers, losses and metrics.
+
+    Older versions of Keras refuse the names of arguments that came later. Operations that are no layers leave out their
+    `name`, too, which some of them did not take; the one that connections refer to stays.
+    """
+    if isinstance(node, list):
+        return [without_defaults(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    plain = {key: without_defaults(value) for key, value in node.items() if key != "compile_config"}
+    kind = _class_of(node.get("module"), node.get("class_name"))
+    if kind is None or not isinstance(node.get("config"), dict):
+        return plain
+    defaults = _defaults(kind)
+    import keras
+
+    if issubclass(kind, keras.Operation) and not issubclass(kind, keras.Layer):
+        defaults = {**defaults, "name": node["config"].get("name")}
+    if node["class_name"] == "Logsumexp" and isinstance(plain["config"].get("axis"), int):
+        plain["config"]["axis"] = [plain["config"]["axis"]]  # until 3.10 a single number was refused
+    plain["config"] = {
+        key: value
+        for key, value in plain["config"].items()
+        if not (key in defaults and type(value) is type(defaults[key]) and value == defaults[key])
+    }
+    return plain
+
+
+def make_portable(path):
+    """Rewrite a .keras file in place: the same layers and weights, for Keras from 3.6 on, and compressed.
+
+    HDF5 leaves much of such a file empty, more than half in a deep network.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename: archive.read(member) for member in archive.infolist()}
+    members["config.json"] = json.dumps(without_defaults(json.loads(members["config.json"]))).encode()
+    with written_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)

@@ -1,0 +1,89 @@
+"""A saved network that a user trained further becomes searchable."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gw_resnet import Detector, InputError, build_model, load_model, save_model
+from keras_gw_resnet.zoo import save_model as write_model
+from tests.conftest import assert_refused, run_command, settle_batch_norm
+from tests.test_zoo import CARD
+
+DATA = {"bank": {"population": "set3"}, "psds": {"H1": ["aLIGOZeroDetHighPower"], "L1": ["aLIGOZeroDetHighPower"]}}
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("known") / "small"
+    model = build_model("resnet16", width=4)
+    settle_batch_norm(model)
+    write_model(model, {**CARD, "training": {"data": DATA, "examples": 5}, "metrics": {"windows": {}}}, folder)
+    return folder
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Fewer signals than a calibration takes."""
+    from keras_gw_resnet.search import adoption
+
+    for name, signals in (("calibrate_timing", 32), ("calibrate_statistic", 64)):
+        whole = getattr(adoption, name)
+        monkeypatch.setattr(adoption, name, lambda *given, whole=whole, signals=signals: whole(*given, signals=signals))
+
+
+@pytest.fixture
+def trained(known, tmp_path):
+    """What a user does: load in bare Keras, fit, save over a copy."""
+    model = keras.saving.load_model(known / "model.keras")
+    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    rng = np.random.default_rng(0)
+    model.fit(rng.normal(size=(8, 2048, 2)), rng.integers(0, 2, (8, 1)), epochs=1, verbose=0)
+    folder = tmp_path / "trained"
+    shutil.copytree(known, folder)
+    model.save(folder / "model.keras")
+    return model, folder / "model.keras"
+
+
+def test_saved_like_another_it_can_be_searched(trained, known, small_data, tmp_path, few, gw150914_files):
+    model, path = trained
+    with pytest.raises(InputError, match="keras-gw-resnet adopt"):
+        load_model(path)
+    card = save_model(model, tmp_path / "mine", like=known, bank=small_data / "bank.hdf")
+    loaded, found = load_model(tmp_path / "mine")
+    assert found == json.loads((tmp_path / "mine" / "card.json").read_text()) == card
+    assert found["name"] == "mine"
+    assert (found["model"], found["options"]) == ("resnet16", {"width": 4})
+    assert found["adopted"]["like"] == "small"
+    assert found["timing"]["signals"] == 32
+    assert len(found["signals"]["stat"]) == 64
+    assert "metrics" not in found
+    strain = np.random.default_rng(0).normal(size=(2, 2048, 2)).astype("float32")
+    np.testing.assert_array_equal(loaded(strain), model(strain))
+    (_, scan), *_ = Detector.load(tmp_path / "mine").scan(gw150914_files)
+    assert np.all(np.isfinite(scan.scores))
+
+
+def test_a_detector_like_another(trained, known, monkeypatch, few, small_bank):
+    from keras_gw_resnet.search import adoption
+
+    monkeypatch.setattr(adoption, "make_bank", lambda *args, **options: small_bank)
+    detector = Detector(trained[0], like=known)
+    assert detector.name == "small-adopted"
+    assert detector.card["timing"]["signals"] == 32
+    with pytest.raises(InputError, match="like="):
+        Detector(trained[0])
+
+
+def test_a_network_that_takes_other_strain_is_refused(known, tmp_path):
+    with pytest.raises(InputError, match="expected a network like it"):
+        save_model(build_model("resnet16", width=4, input_shape=(2048, 3)), tmp_path / "mine", like=known)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_the_command_refuses_what_it_cannot_use(known, tmp_path):
+    command = ("-m", "keras_gw_resnet", "adopt", tmp_path / "none.keras", "--like", known, "--output", tmp_path / "out")
+    assert_refused(run_command(*command), "none.keras", "expected a .keras file")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,32 @@
+import pytest
+
+from keras_gw_resnet.demo import LEAST, Plan, plan
+from keras_gw_resnet.strain.files import find_segments
+from keras_gw_resnet.strain.shipped import with_shipped
+
+
+@pytest.mark.parametrize("rate", [10, 30, 100, 300, 1000, 10000])
+@pytest.mark.parametrize("waveform_rate", [0.5, 3, 30])
+def test_the_plan_fits_the_machine(rate, waveform_rate):
+    whole, chosen = Plan(), plan(rate, waveform_rate, 300)
+    for name in vars(whole):
+        assert 0 < getattr(chosen, name) <= getattr(whole, name)
+    held_out = chosen.noise + chosen.signals + 2048
+    examples = chosen.epochs * (chosen.steps * 128 + held_out / 3) + (chosen.windows + 2048) / 3
+    seconds = chosen.waveforms / waveform_rate + examples / rate
+    fewest = chosen.steps == 10 or any(getattr(chosen, name) == least for name, least in LEAST.items())
+    assert seconds < 330 or fewest or chosen.waveforms == 100
+
+
+def test_what_is_left_out_is_said():
+    assert Plan().left_out() == []
+    assert Plan(steps=40).left_out() == ["40 of 100 batches of 128 examples an epoch"]
+
+
+def test_gw150914_ships(tmp_path, monkeypatch):
+    headers = find_segments("GW150914")
+    assert [h.detector for h in headers] == ["H1", "L1"]
+    assert all(h.gps_start == 1126259446 and h.samples == 32 * 4096 for h in headers)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "GW150914").mkdir()
+    assert with_shipped(["GW150914"]) == ["GW150914"]  # a folder of this name comes first
