@@ -49,7 +49,9 @@ def channels_first():
     keras.config.set_floatx(before[1])
 
 
-def test_channels_come_last_in_the_commands(channels_first):
+def test_channels_come_last_in_the_commands(channels_first, monkeypatch):
+    # What a search asks of TensorFlow must not stay for the trainings of other tests in this process.
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     load_keras()
     assert keras.config.image_data_format() == "channels_last"
     assert keras.config.floatx() == "float32"
