@@ -78,8 +78,9 @@ def _is_hdf5(path):
 
 def _reason(path, error, damaged):
     """Return the InputError for a file that HDF5 does not open, with HDF5's own reason and the remedy."""
-    reason = re.sub(r"^Unable to (synchronously )?open file \((.*)\)$", r"\2", first_line(error))
+    reason = re.sub(r"^(\[Errno \d+\] )?Unable to (synchronously )?open file \((.*)\)$", r"\3", first_line(error))
     if "unable to lock" in reason or isinstance(error, BlockingIOError):
+        reason = reason.partition(", error message")[0]
         return UnreadableError(
             f"{path}: HDF5 cannot lock it ({reason}): another program writes it, or the file system knows no locks; wait, "
             "or set HDF5_USE_FILE_LOCKING=FALSE"

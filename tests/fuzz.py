@@ -256,7 +256,7 @@ def read_hard(path):
 def config():
     from keras_gw_resnet.training.config import TrainingConfig
 
-    return TrainingConfig(model="resnet18", data="x", detectors=("H1",), window_samples=2048)
+    return TrainingConfig.of(model="resnet18", data="x", detectors=("H1",), window_samples=2048)
 
 
 def run(path):

@@ -41,12 +41,13 @@ def test_a_configuration_that_cannot_be_is_named(tmp_path, settings, said):
 
 @pytest.fixture
 def channels_first():
-    before = keras.config.image_data_format(), keras.config.floatx()
+    before, policy = (keras.config.image_data_format(), keras.config.floatx()), keras.config.dtype_policy()
     keras.config.set_image_data_format("channels_first")
     keras.config.set_floatx("float16")
     yield
     keras.config.set_image_data_format(before[0])
     keras.config.set_floatx(before[1])
+    keras.config.set_dtype_policy(policy)
 
 
 def test_channels_come_last_in_the_commands(channels_first, monkeypatch):

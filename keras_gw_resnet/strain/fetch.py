@@ -192,6 +192,8 @@ def _accept(part, target):
         raise UnreadableError(str(error).replace(str(part), str(target))) from error
     except InputError as error:
         part.unlink()
-        raise InputError(f"{target}: what was fetched is no strain file and was removed ({error})") from error
+        raise InputError(
+            f"{target}: what was fetched is no strain file and was removed ({str(error).removeprefix(f'{part}: ')})"
+        ) from error
     part.replace(target)
     return target

@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from keras_gw_resnet.models.graph import parts_of, receptive_field
 from keras_gw_resnet.models.info import info_of
 from keras_gw_resnet.models.registry import model_options
 from keras_gw_resnet.search.scan import Scanner
+from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.optimization import for_training
 from tests.conftest import settle_batch_norm
 
@@ -75,7 +74,7 @@ def test_the_largest_of_all_shifts_of_a_template_is_seen(stride):
 
 def in_training():
     network = build_model("resnet16", coincidence=True, template_stride=4, **SMALL)
-    return for_training(network, SimpleNamespace(precision="bfloat16", merger_tolerance=None), 1)
+    return for_training(network, TrainingConfig.of(model="resnet16", data="x", precision="bfloat16"), 1)
 
 
 def under_the_policy():

@@ -49,8 +49,9 @@ def test_injections_are_those_of_the_challenges_own_program(mlgwsc1_folder):
     for row in rows:
         at = round((row["tc"] - background.gps_start) * 2048)
         near = slice(at - 4096, at + 500)
-        # What is left is the rotation of the Earth during the signal, and the interpolation between samples.
-        assert np.abs(ours[near] - difference[near]).max() < 0.02 * np.abs(difference[near]).max()
+        # What is left is the rotation of the Earth during the signal, the interpolation between samples, and the rounding of both
+        # files to 1e-24.
+        assert np.abs(ours[near] - difference[near]).max() < 0.02 * np.abs(difference[near]).max() + 1e-24
 
 
 @pytest.fixture(scope="module")

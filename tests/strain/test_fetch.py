@@ -80,6 +80,7 @@ def server(tmp_path):
         write_gwosc(path, detector, 100, 4096, rng.normal(size=32 * 4096) * 1e-21, "SIMULATED")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Catalogue)
     server.folder, server.requests, server.broken, server.marks = folder, [], False, etag
+    server.handle_error = lambda *_: None  # a client that is gone is no news
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server

@@ -61,7 +61,7 @@ def test_templates_of_the_shortcut_are_binaries_without_spins(model, batches, co
     )
     match = {}
     for name, bank in (("plain", plain), ("own", own)):
-        more = whole_network(replace(config, statistic_templates=3))
+        more = whole_network(config.changed(statistic_templates=3))
         copy_trained(more, model)
         fill_statistic(more, batches, config, bank)
         in_phase, in_quadrature = (more.get_layer(layer).get_weights()[0][0] for layer in OWN_LAYERS)
