@@ -39,7 +39,7 @@ DELAYS = 5
 # inclinations and polarisations, weighted by the volume that they are seen in, 3.3 at delays of 8 to 10 ms and 17 at none.
 CONCENTRATION = 6.0
 BASIS_LAYER, TEMPLATE_LAYERS = "template_basis", ("templates_in_phase", "templates_in_quadrature")
-SNR_LAYER, STATISTIC = "snr", "statistic_"
+SNR_LAYER, STATISTIC, ENERGY_LAYER = "snr", "statistic_", "strain_power"
 OWN_LAYERS = tuple(STATISTIC + name for name in TEMPLATE_LAYERS)
 JOIN_LAYER = f"{STATISTIC}and_features"
 # Layers of the head that take the statistic, too.
@@ -69,6 +69,8 @@ class Front:
             0: those that the stack sees.
         statistic_coherent: Whether its own templates join H1 and L1 as these see a signal: at a delay of up to 10 ms, alike loud, and with
             nearly opposite phases (arXiv 1705.01513). What is loud in one detector alone counts for half.
+        consistency: Whether half squared signal-to-noise ratios are divided where the strain does not look like the template, so that
+            glitches count for little, in what the stack sees and in what is ranked; see `consistency`.
     """
 
     templates: int = 0
@@ -78,13 +80,14 @@ class Front:
     statistic_shortcut: float = 0.0
     statistic_templates: int = 0
     statistic_coherent: bool = False
+    consistency: bool = False
 
     def __post_init__(self):
         for name, least in (("templates", 0), ("template_samples", 1), ("statistic_templates", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
                 raise InputError(f"{name}={value!r}; expected a whole number from {least}")
-        for name in ("coincidence", "statistic_coherent"):
+        for name in ("coincidence", "statistic_coherent", "consistency"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name}={getattr(self, name)!r}; expected True or False")
         if type(self.template_stride) is not int or self.template_stride not in STRIDES:
@@ -94,8 +97,9 @@ class Front:
         weight = self.statistic_shortcut
         if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
             raise InputError(f"statistic_shortcut={weight!r}; expected a finite number from 0")
-        if not self.templates and (self.coincidence or self.template_stride != STRIDE):
-            given = "coincidence=True" if self.coincidence else f"template_stride={self.template_stride}"
+        flags = [name for name in ("coincidence", "consistency") if getattr(self, name)]
+        if not self.templates and (flags or self.template_stride != STRIDE):
+            given = f"{flags[0]}=True" if flags else f"template_stride={self.template_stride}"
             raise InputError(f"{given}: is of templates; give templates too, for example 128")
         if not weight and (self.statistic_templates or self.statistic_coherent):
             number = self.statistic_templates
@@ -166,9 +170,10 @@ class Front:
             **FIXED,
             name=BASIS_LAYER,
         )
-        filtered = Filtered(
-            self, [basis(strain[:, :, detector : detector + 1]) for detector in range(strain.shape[-1])]
-        )
+        columns = [strain[:, :, detector : detector + 1] for detector in range(strain.shape[-1])]
+        kernels = [basis(column) for column in columns]
+        energies = [_energy(column, self.template_samples, number) for number, column in enumerate(columns)]
+        filtered = Filtered(self, kernels, energies if self.consistency else None)
         channels = [channel for asked, give in CHANNELS if asked(self) for channel in give(filtered)]
         seen = layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(channels)
         if not self.statistic_shortcut:
@@ -185,15 +190,25 @@ class Filtered:
     Args:
         front: Front.
         kernels: What the orthonormal kernels gave, a tensor (batch, steps, kernels) a detector.
+        energies: Sum of the squares of the strain that the kernels see, a tensor (batch, steps, 1) a detector; None: no consistency.
 
     Attributes:
         powers: Half the squared signal-to-noise ratio of each template, of its times within a step the largest, (batch, steps, templates)
             a detector.
     """
 
-    def __init__(self, front, kernels):
+    def __init__(self, front, kernels, energies=None):
         self.front, self.kernels = front, kernels
-        self.powers = _powers(kernels, front.templates, front.template_stride)
+        self._energies = energies
+        self._spans = energies and [ops.sum(own * own, axis=-1, keepdims=True) for own in kernels]
+        self.powers = _powers(self, front.templates, front.template_stride)
+
+    def consistent(self, detector, power):
+        """Divide half squared signal-to-noise ratios of a detector by `consistency`; without it they stay as they are."""
+        if self._energies is None:
+            return power
+        number, samples = self.kernels[detector].shape[-1], self.front.template_samples
+        return power / consistency(power, self._spans[detector], self._energies[detector], number, samples)
 
     @functools.cached_property
     def near(self):
@@ -217,9 +232,7 @@ def _stem_sum(filtered):
 
 
 def _own_sum(filtered):
-    return _limited_sum(
-        _near(_powers(filtered.kernels, filtered.front.statistic_templates, OWN_STRIDE, STATISTIC), STATISTIC)
-    )
+    return _limited_sum(_near(_powers(filtered, filtered.front.statistic_templates, OWN_STRIDE, STATISTIC), STATISTIC))
 
 
 def _coherent_sum(filtered):
@@ -231,7 +244,8 @@ def _coherent_sum(filtered):
     differs by -1.8 (r = 0) to 0.9 (r = 38, the largest).
     """
     templates = filtered.front.statistic_templates
-    first, last = (_limited(*pair) for pair in _phases(filtered.kernels, templates, OWN_STRIDE, STATISTIC))
+    phases = _phases(filtered.kernels, templates, OWN_STRIDE, STATISTIC)
+    first, last = (_limited(filtered, detector, *pair) for detector, pair in enumerate(phases))
     times = STRIDE // OWN_STRIDE
     steps = -(-DELAYS // times)
     delays = 2 * DELAYS + 1
@@ -269,14 +283,49 @@ def _phases(kernels, templates, stride, prefix=""):
     return [tuple(phase(own) for phase in phases) for own in kernels]
 
 
+def _energy(strain, samples, detector):
+    mean = layers.AveragePooling1D(
+        samples, strides=STRIDE, padding="same", dtype=PRECISION, name=f"{ENERGY_LAYER}_{detector}"
+    )
+    return samples * mean(strain * strain)
+
+
+def consistency(power, span, energy, kernels, samples):
+    """Say by how much the strain looks less like a template than noise and the template together would, 1 and more.
+
+    Two chi-squared tests with what the filter has already. The power in the span of the orthonormal kernels less that of the template has
+    `kernels` - 2 degrees of freedom where the template is right: it is large where something else fills the span. The power of the strain less
+    that in the span has `samples` - `kernels`: it is large where nothing of the kind is a binary. Each reduced chi-squared c gives
+    ((1 + c^3) / 2)^(1/3) where c is above 1, the square of what reweighted signal-to-noise ratios are divided by (arXiv gr-qc/0405045, 1208.3491).
+
+    Args:
+        power: Half squared signal-to-noise ratios, (batch, steps, templates).
+        span: Sum of the squares that the kernels gave, (batch, steps, 1).
+        energy: Sum of the squares of the whitened strain that the kernels see, (batch, steps, 1).
+        kernels: How many there are.
+        samples: That each kernel sees.
+
+    Returns:
+        Tensor (batch, steps, templates).
+    """
+    within = (span - 2.0 * power) / max(kernels - 2, 1)
+    beyond = (energy - span) / max(samples - kernels, 1)
+    return _penalty(within) * _penalty(beyond)
+
+
+def _penalty(reduced):
+    above = ops.maximum(reduced, 1.0)
+    return ops.power(0.5 + 0.5 * above * above * above, 1 / 3)
+
+
 def _half_square(in_phase, in_quadrature):
     return 0.5 * (in_phase * in_phase + in_quadrature * in_quadrature)
 
 
-def _powers(kernels, templates, stride, prefix=""):
+def _powers(filtered, templates, stride, prefix=""):
     powers = []
-    for detector, phases in enumerate(_phases(kernels, templates, stride, prefix)):
-        power = _half_square(*phases)
+    for detector, phases in enumerate(_phases(filtered.kernels, templates, stride, prefix)):
+        power = filtered.consistent(detector, _half_square(*phases))
         if stride < STRIDE:
             name = f"{prefix}snr_largest_{detector}"
             power = layers.Maximum(dtype=PRECISION, name=name)(_slices(power, templates))
@@ -304,10 +353,10 @@ def _limited_sum(powers):
     return layers.Add(dtype=PRECISION, name=f"{STATISTIC}joined")(limited) if len(limited) > 1 else limited[0]
 
 
-def _limited(in_phase, in_quadrature):
+def _limited(filtered, detector, in_phase, in_quadrature):
     """Return in phase, in quadrature and half the square of a signal-to-noise ratio, limited; what is limited keeps its phase."""
     power = _half_square(in_phase, in_quadrature)
-    limited = ops.minimum(power, LIMIT)
+    limited = ops.minimum(filtered.consistent(detector, power), LIMIT)
     scale = ops.sqrt(limited / (power + 1e-6))
     return in_phase * scale, in_quadrature * scale, limited
 
@@ -331,7 +380,7 @@ def front_of(model):
     filters, largest = own[TEMPLATE_LAYERS[0]].filters, own.get("snr_largest_0")
     templates = largest.output.shape[-1] if largest else filters
     given = {"templates": templates, "template_samples": samples, "template_stride": STRIDE * templates // filters}
-    given["coincidence"] = "snr_near_0" in own
+    given["coincidence"], given["consistency"] = "snr_near_0" in own, f"{ENERGY_LAYER}_0" in own
     if JOIN_LAYER in own:
         kernel = own["score"].get_weights()[0]
         given["statistic_shortcut"] = float(kernel[:, -1].max()) or 1.0
@@ -341,9 +390,9 @@ def front_of(model):
     return Front(**given)
 
 
-def is_statistic(name):
-    """Say whether a layer of this name belongs to the ranking statistic."""
-    return name.startswith(STATISTIC)
+def is_apart(name):
+    """Say whether a layer of this name belongs to the ranking statistic or to the tests of consistency, which no weight depends on."""
+    return name.startswith((STATISTIC, ENERGY_LAYER))
 
 
 def front_layers(model):
@@ -353,7 +402,7 @@ def front_layers(model):
     if BASIS_LAYER in own:
         names |= {layer.name for layer in keras.Model(model.input, model.get_layer(SNR_LAYER).output).layers}
     if JOIN_LAYER in own:
-        names |= {*RANKING_LAYERS, *filter(is_statistic, own)}
+        names |= {*RANKING_LAYERS, *filter(is_apart, own)}
     return names
 
 

@@ -6,7 +6,7 @@ import warnings
 import keras
 
 from keras_gw_resnet.errors import InputError, first_line
-from keras_gw_resnet.models.front import JOIN_LAYER, OWN_LAYERS, TEMPLATE_LAYERS, front_of, is_statistic
+from keras_gw_resnet.models.front import JOIN_LAYER, OWN_LAYERS, TEMPLATE_LAYERS, front_of, is_apart
 from keras_gw_resnet.models.graph import blocks_of, positions_of
 from keras_gw_resnet.models.weights import WEIGHTS, find_weights, load_keras_file
 
@@ -33,7 +33,7 @@ def _signature(model, top):
     own = []
     for layer in model.layers:
         kind, config = type(layer).__name__, layer.get_config()
-        if kind in ("InputLayer", "Dropout") or (not top and layer.name in HEAD) or is_statistic(layer.name):
+        if kind in ("InputLayer", "Dropout") or (not top and layer.name in HEAD) or is_apart(layer.name):
             continue
         activation = "" if layer.name == "score" else config.get("activation", "")
         decisive = {name: str(config[name]) for name in DECISIVE if name in config}
@@ -163,7 +163,7 @@ def copy_trained(model, saved, path="weights"):
             f"{model.name}, {model.count_params()}); they differ first at {differing or 'the end'}"
         )
     for number, layer in enumerate(model.layers):
-        if layer.name in more or is_statistic(layer.name) or (positions and layer.name == "score"):
+        if layer.name in more or is_apart(layer.name) or (positions and layer.name == "score"):
             continue
         if layer.weights:
             widened = _widened(_weights(saved, saved.get_layer(layer.name)), _weights(model, layer), number)

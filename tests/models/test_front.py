@@ -7,6 +7,7 @@ from keras_gw_resnet.models.front import SNR_LAYER, STRIDE, front_layers, front_
 from keras_gw_resnet.models.graph import parts_of, receptive_field
 from keras_gw_resnet.models.info import info_of
 from keras_gw_resnet.models.registry import model_options
+from keras_gw_resnet.models.transfer import copy_trained
 from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.optimization import for_training
@@ -160,3 +161,51 @@ def test_an_option_of_families_with_a_stem_of_their_own_it_is_not():
     assert "templates" not in model_options("residual-cnn")
     with pytest.raises(InputError, match="no option templates"):
         build_model("residual-cnn", templates=4)
+
+
+def consistent(reduced):
+    return ((1 + max(reduced, 1) ** 3) / 2) ** (1 / 3)
+
+
+def test_consistency_divides_what_does_not_look_like_the_template(filled):
+    model, in_phase, _ = filled
+    front = front_of(model)
+    checked = build_model(
+        "resnet16", pooling="logsumexp", head_kernel_size=2, coincidence=front.coincidence, consistency=True, **SMALL
+    )
+    assert front_of(checked).consistency and not front.consistency
+    copy_trained(checked, model)
+    basis = np.asarray(model.get_layer("template_basis").get_weights()[0])[:, 0]
+    strain = np.random.default_rng(4).normal(size=(1, 2048, 2)).astype("float32")
+    # What a template resembles, what the kernels span without any template, and what they do not span.
+    strain[0, 400:656, 0] += 3 * in_phase[0]
+    strain[0, 1000:1256, 0] += 12 * basis[:, 7]
+    strain[0, 1000:1256, 1] += 9 * np.sin(np.arange(256))
+    seen, plain = (
+        keras.ops.convert_to_numpy(keras.Model(net.input, net.get_layer("snr").output)(strain))
+        for net in (checked, model)
+    )
+    left = receptive_field(model.input, model.get_layer("snr").output).left - (STRIDE if front.coincidence else 0)
+    for index in range(20, 240, 3):
+        start = STRIDE * index - left
+        for detector in range(2):
+            part = strain[0, start : start + 256, detector]
+            span, energy = np.sum((part @ basis) ** 2), np.sum(part**2)
+            for template in range(3):
+                half = plain[0, index, 6 * detector + template]
+                by = consistent((span - 2 * half) / 62) * consistent((energy - span) / 192)
+                np.testing.assert_allclose(seen[0, index, 6 * detector + template], half / by, rtol=2e-4, atol=1e-5)
+
+
+def test_consistency_is_of_templates_and_takes_weights_made_without_it(tmp_path):
+    with pytest.raises(InputError, match="consistency=True: is of templates"):
+        build_model("resnet16", width=4, consistency=True)
+    options = {**SMALL, "coincidence": True, "pooling": "logsumexp", "head_kernel_size": 2, "statistic_shortcut": 0.5}
+    plain = build_model("resnet16", **options)
+    plain.save(tmp_path / "plain.keras")
+    checked = build_model("resnet16", weights=tmp_path / "plain.keras", consistency=True, **options)
+    for own, known in zip(checked.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(own, known)
+    scanner = Scanner(checked)
+    strain = np.random.default_rng(5).normal(size=(3 * 2048, 2)).astype("float32")
+    assert scanner.exact and scanner.difference(strain, scanner.scan(strain).scores) < 1e-3

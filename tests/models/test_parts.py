@@ -17,6 +17,7 @@ from tests.test_zoo import CARD
 FILTER = {"templates": 5, "template_samples": 300, "coincidence": True, "input_shape": (8192, 2)}
 RANKED = {**FILTER, "pooling": "logsumexp", "head_kernel_size": 3, "statistic_shortcut": 0.5}
 COHERENT = {**RANKED, "template_stride": 4, "statistic_templates": 3, "statistic_coherent": True}
+CONSISTENT = {**COHERENT, "consistency": True}
 
 
 def variants(name):
@@ -24,7 +25,7 @@ def variants(name):
     if "templates" in model_options(name):
         yield COHERENT if name == "resnet16" else RANKED
     if name in ("resnet16", "highway20"):
-        yield from (FILTER, {"kernel_size": (7, 3, 5, 3), "dilation_rate": (1, 1, 2, 4)})
+        yield from (FILTER, CONSISTENT, {"kernel_size": (7, 3, 5, 3), "dilation_rate": (1, 1, 2, 4)})
         yield from ({"normalization": "group"}, {"crop_edges": False}, {"pooling": "max"}, {"classes": 3})
 
 
