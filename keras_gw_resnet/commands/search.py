@@ -55,10 +55,14 @@ def run_search(args):
         report_leakage(card, own, args.strict)
     background = None
     if args.background:
-        from keras_gw_resnet.search.background import read_background
+        from keras_gw_resnet.search.background import CONSISTENCY, read_background
 
-        background = read_background(args.background, cards[0], args.threshold, args.precision)
-    networks, journal = load_networks(names, args.precision, args.exact, args.gate), journal_of(args.output)
+        sha256 = cards[0]["sha256"] + (CONSISTENCY if args.consistency else "")
+        background = read_background(args.background, {**cards[0], "sha256": sha256}, args.threshold, args.precision)
+    networks, journal = (
+        load_networks(names, args.precision, args.exact, args.gate, args.consistency),
+        journal_of(args.output),
+    )
     from keras_gw_resnet.search.search import search
 
     results = search(
@@ -78,12 +82,12 @@ def run_search(args):
     forget(journal)
 
 
-def load_networks(names, precision="float32", exact=False, gate=None):
+def load_networks(names, precision="float32", exact=False, gate=None, consistency=False):
     """Start Keras and load networks for a search, as Detectors."""
     load_keras()
     from keras_gw_resnet.search.detector import Detector
 
-    return [Detector.load(name, precision, exact=exact, gate=gate) for name in names]
+    return [Detector.load(name, precision, exact=exact, gate=gate, consistency=consistency) for name in names]
 
 
 def _finish(args, network, found, output, seen, background, headers):

@@ -76,5 +76,11 @@ def add_search_arguments(parser):
     )
     add_scan(parser)
     add_gate(parser)
+    parser.add_argument(
+        "--consistency",
+        action="store_true",
+        help="test how well the strain fits each template of the matched filter, so that most glitches count for little; use it "
+        "with --slides on real strain: the card's figures, and the signals behind p astro, are those without",
+    )
     add_quality(parser)
     add_strict(parser)

@@ -19,6 +19,9 @@ REMOVED_SECONDS = 1.0
 # An event that noise makes in fewer than one of ten such searches counts as a signal, and is no background.
 SIGNAL_FALSE_ALARMS = 0.1
 
+# Behind the sha256 of a network that is searched with tests of consistency which it was not saved with.
+CONSISTENCY = "+consistency"
+
 
 @dataclass(frozen=True)
 class Background:

@@ -6,6 +6,10 @@ import numpy as np
 import scipy.ndimage
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.graph import parts_of
+from keras_gw_resnet.models.registry import build_model
+from keras_gw_resnet.models.weights import find_model_file
+from keras_gw_resnet.search.background import CONSISTENCY
 from keras_gw_resnet.search.candidates import find_events, join
 from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.strain.conditioning import Whitening
@@ -17,6 +21,14 @@ from keras_gw_resnet.zoo import load_model
 THRESHOLD = -4.0
 # A detector alone is loudest within so many seconds of where all of them together are.
 ALONE_SECONDS = 0.1
+
+
+def _with_consistency(model, card, path):
+    """Build a saved network again with tests of consistency in its matched filter; its card says that it is another network."""
+    if not parts_of(model).front.templates:
+        raise InputError(f"--consistency: {card['name']} has no matched filter of its own; leave it out")
+    options = {**card["options"], "consistency": True, "input_shape": model.input_shape[1:], "weights": path}
+    return build_model(card["model"], **options), {**card, "sha256": card["sha256"] + CONSISTENCY}
 
 
 class Detector:
@@ -54,13 +66,19 @@ class Detector:
         self.stride_seconds = self.scanner.stride / self.sample_rate
 
     @classmethod
-    def load(cls, name_or_path, precision="float32", *, exact=False, gate=None):
+    def load(cls, name_or_path, precision="float32", *, exact=False, gate=None, consistency=False):
         """Load a saved network by its name in saved_models, its folder, or its model.keras; see `Detector`.
 
+        With `consistency` its matched filter tests how well the strain fits each template, whatever it was trained with, so that most
+        glitches count for little (see `models.front.consistency`). The figures of its card are those without.
+
         Raises:
-            InputError: There is none, or it is damaged.
+            InputError: There is none, or it is damaged, or has no matched filter to be tested.
         """
-        return cls(*load_model(name_or_path), precision, exact=exact, gate=gate)
+        model, card = load_model(name_or_path)
+        if consistency and not parts_of(model).front.consistency:
+            model, card = _with_consistency(model, card, find_model_file(name_or_path))
+        return cls(model, card, precision, exact=exact, gate=gate)
 
     def remark(self, difference):
         """Say what is special about this network's scan, None for nothing.
