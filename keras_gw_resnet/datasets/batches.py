@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from keras_gw_resnet.datasets.negatives import KINDS, TABLE, HardNegative, Negatives
+from keras_gw_resnet.datasets.negatives import KINDS, TABLE, BankGlitch, HardNegative, Negatives
 from keras_gw_resnet.datasets.signals import Signals, SignalSource
 
 # Examples that are made at once where a batch is a whole number of such blocks.
@@ -53,13 +53,15 @@ class InjectionBatches:
         signals = signals or Signals()
         self.noise, self.batch_size, self.seed = noise, batch_size, seed
         self.opened = opened or {name: kind() for name, kind in TABLE.items()}
-        shares = (negatives or Negatives()).shares()
+        negatives = negatives or Negatives()
+        shares = negatives.shares()
         self.shares = {
             name: share * kind.fits(noise)
             for (name, share), kind in zip(shares.items(), self.opened.values(), strict=True)
         }
         self.signals = SignalSource(bank, noise.taps, noise.detectors, noise.window_samples, signals, steps_per_epoch)
 
+        self._beside = negatives.beside_signals * self.opened[BankGlitch.name].fits(noise)
         # A batch is made in blocks, so that each of several processes makes those alone that it feeds.
         self._block = BLOCK if batch_size % BLOCK == 0 else batch_size
 
@@ -104,6 +106,9 @@ class InjectionBatches:
                 every["snr"][rows], every["waveform"][rows] = negative.add(self, rng, strain, filters, rows, index)
             else:
                 kind[rows] = noise
+        if self._beside:
+            rows = with_signal[rng.random(len(with_signal)) < self._beside]
+            self.opened[BankGlitch.name].add(self, rng, strain, filters, rows, index)
         return Examples(strain, label[:, None], kind=kind, **every)
 
     def rows(self, index, first, last):

@@ -11,11 +11,14 @@ import numpy as np
 
 from keras_gw_resnet.datasets.hard import HardNoise
 from keras_gw_resnet.errors import InputError, room_flag
+from keras_gw_resnet.simulation.glitch_bank import load_glitches
 from keras_gw_resnet.simulation.glitches import draw_glitches
 
 GLITCH_SNR = (5.0, 60.0)
 # An inconsistent signal arrives later or earlier in one detector than its distance from the others can explain.
 LONGEST_MISMATCH_SECONDS = 0.1
+# Recorded glitches that have one in another detector beside them.
+BY_ACCIDENT = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,10 @@ class Negatives:
         hard_windows: Windows of noise searched for it before an epoch; 0: none.
         hard_noise: File of such windows, from 'keras-gw-resnet hard-noise'; shown from the first epoch on to a network that
             begins with trained weights.
+        glitch_bank: File of recorded glitches, from 'keras-gw-resnet glitches'; needs `bank_glitch_share` or `beside_signals`.
+        bank_glitch_share: A glitch of that bank in one detector, and by accident one in ten times in another one, too.
+        beside_signals: Share of the signals, not of the negatives, that have a glitch of that bank anywhere in their window: they stay
+            signals.
     """
 
     lone_signal_share: float = 0.2
@@ -42,10 +49,13 @@ class Negatives:
     hard_share: float = 0.0
     hard_windows: int = 20000
     hard_noise: str | None = None
+    glitch_bank: str | None = None
+    bank_glitch_share: float = 0.0
+    beside_signals: float = 0.0
 
     def __post_init__(self):
         flag, shares = room_flag("negatives"), {kind.share: getattr(self, kind.share) for kind in TABLE.values()}
-        for name, share in shares.items():
+        for name, share in {**shares, "beside_signals": self.beside_signals}.items():
             if not 0 <= share <= 1:
                 raise InputError(f"{flag(name)} is {share:g}; expected a share from 0 to 1")
         if sum(shares.values()) > 1:
@@ -55,6 +65,11 @@ class Negatives:
             raise InputError(f"{flag('hard_windows')} is {self.hard_windows}; expected a number from 0")
         if self.hard_share and not (self.hard_windows or self.hard_noise):
             raise InputError(f"{flag('hard_share')} needs {flag('hard_windows')} to search, or {flag('hard_noise')}")
+        if bool(self.glitch_bank) != bool(self.bank_glitch_share or self.beside_signals):
+            raise InputError(
+                f"{flag('glitch_bank')} belongs together with {flag('bank_glitch_share')} or {flag('beside_signals')}: a file of glitches, "
+                "and how many examples show them"
+            )
         if self.hard_noise and not self.hard_share:
             raise InputError(
                 f"{flag('hard_noise')} needs {flag('hard_share')}: the share of the negatives that are drawn from it"
@@ -257,8 +272,92 @@ def _windows_found(config):
     return strain, header.source, header.number
 
 
+class BankGlitch(Negative):
+    """A recorded glitch in one detector.
+
+    Args:
+        bank: GlitchBank; None: there is none.
+        detectors: Names, in column order.
+    """
+
+    name, share = "recorded glitch", "bank_glitch_share"
+
+    def __init__(self, bank=None, detectors=()):
+        self.bank, self._detectors = bank, tuple(detectors)
+        self._known = [] if bank is None else [d for d, own in enumerate(detectors) if own in bank.detector]
+
+    @classmethod
+    def open(cls, config, noise):
+        """Read the glitch bank; see `Negative.open`.
+
+        Raises:
+            InputError: It cannot be read, has another sample rate, or no glitch of these detectors.
+        """
+        path, data = config.negatives.glitch_bank, config.data
+        if not path:
+            return cls()
+        bank = load_glitches(path)
+        if not bank.whitened or bank.sample_rate != data.whitening.sample_rate:
+            what = f"sampled at {bank.sample_rate} Hz" if bank.whitened else "not whitened"
+            raise InputError(
+                f"{path}: its glitches are {what}; expected whitened ones at {data.whitening.sample_rate} Hz"
+            )
+        known = np.isin(bank.detector, data.detectors)
+        if not known.any():
+            raise InputError(
+                f"{path}: holds glitches of {', '.join(sorted(set(bank.detector)))} and none of {', '.join(data.detectors)}"
+            )
+        return cls(bank.select(known), data.detectors)
+
+    def split(self, share):
+        """Return two of these without a glitch in common; the last ones of each detector are held out."""
+        if self.bank is None:
+            return self, self
+        rank = np.empty(len(self.bank))
+        for detector in set(self.bank.detector):
+            own = np.flatnonzero(self.bank.detector == detector)
+            rank[own] = np.arange(len(own)) / len(own)
+        held_out = rank >= 1 - share
+        if not held_out.any() or held_out.all():
+            return self, self
+        return tuple(BankGlitch(self.bank.select(own), self._detectors) for own in (~held_out, held_out))
+
+    def fingerprint(self):
+        """Return how many glitches there are, and which."""
+        return (
+            {}
+            if self.bank is None
+            else {"glitches": {"number": len(self.bank), "fingerprint": self.bank.fingerprint()}}
+        )
+
+    def fits(self, noise):
+        """Say whether there is a bank."""
+        return self.bank is not None
+
+    def add(self, batches, rng, strain, filters, rows, index):
+        """Add a glitch, as loud as it was measured; a cut that holds noise of its own takes the place of the strain."""
+        column = rng.choice(self._known, len(rows))
+        second = (column + 1) % len(self._detectors)
+        second = np.where(
+            (rng.random(len(rows)) < BY_ACCIDENT) & np.isin(second, self._known) & (second != column), second, -1
+        )
+        power = np.zeros(len(rows))
+        for columns in (column, second):
+            for detector in self._known:
+                own = np.flatnonzero(columns == detector)
+                if len(own):
+                    given = rng, len(own), strain.shape[1], self._detectors[detector]
+                    glitches, snr, which = self.bank.draw(*given)
+                    whole = (self.bank.reconstruction[which] == "whole")[:, None] & (glitches != 0)
+                    strain[rows[own], :, detector] = np.where(whole, 0, strain[rows[own], :, detector]) + glitches
+                    power[own] += np.nan_to_num(snr) ** 2
+        return np.sqrt(power), -1
+
+
 # The kinds in the order in which their shares divide the negatives.
-TABLE = {kind.name: kind for kind in (LoneSignal, SimulatedGlitch, InconsistentSignal, LoudNoise, HardNegative)}
+TABLE = {
+    kind.name: kind for kind in (LoneSignal, SimulatedGlitch, InconsistentSignal, LoudNoise, HardNegative, BankGlitch)
+}
 # What an example may be; the first is the only one labelled 1.
 KINDS = ("signal", "noise", *TABLE)
 
