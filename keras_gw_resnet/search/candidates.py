@@ -54,8 +54,15 @@ class Candidates:
 def join(events):
     """Join Candidates into one, in order of time."""
     found = [e for e in events if len(e)] or list(events[:1]) or [Candidates(*np.empty((3, 0)))]
-    every = Candidates(*(np.concatenate([getattr(e, field.name) for e in found]) for field in fields(Candidates)))
+    every = Candidates(*(_stacked([getattr(e, field.name) for e in found]) for field in fields(Candidates)))
     return every.select(np.argsort(every.time, kind="stable"))
+
+
+def _stacked(columns):
+    """Concatenate arrays (n,) or (n, detectors); one without detectors, (n, 0), is filled: none gated, statistics not known."""
+    shape = max(column.shape[1:] for column in columns)
+    fill = False if columns[0].dtype == bool else np.nan
+    return np.concatenate([c if c.shape[1:] == shape else np.full((len(c), *shape), fill, c.dtype) for c in columns])
 
 
 def speaks_alone(stat, alone):

@@ -90,3 +90,12 @@ def test_files_hold_every_digit(tmp_path):
         (row,) = csv.DictReader(file)
     assert {name: float(value) for name, value in row.items()} == expected
     assert json.loads(text.read_text()) == {"model": "m", "detectors": ["H1", "L1"], "events": [expected]}
+
+
+def test_candidates_of_stretches_with_and_without_gates_are_joined():
+    plain = Candidates(np.array([5.0]), np.array([1.0]), np.array([0.1]), alone=np.array([[1.0, 2.0]]))
+    gated = Candidates(np.array([2.0]), np.array([3.0]), np.array([0.1]), gated=np.array([[True, False]]))
+    both = join([plain, gated, Candidates(*np.empty((3, 0)))])
+    assert both.time.tolist() == [2.0, 5.0]
+    assert both.gated.tolist() == [[True, False], [False, False]]
+    np.testing.assert_array_equal(both.alone, [[np.nan, np.nan], [1.0, 2.0]])
