@@ -1,6 +1,7 @@
 """Against a server on this machine that answers as the catalogue of gwosc.org does, with files of its layout."""
 
 import fcntl
+import importlib.util
 import json
 import threading
 import zlib
@@ -246,7 +247,7 @@ def test_what_cannot_be_looked_into_is_kept(server, tmp_path):
         )
         data.attrs.update(Xstart=100, Xspacing=1 / 4096)
         data.id.write_direct_chunk((0,), b"packed" * 100)
-    if h5py.h5z.filter_avail(32001):
+    if importlib.util.find_spec("hdf5plugin"):
         pytest.skip("HDF5PLUGIN PRESENT: what is done without it was not checked")
     for _ in range(2):
         with pytest.raises(InputError, match=r"compressed with blosc.*hdf5plugin"):
