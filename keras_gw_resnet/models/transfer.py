@@ -85,7 +85,7 @@ def _load_weights(model, path):
     import keras
 
     for weight in model.weights:
-        weight.assign(keras.ops.full_like(weight, math.nan))
+        weight.assign(keras.ops.full(weight.shape, math.nan, dtype=weight.dtype))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
