@@ -46,8 +46,9 @@ def test_shipped_networks(tmp_path):
 
 VARIANTS = {
     "group": ("resnet18", {"normalization": "group"}),
-    "layer": ("resnet18", {"normalization": "layer"}),
-    "stochastic": ("resnet18", {"stochastic_depth": 0.2, "dropout": 0.1, "mean": [1.0, 2.0], "variance": [3.0, 4.0]}),
+    "stochastic": ("resnet18", {"stochastic_depth": 0.2, "dropout": 0.1}),
+    "normalised": ("residual-cnn", {"mean": [1.0, 2.0], "variance": [3.0, 4.0]}),
+    "consistent": ("resnet16", {"templates": 8, "template_samples": 512, "consistency": True}),
     "coherent": (
         "resnet18",
         {
