@@ -54,8 +54,8 @@ PSDS ?=
 train-zoo: $(READY)  ## train every saved network again and measure it: days; PSDS=DIR takes measured noise spectra
 	@$(BIN)/python -m keras_gw_resnet train-zoo $(if $(PSDS),--psd $(PSDS))
 
-lint: $(READY)  ## check the style
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(READY)  ## check the style and the type hints
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check --quiet
 
 clean:  ## remove the environment and everything the demo made
 	rm -rf $(VENV) runs

@@ -17,7 +17,7 @@ assert wheel.stat().st_size < LARGEST_BYTES, f"{wheel.name} holds {wheel.stat().
 expected = {card.parent.name for card in (checkout / "saved_models").glob("*/card.json")}
 assert set(list_saved()) == expected, f"saved networks {set(list_saved()) ^ expected} are not in both"
 installed = {re.sub(r"[-_.]+", "-", found.name).lower() for found in importlib.metadata.distributions()}
-assert not installed & {"pytest", "hypothesis", "ruff"}, "tools of the tests are among the dependencies"
+assert not installed & {"pytest", "hypothesis", "ruff", "ty"}, "tools of the tests are among the dependencies"
 
 truth = GW150914
 for folder in (package / "data" / "gw150914", checkout.parent / "shared" / "data" / "gwosc"):

@@ -4,6 +4,7 @@ import signal
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Callable
 
 # Exit code of a process that SIGTERM ended.
 TERMINATED = 128 + signal.SIGTERM
@@ -17,7 +18,7 @@ MALFORMED = (
 )
 
 
-def shortened(message, longest=LONGEST):
+def shortened(message: str, longest: int = LONGEST) -> str:
     """Return a message as one line, without its middle where it is longer than `longest` characters."""
     text = " ".join(message.split())
     return text if len(text) <= longest else f"{text[: longest * 2 // 5]} ... {text[longest * 2 // 5 + 5 - longest :]}"
@@ -30,7 +31,7 @@ class InputError(ValueError):
     and what came, and how to put it right. The command line prints it on stderr and exits with code 2.
     """
 
-    def __init__(self, message=""):
+    def __init__(self, message: str = "") -> None:
         super().__init__(shortened(str(message)))
 
 
@@ -42,16 +43,16 @@ class LostProcessError(InputError):
     """Another process of the same training is gone; this one cannot go on without it."""
 
 
-def flag(name):
+def flag(name: str) -> str:
     """Return the command-line flag of an option."""
     return f"--{name.replace('_', '-')}"
 
 
-def room_flag(room):
+def room_flag(room: str) -> Callable[[str], str]:
     """Return a function from a field of a room of the training's configuration to its command-line flag."""
     return lambda name: f"--{room}.{name}"
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
     """Return the first line of what another library says went wrong, or the kind of error where it says nothing."""
     return shortened((str(error).strip() or type(error).__name__).splitlines()[0], 160)

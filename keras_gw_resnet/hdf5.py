@@ -150,7 +150,7 @@ def datasets(file, links=True):
     while waiting:
         path, group, name = waiting.pop()
         entry = file if group is None else _entry(group, name, links)
-        info = h5py.h5o.get_info(entry.id)
+        info = h5py.h5o.get_info(entry.id)  # ty: ignore[missing-attribute]
         if (info.fileno, info.addr) in seen:
             continue
         seen.add((info.fileno, info.addr))

@@ -4,11 +4,15 @@ The card says what a network needs (detectors, window, whitening), what it saw a
 sha256 of the model file, which is checked before the file is opened.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.cards import check_card
 from keras_gw_resnet.errors import InputError
@@ -17,12 +21,15 @@ from keras_gw_resnet.inputs import read_json
 from keras_gw_resnet.models.weights import find_model_file, load_keras_file
 from keras_gw_resnet.portable import KERAS_RANGE, make_portable
 
+if TYPE_CHECKING:
+    import keras
+
 ADOPT = (
     "a network that was trained elsewhere gets its card by: keras-gw-resnet adopt MODEL.keras --like NAME --output DIR"
 )
 
 
-def package_versions():
+def package_versions() -> dict[str, str]:
     """Return the versions of the packages that a saved network depends on."""
     versions = {}
     for name in ("keras-gw-resnet", "keras", "tensorflow", "jax", "numpy", "scipy", "h5py", "pycbc", "lalsuite"):
@@ -33,7 +40,7 @@ def package_versions():
     return versions
 
 
-def save_model(model, card, folder):
+def save_model(model: keras.Model, card: dict, folder: Path | str) -> dict:
     """Write model.keras (architecture and weights, no optimizer) and card.json into a folder.
 
     Args:
@@ -74,7 +81,7 @@ def _write_card(card, folder):
         aside.write_text(json.dumps(card, indent=2) + "\n")
 
 
-def note_measurement(name_or_path, kind, key, figures):
+def note_measurement(name_or_path: Path | str, kind: str, key: str, figures: dict) -> None:
     """Write what was measured into the card of a saved network.
 
     Args:
@@ -89,12 +96,12 @@ def note_measurement(name_or_path, kind, key, figures):
     _write_card(card, find_model(name_or_path))
 
 
-def note_selection(name_or_path, text):
+def note_selection(name_or_path: Path | str, text: str) -> None:
     """Write into the card of a saved network on which data choices were made, and on which not."""
     _write_card({**load_card(name_or_path), "selection": text}, find_model(name_or_path))
 
 
-def find_model(name_or_path):
+def find_model(name_or_path: Path | str) -> Path:
     """Return the folder of a saved network given its name in saved_models, its folder, or its model.keras.
 
     Raises:
@@ -103,7 +110,7 @@ def find_model(name_or_path):
     return find_model_file(name_or_path).parent
 
 
-def load_card(name_or_path):
+def load_card(name_or_path: Path | str) -> dict:
     """Read the card of a saved network.
 
     Raises:
@@ -117,12 +124,12 @@ def load_card(name_or_path):
     return card
 
 
-def networks_in(options):
+def networks_in(options: dict) -> list:
     """List the saved networks that a network with these options joins or begins with."""
     return [*options.get("members", ()), *([options["weights"]] if options.get("weights") else [])]
 
 
-def training_of(options):
+def training_of(options: dict) -> dict | None:
     """Return {name: what was its training} of the saved networks that a network's options begin with or join."""
     found = {}
     for name in networks_in(options):
@@ -135,7 +142,7 @@ def training_of(options):
     return found
 
 
-def load_cards(names, option):
+def load_cards(names: Sequence[str], option: str) -> list[dict]:
     """Read the cards of several networks, whose results are told apart by name.
 
     Args:
@@ -151,7 +158,7 @@ def load_cards(names, option):
     return cards
 
 
-def load_model(name_or_path):
+def load_model(name_or_path: Path | str) -> tuple[keras.Model, dict]:
     """Load a saved network and its card.
 
     Args:

@@ -22,6 +22,8 @@ MAY_IMPORT = {
 }
 COMMON = {"errors", "files", "backend", "inputs", "hdf5", "archives", "owners", "progress"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
+HINTED = [path for path in MODULES if path.parent != PACKAGE and path.parent.name != "commands"]
+HINTED += [PACKAGE / "zoo.py", PACKAGE / "errors.py"]  # what is exported from outside the rooms
 
 
 def imports_of(path):
@@ -31,6 +33,13 @@ def imports_of(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield node.module
+
+
+def imports_for_hints(path):
+    """What is imported below `if TYPE_CHECKING` alone, which no run does."""
+    blocks = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.If)]
+    inside = [node for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING" for node in block.body]
+    return {alias.name for node in inside if isinstance(node, ast.Import) for alias in node.names}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -46,7 +55,7 @@ def test_imports_run_downwards(path):
             allowed = ("datasets/tf_adapter.py", "training/distribution.py")
             assert where in allowed, f"{said}: only {' and '.join(allowed)} may, so that the rest runs on JAX"
         if room == "models":
-            known = top in ("keras", "keras_gw_resnet") or top in STANDARD
+            known = top in ("keras", "keras_gw_resnet") or top in STANDARD or name in imports_for_hints(path)
             assert known, f"{said}: the room models takes Keras and the standard library alone"
         if room in MAY_IMPORT and top == "keras_gw_resnet":
             target = name.split(".")[1] if "." in name else ""
@@ -78,7 +87,40 @@ def test_no_layer_is_found_by_the_beginning_of_its_name(path):
         )
 
 
+@pytest.mark.parametrize("path", HINTED, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_public_functions_have_type_hints(path):
+    lacking = [
+        f"{path.relative_to(PACKAGE)}: {name}: {what}"
+        for name, function in public_functions(ast.parse(path.read_text()).body)
+        for what in hints_lacking(function)
+    ]
+    assert not lacking, "; ".join(lacking)
+
+
+SPECIAL = ("__init__", "__call__", "__getitem__", "__len__")
+
+
+def public_functions(body, prefix=""):
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from public_functions(node.body, f"{node.name}.")
+        if isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or node.name in SPECIAL):
+            yield prefix + node.name, node
+
+
+def hints_lacking(function):
+    """Say which parameters have no type hint, and whether what is returned has; options handed on as **options need none."""
+    own = function.args
+    for parameter in [*own.posonlyargs, *own.args, *own.kwonlyargs, *filter(None, [own.vararg])]:
+        if parameter.annotation is None and parameter.arg not in ("self", "cls"):
+            yield f"the parameter {parameter.arg} has no type hint"
+    if function.returns is None:
+        yield "what it returns has no type hint"
+
+
 STANDARD = {
+    "__future__",
+    "typing",
     "collections",
     "difflib",
     "fnmatch",
@@ -125,7 +167,7 @@ def test_the_package_needs_what_make_installs_but_for_the_tools_of_the_tests():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed, tools = project["dependencies"], project["optional-dependencies"]["test"]
     assert sorted(needed + tools) == sorted((ROOT / "requirements.txt").read_text().split())
-    assert not [name for name in needed if name.startswith(("pytest", "hypothesis", "ruff"))]
+    assert not [name for name in needed if name.startswith(("pytest", "hypothesis", "ruff", "ty>"))]
 
 
 def test_files_that_are_no_code_ship_with_the_package():

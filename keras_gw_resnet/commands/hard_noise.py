@@ -53,5 +53,5 @@ def run_hard_noise(args):
         f"{card['name']} (sha256 {card['sha256'][:12]}) ranks highest"
     )
     about = {"detectors": config.data.detectors, "sample_rate": config.data.whitening.sample_rate, "source": source}
-    write_windows(args.output, strain, np.zeros(len(strain)), **about)
+    write_windows(args.output, strain, np.zeros(len(strain)), **about)  # ty: ignore[invalid-argument-type]
     print(f"{shown(args.output)}: {source}, from {stat.min():.2f} on")

@@ -1,11 +1,18 @@
 """Training examples: a batch is a pure function of (seed, index), so it can be resumed, shared out and tested."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_gw_resnet.datasets.negatives import KINDS, TABLE, BankGlitch, HardNegative, Negatives
 from keras_gw_resnet.datasets.signals import Signals, SignalSource
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.datasets.hard import HardNoise
+    from keras_gw_resnet.simulation.bank import WaveformBank
 
 # Examples that are made at once where a batch is a whole number of such blocks.
 BLOCK = 32
@@ -49,7 +56,18 @@ class InjectionBatches:
         shares: {kind: share of the negatives}, 0 where this noise cannot give it.
     """
 
-    def __init__(self, bank, noise, *, batch_size, seed, signals=None, negatives=None, opened=None, steps_per_epoch=1):
+    def __init__(
+        self,
+        bank: WaveformBank,
+        noise: Any,
+        *,
+        batch_size: int,
+        seed: int,
+        signals: Signals | None = None,
+        negatives: Negatives | None = None,
+        opened: dict | None = None,
+        steps_per_epoch: int = 1,
+    ) -> None:
         signals = signals or Signals()
         self.noise, self.batch_size, self.seed = noise, batch_size, seed
         self.opened = opened or {name: kind() for name, kind in TABLE.items()}
@@ -66,11 +84,11 @@ class InjectionBatches:
         self._block = BLOCK if batch_size % BLOCK == 0 else batch_size
 
     @property
-    def hard(self):
+    def hard(self) -> HardNoise | None:
         """The HardNoise that is shown; None: there is none."""
         return self.opened[HardNegative.name].found
 
-    def examples(self, index, first=0, last=None):
+    def examples(self, index: int, first: int = 0, last: int | None = None) -> Examples:
         """Return examples [first, last) of batch `index`, None: all, with all that is known about them, an Examples."""
         last = self.batch_size if last is None else last
         begin = first // self._block
@@ -111,11 +129,11 @@ class InjectionBatches:
             self.opened[BankGlitch.name].add(self, rng, strain, filters, rows, index)
         return Examples(strain, label[:, None], kind=kind, **every)
 
-    def rows(self, index, first, last):
+    def rows(self, index: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """Return examples [first, last) of batch `index` as (strain, label)."""
         examples = self.examples(index, first, last)
         return examples.strain, examples.label
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return batch `index` as (strain, label)."""
         return self.rows(index, 0, self.batch_size)

@@ -1,7 +1,9 @@
 """Hard negatives: noise windows that the network in training takes for signals the most."""
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,9 @@ HARDEST, SHOWN = 0.01, 10
 FIRST_EPOCH, LEAST_STEPS = 2, 8
 
 
-def find_hardest(pieces, score, keep, progress=None):
+def find_hardest(
+    pieces: Iterable[np.ndarray], score: Callable, keep: int, progress: Callable | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keep the windows that score highest.
 
     Args:
@@ -63,7 +67,16 @@ class HardNoise:
             from the third epoch on: they would hinder a network that knows nothing.
     """
 
-    def __init__(self, noise, *, seed, windows, steps_per_epoch, ahead=None, begun=False):
+    def __init__(
+        self,
+        noise: Any,
+        *,
+        seed: int,
+        windows: int,
+        steps_per_epoch: int,
+        ahead: np.ndarray | None = None,
+        begun: bool = False,
+    ) -> None:
         self.windows, self.ahead, self._noise, self._seed, self._steps = windows, ahead, noise, seed, steps_per_epoch
         self._first = 0 if begun and ahead is not None else FIRST_EPOCH * steps_per_epoch
         # After how many epochs: where in the noise that was searched then the hardest windows are, and their strain.
@@ -73,7 +86,7 @@ class HardNoise:
         rng = np.random.default_rng((HARD_SEED, self._seed, epoch, number))
         return self._noise.draw(rng, min(PIECE, self.windows - number * PIECE))[0]
 
-    def search(self, epoch, score, progress=None):
+    def search(self, epoch: int, score: Callable, progress: Callable | None = None) -> None:
         """Search noise and keep its hardest windows.
 
         Args:
@@ -91,7 +104,7 @@ class HardNoise:
         for old in sorted(self._found)[: -SHOWN - 1]:
             del self._found[old], self._strain[old]
 
-    def ready(self, index):
+    def ready(self, index: int) -> bool:
         """Say whether there are hard windows for batch `index`.
 
         Raises:
@@ -99,10 +112,10 @@ class HardNoise:
         """
         return index >= self._first and (self.ahead is not None or self._searched(index))
 
-    def ever_ready(self, epochs):
+    def ever_ready(self, epochs: int) -> bool:
         """Say whether a training of so many epochs shows any."""
         return epochs * self._steps > self._first and (
-            self.ahead is not None or (self.windows and epochs > FIRST_EPOCH)
+            self.ahead is not None or (self.windows > 0 and epochs > FIRST_EPOCH)
         )
 
     def _searched(self, index):
@@ -113,7 +126,7 @@ class HardNoise:
             )
         return bool(self.windows) and epoch > 1
 
-    def draw(self, rng, number, index):
+    def draw(self, rng: np.random.Generator, number: int, index: int) -> np.ndarray:
         """Draw hard windows for batch `index`, for which there are some: float32 array (number, window_samples, detectors).
 
         Those found ahead and those of the newest searches are shown alike often, where there are both.
@@ -126,12 +139,12 @@ class HardNoise:
         chosen = [sources[which] for which in rng.integers(len(sources), size=number)]
         return np.stack([strain[rng.integers(len(strain))] for strain in chosen])
 
-    def save(self, path):
+    def save(self, path: Path | str) -> None:
         """Write down where the hard windows are, so that a run that goes on finds them again."""
         with written_aside(path) as aside:
             aside.write_text(json.dumps(self._found))
 
-    def restore(self, path, done):
+    def restore(self, path: Path | str, done: int) -> None:
         """Draw the hard windows again that a run had found before epoch `done` ended.
 
         Raises:

@@ -6,6 +6,7 @@ card follow from these. What it shows from files (glitches of a glitch bank, noi
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class Negatives:
                 f"{flag('hard_noise')} needs {flag('hard_share')}: the share of the negatives that are drawn from it"
             )
 
-    def shares(self):
+    def shares(self) -> dict[str, float]:
         """Return {kind: share of the negatives}, in the order of `TABLE`."""
         return {name: getattr(self, kind.share) for name, kind in TABLE.items()}
 
@@ -93,7 +94,7 @@ class Negative:
     name = share = ""
 
     @classmethod
-    def open(cls, config, noise):
+    def open(cls, config: Any, noise: Any) -> "Negative":
         """Read what this kind shows.
 
         Args:
@@ -102,23 +103,31 @@ class Negative:
         """
         return cls()
 
-    def split(self, share):
+    def split(self, share: float) -> tuple["Negative", "Negative"]:
         """Return this kind for training and, of what it shows that share held out, for validation."""
         return self, self
 
-    def fingerprint(self):
+    def fingerprint(self) -> dict:
         """Return what the card of a network says about what was shown, a dictionary."""
         return {}
 
-    def fits(self, noise):
+    def fits(self, noise: Any) -> bool:
         """Say whether it can be shown in such noise."""
         return True
 
-    def ready(self, index):
+    def ready(self, index: int) -> bool:
         """Say whether it can be shown in batch `index` already; noise is shown in its place until then."""
         return True
 
-    def add(self, batches, rng, strain, filters, rows, index):
+    def add(
+        self,
+        batches: Any,
+        rng: np.random.Generator,
+        strain: np.ndarray,
+        filters: np.ndarray,
+        rows: np.ndarray,
+        index: int,
+    ) -> tuple:
         """Make rows of a block into examples of this kind.
 
         Args:
@@ -148,7 +157,15 @@ class LoneSignal(_OfSeveralDetectors):
 
     name, share = "lone signal", "lone_signal_share"
 
-    def add(self, batches, rng, strain, filters, rows, index):
+    def add(
+        self,
+        batches: Any,
+        rng: np.random.Generator,
+        strain: np.ndarray,
+        filters: np.ndarray,
+        rows: np.ndarray,
+        index: int,
+    ) -> tuple:
         """Add what one detector sees of a signal."""
         column = rng.integers(len(batches.noise.detectors), size=len(rows))
         signal, _, _, waveform = batches.signals.draw(rng, filters[rows], index)
@@ -162,7 +179,15 @@ class SimulatedGlitch(Negative):
 
     name, share = "glitch", "glitch_share"
 
-    def add(self, batches, rng, strain, filters, rows, index):
+    def add(
+        self,
+        batches: Any,
+        rng: np.random.Generator,
+        strain: np.ndarray,
+        filters: np.ndarray,
+        rows: np.ndarray,
+        index: int,
+    ) -> tuple:
         """Add a glitch, its SNR log-uniform."""
         glitches, _ = draw_glitches(rng, len(rows), batches.noise.window_samples, batches.signals.bank.sample_rate)
         snr = np.exp(rng.uniform(*np.log(GLITCH_SNR), len(rows)))
@@ -181,7 +206,15 @@ class InconsistentSignal(_OfSeveralDetectors):
 
     name, share = "inconsistent signal", "inconsistent_share"
 
-    def add(self, batches, rng, strain, filters, rows, index):
+    def add(
+        self,
+        batches: Any,
+        rng: np.random.Generator,
+        strain: np.ndarray,
+        filters: np.ndarray,
+        rows: np.ndarray,
+        index: int,
+    ) -> tuple:
         """Add a signal, in one detector at another time."""
         detectors, travel = len(batches.noise.detectors), batches.signals.light_travel_seconds()
         offsets = np.zeros((len(rows), detectors))
@@ -199,11 +232,19 @@ class LoudNoise(Negative):
 
     name, share = "loud noise", "loud_share"
 
-    def fits(self, noise):
+    def fits(self, noise: Any) -> bool:
         """Say whether the noise has such places."""
         return noise.has_loud_places
 
-    def add(self, batches, rng, strain, filters, rows, index):
+    def add(
+        self,
+        batches: Any,
+        rng: np.random.Generator,
+        strain: np.ndarray,
+        filters: np.ndarray,
+        rows: np.ndarray,
+        index: int,
+    ) -> tuple:
         """Show loud noise in place of any."""
         strain[rows] = batches.noise.draw_loud(rng, len(rows))[0]
         return 0.0, -1
@@ -219,11 +260,11 @@ class HardNegative(Negative):
 
     name, share = "hard noise", "hard_share"
 
-    def __init__(self, found=None, about=None):
+    def __init__(self, found: HardNoise | None = None, about: dict | None = None) -> None:
         self.found, self._about = found, about or {}
 
     @classmethod
-    def open(cls, config, noise):
+    def open(cls, config: Any, noise: Any) -> "HardNegative":
         """Read the windows that were found ahead; see `Negative.open`.
 
         Raises:
@@ -239,19 +280,27 @@ class HardNegative(Negative):
         counts = {"windows": own.hard_windows, "steps_per_epoch": config.optimisation.steps_per_epoch}
         return cls(HardNoise(noise, seed=config.seed, ahead=ahead, begun=begun, **counts), about)
 
-    def split(self, share):
+    def split(self, share: float) -> tuple["HardNegative", "HardNegative"]:
         """Return this and nothing: the noise of a validation is ordinary."""
         return self, HardNegative()
 
-    def fingerprint(self):
+    def fingerprint(self) -> dict:
         """Return where windows found ahead are from."""
         return self._about
 
-    def ready(self, index):
+    def ready(self, index: int) -> bool:
         """Say whether hard noise has been found for batch `index`."""
         return self.found is not None and self.found.ready(index)
 
-    def add(self, batches, rng, strain, filters, rows, index):
+    def add(
+        self,
+        batches: Any,
+        rng: np.random.Generator,
+        strain: np.ndarray,
+        filters: np.ndarray,
+        rows: np.ndarray,
+        index: int,
+    ) -> tuple:
         """Show hard noise in place of any."""
         strain[rows] = self.found.draw(rng, len(rows), index)
         return 0.0, -1
@@ -362,7 +411,7 @@ TABLE = {
 KINDS = ("signal", "noise", *TABLE)
 
 
-def open_negatives(config, noise):
+def open_negatives(config: Any, noise: Any) -> dict[str, Negative]:
     """Return {kind: Negative} of a training, what they show read from where the configuration says.
 
     Args:

@@ -1,9 +1,13 @@
 """Whitened noise for training examples, and the whitening filters that belong to it."""
 
+from __future__ import annotations
+
 import functools
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
@@ -21,6 +25,10 @@ from keras_gw_resnet.strain.stretches import (
     shortage,
     whitened_stretches,
 )
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.strain.conditioning import Whitening
+    from keras_gw_resnet.strain.layouts import SegmentHeader
 
 # Gaussian noise is whitened as real noise is, with estimated spectra: so many estimates of each.
 SCATTER_SEED, ESTIMATES = 1_000_037, 4
@@ -50,7 +58,7 @@ class FileNoise:
         InputError: No stretch is as long as one window.
     """
 
-    def __init__(self, stretches, window_samples):
+    def __init__(self, stretches: Sequence[WhitenedStretch], window_samples: int) -> None:
         self.window_samples = window_samples
         usable = [s for s in stretches if len(s.strain) >= window_samples]
         if not usable:
@@ -78,7 +86,7 @@ class FileNoise:
         if not pieces:
             raise InputError(f"no stretch of noise is as long as one window of {self.window_samples} samples")
 
-    def draw(self, rng, number):
+    def draw(self, rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw windows at random times, independent for each detector.
 
         Args:
@@ -104,11 +112,11 @@ class FileNoise:
         return [_loud_places(pieces, self.window_samples) for pieces in self._pieces]
 
     @property
-    def has_loud_places(self):
+    def has_loud_places(self) -> bool:
         """Whether `draw_loud` has any place to show."""
         return any(self._loud)
 
-    def draw_loud(self, rng, number):
+    def draw_loud(self, rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw windows that hold one of the loudest places of one of the detectors; see `draw`."""
         noise, filters = self.draw(rng, number)
         column = rng.integers(len(self.detectors), size=number)
@@ -151,7 +159,14 @@ class GaussianNoise:
 
     has_loud_places = False
 
-    def __init__(self, taps, detectors, window_samples, settings, psds=None):
+    def __init__(
+        self,
+        taps: Sequence,
+        detectors: Sequence[str],
+        window_samples: int,
+        settings: Whitening,
+        psds: Sequence | None = None,
+    ) -> None:
         self.detectors = tuple(detectors)
         self.window_samples = window_samples
         self.intervals = []
@@ -174,7 +189,7 @@ class GaussianNoise:
                 for own, own_psds in zip(taps, psds, strict=True)
             ]
 
-    def draw(self, rng, number):
+    def draw(self, rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw windows, each for a random PSD; see `FileNoise.draw`."""
         filters = np.stack([rng.integers(len(own), size=number) for own in self.taps], axis=-1)
         shape = (number, len(self.detectors), self._shapes[0].shape[1], 2)
@@ -184,7 +199,7 @@ class GaussianNoise:
         noise = scipy.fft.irfft(spectrum, axis=-1)[..., : self.window_samples]
         return np.ascontiguousarray(noise.transpose(0, 2, 1), np.float32), filters
 
-    def draw_loud(self, rng, number):
+    def draw_loud(self, rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw windows; Gaussian noise has no loud places."""
         return self.draw(rng, number)
 
@@ -196,7 +211,7 @@ class MixedNoise:
         one, other: FileNoise or GaussianNoise of the same detectors and window.
     """
 
-    def __init__(self, one, other):
+    def __init__(self, one: FileNoise | GaussianNoise, other: FileNoise | GaussianNoise) -> None:
         self._sources = one, other
         self.detectors, self.window_samples, self.intervals = (
             one.detectors,
@@ -205,16 +220,16 @@ class MixedNoise:
         )
         self.taps = [[*a, *b] for a, b in zip(one.taps, other.taps, strict=True)]
 
-    def draw(self, rng, number):
+    def draw(self, rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw windows, each from a random source; see `FileNoise.draw`."""
         return self._draw(rng, number, "draw")
 
-    def draw_loud(self, rng, number):
+    def draw_loud(self, rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw windows with loud places where a source has them; see `FileNoise.draw_loud`."""
         return self._draw(rng, number, "draw_loud")
 
     @property
-    def has_loud_places(self):
+    def has_loud_places(self) -> bool:
         """Whether `draw_loud` has any place to show."""
         return any(source.has_loud_places for source in self._sources)
 
@@ -228,7 +243,13 @@ class MixedNoise:
         return noise, filters
 
 
-def read_noise(folder, headers, detectors, whitening, window_samples):
+def read_noise(
+    folder: Path | str,
+    headers: Sequence[SegmentHeader],
+    detectors: Sequence[str],
+    whitening: Whitening,
+    window_samples: int,
+) -> tuple[list[WhitenedStretch], Coverage]:
     """Whiten all strain that the detectors have in common, to draw windows of noise from.
 
     The whitened strain goes into a nameless temporary file that is mapped into memory, so that it may be longer than
@@ -260,7 +281,7 @@ def read_noise(folder, headers, detectors, whitening, window_samples):
         for stretch in whitened_stretches(
             headers, detectors, whitening, window_samples=window_samples, coverage=coverage
         ):
-            file.write(np.ascontiguousarray(stretch.strain.T))
+            file.write(np.ascontiguousarray(stretch.strain.T))  # ty: ignore[invalid-argument-type]
             # Of what has been written, the shape alone is kept.
             stretches.append(replace(stretch, strain=np.broadcast_to(np.float32(0), stretch.strain.shape)))
             bar.update(round(stretch.seconds))
@@ -274,7 +295,9 @@ def read_noise(folder, headers, detectors, whitening, window_samples):
     return stretches, coverage
 
 
-def split_stretches(stretches, share, margin_seconds=4.0):
+def split_stretches(
+    stretches: Sequence[WhitenedStretch], share: float, margin_seconds: float = 4.0
+) -> tuple[list[WhitenedStretch], list[WhitenedStretch]]:
     """Divide stretches in time, so that the last part can be held out.
 
     Args:
@@ -311,7 +334,9 @@ def _part(stretch, start, stop):
     )
 
 
-def gaussian_noise(psds_by_detector, window_samples, whitening):
+def gaussian_noise(
+    psds_by_detector: Mapping[str, Sequence[str]], window_samples: int, whitening: Whitening
+) -> GaussianNoise:
     """Return GaussianNoise of these spectra, whitened as real noise is, with estimates of them.
 
     Args:
@@ -330,7 +355,7 @@ def gaussian_noise(psds_by_detector, window_samples, whitening):
     return GaussianNoise(taps, tuple(psds_by_detector), window_samples, whitening, psds)
 
 
-def estimation_scatter(rng, whitening):
+def estimation_scatter(rng: np.random.Generator, whitening: Whitening) -> np.ndarray:
     """Draw the ratio of an estimated to the true noise spectrum, array (filter_samples / 2 + 1,)."""
     white = rng.standard_normal(round(whitening.psd_seconds * whitening.sample_rate))
     return NoiseSpectra(white, whitening).near(len(white) / 2) * whitening.sample_rate / 2

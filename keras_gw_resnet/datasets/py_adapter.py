@@ -1,8 +1,14 @@
 """Batches as a keras.utils.PyDataset, for the JAX and PyTorch backends and machines without TensorFlow."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, Any
 
 import keras
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Batches that wait for the one that is asked for; Keras takes a few more ahead.
 READY, ON_THEIR_WAY = 8, 5
@@ -21,17 +27,19 @@ class BatchSequence(keras.utils.PyDataset):
         ahead: At most so many batches are made ahead, 8 or more; None: no matter.
     """
 
-    def __init__(self, batches, first, count, *, workers=None, ahead=None):
+    def __init__(
+        self, batches: Any, first: int, count: int, *, workers: int | None = None, ahead: int | None = None
+    ) -> None:
         queue = READY if ahead is None else max(1, min(READY, ahead - ON_THEIR_WAY))
         super().__init__(
             workers=workers or len(os.sched_getaffinity(0)), use_multiprocessing=False, max_queue_size=queue
         )
         self.batches, self.first, self.count = batches, first, count
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of batches."""
         return self.count
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return batch `first + index` as (strain, label)."""
         return self.batches[self.first + index]

@@ -1,6 +1,13 @@
 """Share batches out among processes."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from keras_gw_resnet.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Shard:
@@ -15,7 +22,7 @@ class Shard:
         InputError: The batch cannot be divided, or there is no such process.
     """
 
-    def __init__(self, batches, index, count):
+    def __init__(self, batches: Any, index: int, count: int) -> None:
         if not 0 <= index < count:
             raise InputError(f"process {index} of {count}; expected one from 0 to {count - 1}")
         if batches.batch_size % count:
@@ -23,6 +30,6 @@ class Shard:
         self.batches, self.batch_size = batches, batches.batch_size // count
         self._rows = index * self.batch_size, (index + 1) * self.batch_size
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return this process' rows of batch `index` as (strain, label)."""
         return self.batches.rows(index, *self._rows)

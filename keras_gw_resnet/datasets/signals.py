@@ -1,6 +1,8 @@
 """Signals of random binaries, as a detector's whitened strain shows them, and how they are asked for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
@@ -8,12 +10,15 @@ import scipy.fft
 from keras_gw_resnet.errors import InputError, room_flag
 from keras_gw_resnet.simulation.detectors import SPEED_OF_LIGHT, antenna_pattern, arrival_delay
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.simulation.bank import WaveformBank
+
 # Arrival times are rounded to this fraction of a sample; the phase error at 500 Hz stays below 0.02 rad.
 DELAY_STEPS = 64
 LARGEST_SNR = 1000.0
 
 
-def check_snr_range(name, low, high):
+def check_snr_range(name: str, low: float, high: float) -> None:
     """Raise InputError unless an SNR range, given by the option `name`, rises from above 0 to `LARGEST_SNR` at most."""
     if not 0 < low <= high <= LARGEST_SNR:
         raise InputError(f"{name} is {low:g} {high:g}; expected two rising numbers above 0 and up to {LARGEST_SNR:g}")
@@ -72,15 +77,15 @@ class Signals:
                     f"{flag('snr_power')} is {self.snr_power:g}: no SNR can be drawn from {ends[0]:g} to {ends[1]:g}; expected 0 to 10"
                 )
 
-    def settled(self):
+    def settled(self) -> "Signals":
         """Return these signals as they are once the curriculum is over."""
         return replace(self, snr_start=None, curriculum_epochs=0)
 
-    def labels(self, number):
+    def labels(self, number: int) -> np.ndarray:
         """Return the labels of a batch of so many examples, float32 array (number,)."""
         return np.diff(np.ceil(np.arange(number + 1) * self.share)).astype(np.float32)
 
-    def snr_range_at(self, index, steps_per_epoch=1):
+    def snr_range_at(self, index: int, steps_per_epoch: int = 1) -> tuple[float, ...]:
         """Return the SNR range of batch `index`: it moves while a curriculum lasts."""
         batches = self.curriculum_epochs * steps_per_epoch
         if self.snr_start is None or index >= batches:
@@ -88,7 +93,7 @@ class Signals:
         done = index / batches
         return tuple(start + done * (end - start) for start, end in zip(self.snr_start, self.snr_range, strict=True))
 
-    def draw_snr(self, rng, number, index, steps_per_epoch=1):
+    def draw_snr(self, rng: np.random.Generator, number: int, index: int, steps_per_epoch: int = 1) -> np.ndarray:
         """Draw the SNR of the signals of batch `index`, float64 array (number,)."""
         low, high = self.snr_range_at(index, steps_per_epoch)
         return self._snr_at(low, high, rng.random(number))
@@ -116,7 +121,15 @@ class SignalSource:
         InputError: The bank does not carry a detector or the chirp masses that are asked for, or is empty.
     """
 
-    def __init__(self, bank, taps, detectors, window_samples, settings, steps_per_epoch=1):
+    def __init__(
+        self,
+        bank: "WaveformBank",
+        taps: Sequence,
+        detectors: Sequence[str],
+        window_samples: int,
+        settings: Signals,
+        steps_per_epoch: int = 1,
+    ) -> None:
         missing = [d for d in detectors if d not in bank.detectors]
         if missing:
             raise InputError(
@@ -146,7 +159,9 @@ class SignalSource:
         padded[: self._reach], padded[-self._reach :] = taps[self._reach :], taps[: self._reach]
         return np.fft.rfft(padded).real.astype(np.float32) * 1e-21
 
-    def draw(self, rng, filters, index=0, offsets=None):
+    def draw(
+        self, rng: np.random.Generator, filters: np.ndarray, index: int = 0, offsets: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Draw one signal for each row of filter indices.
 
         Args:
@@ -187,7 +202,7 @@ class SignalSource:
         signal *= (snr / np.sqrt(power)).astype(np.float32)[:, None, None]
         return signal, snr, merger, waveform
 
-    def whiten(self, strain, filters, column):
+    def whiten(self, strain: np.ndarray, filters: np.ndarray, column: int) -> np.ndarray:
         """Whiten windows of strain of one detector, zero beyond their ends, by the filters of that column.
 
         Args:
@@ -201,7 +216,7 @@ class SignalSource:
         spectrum = scipy.fft.rfft(strain, self._size, axis=-1) * self._responses[column][filters]
         return scipy.fft.irfft(spectrum, self._size, axis=-1)[:, : self.window_samples]
 
-    def light_travel_seconds(self):
+    def light_travel_seconds(self) -> float:
         """Return the longest time light takes between two of the detectors."""
         places = [self.bank.detectors[name].location for name in self.detectors]
         return max(float(np.linalg.norm(a - b)) for a in places for b in places) / SPEED_OF_LIGHT

@@ -1,12 +1,20 @@
 """Batches as a tf.data set of known length."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # Batches that wait for the one that is asked for, and those that are on their way to several devices.
 READY, ON_THEIR_WAY = 4, 3
 
 
-def to_dataset(batches, first, count, *, parallel=None, ahead=None):
+def to_dataset(
+    batches: Any, first: int, count: int, *, parallel: int | None = None, ahead: int | None = None
+) -> tf.data.Dataset:
     """Wrap batches [first, first + count) in a tf.data.Dataset that makes them ahead of time.
 
     Args:

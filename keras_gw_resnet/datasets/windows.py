@@ -1,5 +1,7 @@
 """Fixed windows with labels in one HDF5 file: whitened strain `x` (n, samples, detectors), labels `y` (n,)."""
 
+from __future__ import annotations
+
 import collections
 import csv
 import functools
@@ -7,6 +9,7 @@ import hashlib
 import io
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +66,7 @@ class WindowsHeader:
     label: np.ndarray
     source: str = ""
 
-    def require(self, samples, detectors, sample_rate, wanted_by):
+    def require(self, samples: int | None, detectors: Sequence[str], sample_rate: int | None, wanted_by: str) -> None:
         """Raise InputError where windows are of another shape than is `wanted_by` somebody ("the run asks for")."""
         if (samples, tuple(detectors), sample_rate) != (self.samples, self.detectors, self.sample_rate):
             raise InputError(
@@ -71,7 +74,7 @@ class WindowsHeader:
                 f"{wanted_by} {samples} samples of {' '.join(detectors)} at {sample_rate} Hz"
             )
 
-    def hashes(self, rows):
+    def hashes(self, rows: np.ndarray) -> list[str]:
         """Return a short text for each of these windows that tells it from others, of its first samples."""
         with open_hdf5(self.path, EXPECTED) as file:
             x = require_held(find(file, "x"), LARGEST_WINDOWS)
@@ -79,7 +82,7 @@ class WindowsHeader:
             return [hashlib.sha256(start.tobytes()).hexdigest()[:16] for start in starts]
 
 
-def open_windows(path):
+def open_windows(path: Path | str) -> WindowsHeader:
     """Read what a file of labelled windows holds, not the windows.
 
     Returns:
@@ -125,14 +128,14 @@ class LabelledWindows:
         seed: Seed of the order; None keeps the order of `rows`.
     """
 
-    def __init__(self, header, rows, *, batch_size, seed):
+    def __init__(self, header: WindowsHeader, rows: np.ndarray, *, batch_size: int, seed: int | None) -> None:
         self.header, self.every, self.batch_size, self.seed = header, np.asarray(rows), batch_size, seed
         # Every batch of an epoch needs the order of all its windows.
         self._order = functools.lru_cache(maxsize=2)(
-            lambda epoch: np.random.default_rng((seed, epoch)).permutation(len(self.every))
+            lambda epoch: np.random.default_rng((seed, epoch)).permutation(len(self.every))  # ty: ignore[invalid-argument-type]
         )
 
-    def chosen(self, index):
+    def chosen(self, index: int) -> np.ndarray:
         """Return the rows of batch `index`, integer array (batch_size,)."""
         positions = np.arange(index * self.batch_size, (index + 1) * self.batch_size)
         epochs, places = np.divmod(positions, len(self.every))
@@ -140,17 +143,17 @@ class LabelledWindows:
             return self.every[places]
         return self.every[[self._order(e)[p] for e, p in zip(epochs.tolist(), places, strict=True)]]
 
-    def examples(self, index):
+    def examples(self, index: int) -> Examples:
         """Return batch `index` as Examples, of which only strain and label are known."""
         strain, label = self[index]
         unknown, none = np.full(len(strain), np.nan), np.full(len(strain), -1)
         return Examples(strain, label, snr=unknown, merger=unknown, waveform=none, kind=none)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return batch `index` as (strain, label): float32 (batch, samples, detectors) and (batch, 1)."""
         return self.rows(index, 0, self.batch_size)
 
-    def rows(self, index, first, last):
+    def rows(self, index: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """Return examples [first, last) of batch `index` as (strain, label)."""
         chosen = self.chosen(index)[first:last]
         rows, back = np.unique(chosen, return_inverse=True)
@@ -167,12 +170,12 @@ def _read_windows(header, rows):
     return strain
 
 
-def sample_of(rows):
+def sample_of(rows: np.ndarray) -> np.ndarray:
     """Return up to `LOOKED_AT` of these rows, evenly spread."""
     return np.asarray(rows)[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).astype(int))]
 
 
-def check_windows(header, rows):
+def check_windows(header: WindowsHeader, rows: np.ndarray) -> None:
     """Raise InputError where windows are of one kind alone, not finite, or not whitened, as far as a sample shows."""
     for kind, label in (("noise", 0), ("signal", 1)):
         if not np.any(header.label[rows] == label):
@@ -184,7 +187,7 @@ def check_windows(header, rows):
         )
 
 
-def split_windows(header, share, seed):
+def split_windows(header: WindowsHeader, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Divide the windows at random into (training, validation) rows, two rising integer arrays.
 
     Raises:
@@ -197,7 +200,9 @@ def split_windows(header, share, seed):
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
-def write_windows(path, strain, label, *, detectors, sample_rate, source):
+def write_windows(
+    path: Path | str, strain: np.ndarray, label: np.ndarray, *, detectors: Sequence[str], sample_rate: int, source: str
+) -> None:
     """Write labelled windows.
 
     Args:
@@ -278,7 +283,7 @@ def _whitener(folder, rows):
     return lambda strain: np.fft.irfft(np.fft.rfft(strain * taper) * inverse, G2NET_SAMPLES)
 
 
-def import_g2net(folder, output):
+def import_g2net(folder: Path | str, output: Path) -> tuple[int, int]:
     """Convert the G2Net layout (Kaggle, 2021) into one file of whitened labelled windows.
 
     Every window is tapered (Tukey, a fifth) and whitened by the median spectrum of the windows without a signal.

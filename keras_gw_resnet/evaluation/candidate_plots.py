@@ -1,11 +1,20 @@
 """Pictures of an event: whitened strain, time-frequency map, statistic."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_gw_resnet.evaluation.plots import COLOURS, new_figure
 from keras_gw_resnet.evaluation.qtransform import constant_q
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from keras_gw_resnet.search.results import Snapshot
 
 SECONDS_SHOWN = 0.6
 # Of the constant-Q map: energy at which its colours end.
@@ -13,7 +22,7 @@ HIGHEST_ENERGY = 25.0
 TICKS = (20, 50, 100, 200, 400)
 
 
-def draw_event(snapshot, detectors, title):
+def draw_event(snapshot: Snapshot, detectors: Sequence[str], title: str) -> Figure:
     """Draw the whitened strain and the constant-Q map of every detector over the network's statistic, together and alone.
 
     Args:

@@ -1,9 +1,16 @@
 """Draw a network: one box for each kind of block, one column for each stage."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.files import written_aside
+
+if TYPE_CHECKING:
+    import keras
 
 KINDS = {
     "residual": ("#cfe3f7", "y = relu(F(x) + x)"),
@@ -61,7 +68,7 @@ def _kind(names):
     return "residual" if any(name.endswith("_add") for name in names) else "plain"
 
 
-def boxes_of(model):
+def boxes_of(model: keras.Model) -> list[Box]:
     """List the Boxes of a network in the order of its layers, runs of equal blocks in one."""
     groups = {}
     for layer in model.layers:
@@ -93,7 +100,7 @@ def boxes_of(model):
     return boxes
 
 
-def draw_network(model, path):
+def draw_network(model: keras.Model, path: Path | str) -> None:
     """Draw a network from its input to its output.
 
     Args:
@@ -157,7 +164,7 @@ def _draw_column(axis, left, column, heights, arrow):
         axis.text(left + 2.2, top - height + 0.12, out, fontsize=6.5, color="0.35", ha="right", va="center")
         axis.text(left + 0.1, top - height + 0.12, formula, fontsize=6.5, color="0.35", va="center", style="italic")
         if box.kind != "plain":
-            curve = {"connectionstyle": "arc3,rad=0.45", "arrowstyle": "->", "mutation_scale": 8, "color": "0.3"}
+            curve: dict = {"connectionstyle": "arc3,rad=0.45", "arrowstyle": "->", "mutation_scale": 8, "color": "0.3"}
             axis.add_patch(FancyArrowPatch((left - 0.03, top - 0.08), (left - 0.03, top - height + 0.08), **curve))
             if box.beside:
                 at = top - 0.42 - 0.2 * len(box.lines)

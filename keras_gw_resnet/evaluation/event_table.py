@@ -1,14 +1,26 @@
 """The events of a search as text, for the terminal and for the report."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from keras_gw_resnet.search.background import SIGNAL_FALSE_ALARMS
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.background import Background
+    from keras_gw_resnet.search.candidates import Candidates
+    from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.search.results import Found
 
 # A background so many times as long as what was searched shows by counting that an event is a signal with 99 in 100.
 COUNTED_SURE = 100
 
 
-def searched_lines(network, found):
+def searched_lines(network: Detector, found: Found) -> list[str]:
     """Say how much was searched, and what is special about the scan."""
     coverage, vetoed = found.coverage, found.vetoed_seconds
     lines = [
@@ -26,7 +38,7 @@ def _gated(network, coverage):
     return f"gated {coverage.gated:.1f} s of what was searched, beyond {gate:g} sigma; " if coverage.gated else ""
 
 
-def background_lines(background, searched, taken, where):
+def background_lines(background: Background, searched: float, taken: int, where: Path | str) -> list[str]:
     """Say how much background there is, what it can show and what it cannot.
 
     Args:
@@ -55,7 +67,7 @@ def background_lines(background, searched, taken, where):
     return lines
 
 
-def event_lines(events, columns):
+def event_lines(events: Candidates, columns: dict) -> list[str]:
     """Say what is to be known about the events before their figures are believed."""
     order, lines = np.argsort(events.stat)[::-1], []
     down = columns["ranked_down"][order] if "ranked_down" in columns else ()
@@ -79,7 +91,7 @@ def _numbered(ranks):
     return f"event{'s' if len(ranks) > 1 else ''} {', '.join(listed)}"
 
 
-def event_table(events, columns, detectors):
+def event_table(events: Candidates, columns: dict, detectors: Sequence[str]) -> tuple:
     """Return (header, rows) of events as text, loudest first."""
     own = [name for name in detectors if f"stat_{name}" in columns]
     header = ["rank", "GPS time (s)", "statistic", *(f"{name} alone" for name in own)]

@@ -1,15 +1,25 @@
 """Pictures of glitches: whitened strain over its time-frequency map, in a grid."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from keras_gw_resnet.evaluation.candidate_plots import HIGHEST_ENERGY, TICKS
 from keras_gw_resnet.evaluation.qtransform import constant_q
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from keras_gw_resnet.simulation.glitch_bank import GlitchBank
+
 COLUMNS = 5
 SECONDS_SHOWN = 1.0
 
 
-def draw_glitches_grid(bank, chosen, title):
+def draw_glitches_grid(bank: GlitchBank, chosen: Sequence[int] | np.ndarray, title: str) -> Figure:
     """Draw glitches of a bank.
 
     Args:

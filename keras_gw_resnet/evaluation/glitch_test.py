@@ -1,12 +1,20 @@
 """How many glitches a network takes for signals: real ones of a bank, one at a time, Gaussian noise around them."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.search.detector import THRESHOLD
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw
 
 # Whitened strain that is scanned for each glitch, which lies in its middle.
 SECONDS = 8
@@ -29,7 +37,7 @@ class GlitchScores:
     detector: np.ndarray
     snr: np.ndarray
 
-    def shares(self, thresholds):
+    def shares(self, thresholds: Mapping[str, float]) -> list[dict]:
         """Return the share of glitches above thresholds, by kind and by SNR.
 
         Args:
@@ -52,7 +60,9 @@ class GlitchScores:
         ]
 
 
-def score_glitches(network, bank, *, seed=0, repeats=1, snr=None):
+def score_glitches(
+    network: Detector, bank: GlitchBank, *, seed: int = 0, repeats: int = 1, snr: SnrLaw | None = None
+) -> GlitchScores:
     """Scan every glitch of a bank in its detector, Gaussian noise in all of them.
 
     Args:

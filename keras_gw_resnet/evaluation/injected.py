@@ -1,10 +1,18 @@
 """How loud the injections of a set are, from the strain with them and the strain without."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_gw_resnet.strain.stretches import whitened_stretches
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.strain.conditioning import Whitening
+    from keras_gw_resnet.strain.layouts import SegmentHeader
 
 # Whitened strain that is added up around a coalescence.
 BEFORE_SECONDS, AFTER_SECONDS = 6.0, 0.5
@@ -12,7 +20,13 @@ BEFORE_SECONDS, AFTER_SECONDS = 6.0, 0.5
 LOUDEST_MEDIAN = 150.0
 
 
-def injected_snr(foreground, background, detectors, whitening, tc):
+def injected_snr(
+    foreground: Sequence[SegmentHeader],
+    background: Sequence[SegmentHeader],
+    detectors: Sequence[str],
+    whitening: Whitening,
+    tc: np.ndarray,
+) -> np.ndarray | None:
     """Compute the network optimal SNR of injections: the sum of squares of the whitened difference of two sets.
 
     Args:

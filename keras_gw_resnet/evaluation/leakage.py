@@ -1,9 +1,17 @@
 """What a network has seen in training, against what it is to be measured on."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 from keras_gw_resnet.errors import InputError
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def trainings_of(card):
+
+def trainings_of(card: dict) -> list[dict]:
     """List the trainings that a network's weights are of, each once: its own, and those of what it began with or joins."""
     found, waiting = [], [(card.get("name"), card.get("training", {}))]
     while waiting:
@@ -15,7 +23,7 @@ def trainings_of(card):
     return [training for _, training in found]
 
 
-def seen_in_training(card, intervals, fingerprint=None):
+def seen_in_training(card: dict, intervals: Sequence, fingerprint: str | None = None) -> list[str]:
     """List what of the data a network was trained on or selected with.
 
     Args:
@@ -39,7 +47,7 @@ def seen_in_training(card, intervals, fingerprint=None):
     return seen
 
 
-def seen_windows(card, hashes):
+def seen_windows(card: dict, hashes: Iterable[str] | np.ndarray) -> list[str]:
     """List what a network saw of labelled windows, from a sample of those that it was trained on and selected with.
 
     Args:
@@ -65,7 +73,7 @@ def _overlap(one, other):
     return max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
 
 
-def report_leakage(card, seen, strict):
+def report_leakage(card: dict, seen: Sequence[str], strict: bool) -> None:
     """Print what a network has seen of the data, as the first line of a report.
 
     Raises:

@@ -3,9 +3,13 @@
 A network whose paths are an ensemble loses little; a chain of layers loses everything.
 """
 
+from __future__ import annotations
+
 import contextlib
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import layers
@@ -15,6 +19,11 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.windows import auc, detected_fraction
 from keras_gw_resnet.models.graph import blocks_of
 from keras_gw_resnet.progress import Bar
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_gw_resnet.evaluation.window_data import WindowData
 
 NORMS = (layers.BatchNormalization, layers.GroupNormalization)
 # Windows are scored once for every lesion; so many show an efficiency at this false-alarm probability.
@@ -41,7 +50,7 @@ class Unit:
     gated: bool = False
 
 
-def units_of(model):
+def units_of(model: keras.Model) -> list[Unit]:
     """List the Units of a network; those of a plain network where it has no blocks.
 
     Raises:
@@ -110,7 +119,7 @@ def _lesioned(units, change):
             layer.set_weights(weights)
 
 
-def lesions(model, measure, progress=iter):
+def lesions(model: keras.Model, measure: Callable, progress: Callable = iter) -> list[dict]:
     """Measure a network with each of its units taken out, and with each pair of neighbours of one shape swapped.
 
     The weights are put back after each.
@@ -138,7 +147,7 @@ def lesions(model, measure, progress=iter):
     return found
 
 
-def measure_lesions(model, name, given):
+def measure_lesions(model: keras.Model, name: str, given: WindowData) -> list[dict]:
     """Measure AUC and detected fraction of a network as it is, and with each of its lesions.
 
     Args:

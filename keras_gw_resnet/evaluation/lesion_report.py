@@ -2,6 +2,8 @@
 
 import itertools
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +14,7 @@ WRITTEN = ("lesions.json", "lesions.png")
 KINDS = {"none": "whole", "dropped": "without", "swapped": "swapped"}
 
 
-def lesion_table(found, false_alarm_probability):
+def lesion_table(found: Sequence[dict], false_alarm_probability: float) -> tuple:
     """Return (rows, header) of what one network loses, as text.
 
     Args:
@@ -27,7 +29,7 @@ def lesion_table(found, false_alarm_probability):
     return rows, ["", "block", "AUC", "lost", f"detected at FAP {false_alarm_probability:g}", "lost"]
 
 
-def write_lesions(results, false_alarm_probability, output):
+def write_lesions(results: dict, false_alarm_probability: float, output: Path) -> None:
     """Write figures and picture into a folder; see `plot_lesions`."""
     with written_aside(output) as aside:
         aside.mkdir()
@@ -35,7 +37,7 @@ def write_lesions(results, false_alarm_probability, output):
         plot_lesions(results, false_alarm_probability, aside / "lesions.png")
 
 
-def plot_lesions(results, false_alarm_probability, path):
+def plot_lesions(results: dict, false_alarm_probability: float, path: Path | str) -> None:
     """Draw AUC and detected fraction against the block that was taken out or swapped, network by network.
 
     Args:

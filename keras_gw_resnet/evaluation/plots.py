@@ -1,16 +1,26 @@
 """Figures and how they are saved; pictures of strain."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.strain.inspection import CLOSEUP_SECONDS, GLITCH_DEVIATIONS
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from keras_gw_resnet.strain.inspection import DetectorReport
+
 COLOURS = ("C3", "C0", "C4", "C2")
 
 
-def new_figure(rows, height):
+def new_figure(rows: int, height: float) -> tuple:
     """Return an empty figure with rows of axes, and the axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -20,13 +30,13 @@ def new_figure(rows, height):
     return figure, np.atleast_1d(figure.subplots(rows, 1, sharex=True))
 
 
-def save(figure, path):
+def save(figure: Figure, path: Path | str) -> None:
     """Write a figure whole or not at all."""
     with written_aside(path) as aside:
         figure.savefig(aside, dpi=120)
 
 
-def plot_strain(reports, path):
+def plot_strain(reports: Sequence[DetectorReport], path: Path | str) -> None:
     """Draw the noise spectrum of every detector, how loud its whitened strain is over time, and its loudest moment.
 
     Args:

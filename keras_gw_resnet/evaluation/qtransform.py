@@ -5,7 +5,9 @@ import numpy as np
 LOWEST_HZ, HIGHEST_HZ = 20.0, 800.0
 
 
-def constant_q(strain, sample_rate, *, q=8.0, frequencies=96):
+def constant_q(
+    strain: np.ndarray, sample_rate: int, *, q: float = 8.0, frequencies: int = 96
+) -> tuple[np.ndarray, np.ndarray]:
     """Compute the energy of whitened strain in Gaussian windows of constant Q.
 
     Args:

@@ -1,12 +1,23 @@
 """Pages that hold tables and pictures in one file, to be read on any screen without a network."""
 
+from __future__ import annotations
+
 import base64
 import html
 import io
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.evaluation.candidate_plots import draw_event
 from keras_gw_resnet.files import written_aside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.search.results import Snapshot
 
 # So narrow, what is written in a picture can be read on a telephone.
 TELEPHONE_INCHES = 5.0
@@ -24,19 +35,19 @@ footer { margin-top: 2rem; font-size: .8rem; opacity: .7; }
 """
 
 
-def table_html(header, rows):
+def table_html(header: Sequence[str], rows: Iterable) -> str:
     """Return a table of text as HTML."""
     cells = "".join(f"<th>{html.escape(str(title))}</th>" for title in header)
     lines = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def facts_html(facts):
+def facts_html(facts: Mapping) -> str:
     """Return what is known by name, a dictionary, as an HTML table."""
     return table_html(("what", ""), [(name.replace("_", " "), value) for name, value in facts.items()])
 
 
-def figure_html(figure, text):
+def figure_html(figure: Figure, text: str) -> str:
     """Return a matplotlib figure as an HTML picture; `text` says what it shows to those who cannot see it."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=150)
@@ -44,12 +55,12 @@ def figure_html(figure, text):
     return f'<img alt="{html.escape(text, quote=True)}" src="data:image/png;base64,{data}">'
 
 
-def text_html(*lines):
+def text_html(*lines: str) -> str:
     """Return lines of text as a paragraph."""
     return f"<p>{'<br>'.join(html.escape(line) for line in lines)}</p>"
 
 
-def write_page(path, title, sections):
+def write_page(path: Path | str, title: str, sections: Sequence) -> None:
     """Write a page.
 
     Args:
@@ -68,7 +79,14 @@ def write_page(path, title, sections):
         )
 
 
-def write_search_report(path, network, events, snapshots, attributes, lines=()):
+def write_search_report(
+    path: Path | str,
+    network: Detector,
+    events: tuple,
+    snapshots: Sequence[Snapshot],
+    attributes: dict,
+    lines: Sequence[str] = (),
+) -> None:
     """Write the report of a search: what was searched, the events, and a picture of each of the loudest.
 
     Args:
@@ -97,7 +115,7 @@ def write_search_report(path, network, events, snapshots, attributes, lines=()):
     write_page(path, f"Events in {where}", sections)
 
 
-def write_set_report(path, title, tables, figures, data):
+def write_set_report(path: Path | str, title: str, tables: Mapping, figures: Mapping, data: dict) -> None:
     """Write the report of networks on a set with injections.
 
     Args:

@@ -1,8 +1,15 @@
 """How far a search sees: sensitive distance at a false-alarm rate, as MLGWSC-1 defines it (arXiv 2209.11146, section III E)."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.candidates import Candidates
 
 MONTH_SECONDS = 30 * 24 * 3600.0
 FALSE_ALARMS_A_MONTH = (1000.0, 100.0, 10.0, 1.0)
@@ -23,17 +30,17 @@ class Matched:
     injections: dict
 
     @property
-    def mchirp(self):
+    def mchirp(self) -> np.ndarray:
         """Chirp masses in the detector frame, solar masses."""
         return self.injections["mchirp"]
 
     @property
-    def distance(self):
+    def distance(self) -> np.ndarray:
         """Luminosity distances in Mpc."""
         return self.injections["distance"]
 
 
-def match(events, injections):
+def match(events: Candidates, injections: dict) -> Matched:
     """Give every injection the loudest event that lies within its own timing tolerance of it.
 
     Every event belongs to the injection nearest in time, if to any.
@@ -58,7 +65,7 @@ def match(events, injections):
     return Matched(stat, lag, {name: values[order] for name, values in injections.items()})
 
 
-def threshold_at_rate(background_stat, seconds, rate):
+def threshold_at_rate(background_stat: np.ndarray, seconds: float, rate: float) -> float | None:
     """Return the statistic of the background event at which the false-alarm rate is the highest that `rate` allows.
 
     The false-alarm rate at the i-th of N events in rising order of loudness, from 0, is (N - i - 1) / T.
@@ -79,7 +86,7 @@ def threshold_at_rate(background_stat, seconds, rate):
     return float(rising[len(rising) - 1 - allowed]) if allowed < len(rising) else -np.inf
 
 
-def sensitive_volume(found, threshold):
+def sensitive_volume(found: Matched, threshold: float) -> tuple[float, float]:
     """Return sensitive volume and its standard error in Mpc^3 at a threshold that events have to exceed.
 
     Every found injection counts with its chirp mass to the power 5/2, since the set is uniform in chirp distance's volume.
@@ -90,7 +97,9 @@ def sensitive_volume(found, threshold):
     return unit * weight.mean(), unit * weight.std() / np.sqrt(number)
 
 
-def sensitivity(found, background_stat, seconds, rates=FALSE_ALARMS_A_MONTH):
+def sensitivity(
+    found: Matched, background_stat: np.ndarray, seconds: float, rates: Sequence[float] = FALSE_ALARMS_A_MONTH
+) -> list[dict]:
     """Work out the sensitive distance at false-alarm rates.
 
     Args:
@@ -126,7 +135,7 @@ def sensitivity(found, background_stat, seconds, rates=FALSE_ALARMS_A_MONTH):
     return rows
 
 
-def found_by(found, values, edges, threshold):
+def found_by(found: Matched, values: np.ndarray, edges: np.ndarray, threshold: float) -> dict:
     """Return the found fraction of injections in bins of some property.
 
     Args:
@@ -151,7 +160,7 @@ PROPERTIES = {
 }
 
 
-def what_is_found(found, threshold, bins=8):
+def what_is_found(found: Matched, threshold: float, bins: int = 8) -> dict[str, dict]:
     """Return what the sensitive distance hides: the found fraction by chirp mass, chirp distance and SNR.
 
     Args:
@@ -173,7 +182,7 @@ def what_is_found(found, threshold, bins=8):
     return result
 
 
-def loudest_missed(found, threshold, number=10):
+def loudest_missed(found: Matched, threshold: float, number: int = 10) -> list[dict]:
     """List the loudest injections that were not found: by SNR, or where it is not known those of least chirp distance.
 
     Returns:

@@ -1,12 +1,22 @@
 """Pictures of how far searches see: sensitive distance, found fraction, found and missed, timing."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from keras_gw_resnet.evaluation.field import PUBLISHED, RATES, SOURCE
 from keras_gw_resnet.evaluation.plots import new_figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def draw_sensitivity(curves, title, population=None):
+    from keras_gw_resnet.evaluation.sensitivity import Matched
+
+
+def draw_sensitivity(curves: dict, title: str, population: str | None = None) -> Figure:
     """Draw the sensitive distance against the false-alarm rate, with published figures beside it.
 
     Args:
@@ -35,7 +45,7 @@ def draw_sensitivity(curves, title, population=None):
     return figure
 
 
-def draw_found_fraction(results, title):
+def draw_found_fraction(results: dict, title: str) -> Figure:
     """Draw the found fraction by chirp mass, chirp distance and SNR.
 
     Args:
@@ -64,7 +74,7 @@ def draw_found_fraction(results, title):
     return figure
 
 
-def draw_injections(found, threshold, title):
+def draw_injections(found: Matched, threshold: float, title: str) -> Figure:
     """Draw found and missed injections over chirp mass and distance, and the timing of the found.
 
     Args:
@@ -94,7 +104,7 @@ def draw_injections(found, threshold, title):
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "*")
 
 
-def draw_comparison(points, alike=()):
+def draw_comparison(points: Iterable, alike: Sequence | set = ()) -> Figure:
     """Draw the sensitive distance of networks against what they cost.
 
     Args:

@@ -1,7 +1,12 @@
 """Lay out what networks find of a set with injections: tables, pictures, files, a page."""
 
+from __future__ import annotations
+
 import csv
 import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.evaluation.plots import save
 from keras_gw_resnet.evaluation.report import write_set_report
@@ -9,6 +14,9 @@ from keras_gw_resnet.evaluation.set_plots import draw_found_fraction, draw_injec
 from keras_gw_resnet.evaluation.sets import LOWEST_STATISTIC, ROW
 from keras_gw_resnet.evaluation.tensorboard_file import write_pictures
 from keras_gw_resnet.files import written_aside
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.evaluation.sets import SetMeasurement
 
 PAIRS = (
     ("distance", "distance_error", ".0f"),
@@ -24,7 +32,7 @@ MISSED = {
 }
 
 
-def set_files(names):
+def set_files(names: Sequence[str]) -> tuple[str, ...]:
     """List the names of what `write_set_measurements` writes for networks of these names."""
     own = ("injections.png", "foreground.hdf", "background.hdf", "slides.hdf")
     figures = ("sensitivity.png", "found-fraction.png")
@@ -32,14 +40,14 @@ def set_files(names):
     return (*fixed, *(f"{name}-{what}" for name in names for what in own))
 
 
-def searched_hours(measurement):
+def searched_hours(measurement: SetMeasurement) -> str:
     """Say how much foreground and background one network searched."""
     hours = {name: seconds / 3600 for name, seconds in measurement.searched_seconds.items()}
     slides = f" (it, and {measurement.slides} time slides of it)" if measurement.slides else ""
     return f"{hours['foreground']:.2f} h of foreground, {hours['background']:.2f} h of background{slides}"
 
 
-def set_tables(measurement):
+def set_tables(measurement: SetMeasurement) -> list:
     """Return [(heading, header, rows)] of text about one network: sensitive distance, and what it missed."""
     cells = []
     for row in measurement.sensitivity:
@@ -87,7 +95,7 @@ def _write_events(measurement, folder):
         write_background(slid, folder / f"{network.name}-slides.hdf", network.detectors, attributes)
 
 
-def write_set_measurements(measurements, data, output):
+def write_set_measurements(measurements: Sequence[SetMeasurement], data: dict, output: Path) -> None:
     """Write all of it into a folder: figures, table, pictures, events, a page, TensorBoard.
 
     Args:

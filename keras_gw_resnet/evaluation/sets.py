@@ -1,8 +1,12 @@
 """How far networks see on a set with injections: search it, match events and injections, measure."""
 
+from __future__ import annotations
+
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +29,10 @@ from keras_gw_resnet.simulation.sets import read_injections
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import intervals_of
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.search.results import Found
 
 SEARCHED = ("foreground", "background")
 PARTS = (*SEARCHED, "injections")
@@ -59,17 +67,24 @@ class InjectionSet:
     quality: tuple
     channels: tuple
 
-    def seen_by(self, card):
+    def seen_by(self, card: dict) -> list[str]:
         """List what of the set the network of a card was trained on, see `leakage.seen_in_training`."""
         return sorted({line for each in self.intervals.values() for line in seen_in_training(card, each)})
 
-    def describe(self):
+    def describe(self) -> dict:
         """Return what the set is, for records."""
         files = {name: str(path) for name, path in self.paths.items()}
         return {**files, "injections": len(self.injections["tc"]), "population": self.population}
 
 
-def open_set(paths, detectors, *, quality=(), channels=(), published=None):
+def open_set(
+    paths: dict,
+    detectors: Sequence[str],
+    *,
+    quality: Sequence[str] = (),
+    channels: Sequence[str] = (),
+    published: str | None = None,
+) -> InjectionSet:
     """Open a set with injections for `measure_set`; its strain is not read yet.
 
     Args:
@@ -99,7 +114,7 @@ def open_set(paths, detectors, *, quality=(), channels=(), published=None):
         headers=headers,
         intervals=intervals,
         injections={name: values[kept] for name, values in every.items()},
-        outside=np.count_nonzero(~kept),
+        outside=np.count_nonzero(~kept),  # ty: ignore[invalid-argument-type]
         population=published or _population(paths["injections"]),
         quality=tuple(quality),
         channels=tuple(channels),
@@ -132,9 +147,9 @@ class SetMeasurement:
         times_real_time: Seconds of strain searched a second; None where others were searched with it, or not all now.
     """
 
-    network: object
-    foreground: object
-    background: object
+    network: Detector
+    foreground: Found
+    background: Found
     matched: Matched
     searched_seconds: dict
     sensitivity: list
@@ -147,21 +162,21 @@ class SetMeasurement:
     times_real_time: int | None = None
 
     @property
-    def model(self):
+    def model(self) -> str:
         """Name of the network."""
         return self.network.name
 
     @property
-    def slides(self):
+    def slides(self) -> int:
         """Time slides of the background."""
         return self.background.background.slides
 
     @property
-    def scan_difference(self):
+    def scan_difference(self) -> float:
         """Largest difference between the scan and prediction window by window where they were compared."""
         return max(self.foreground.difference, self.background.difference)
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Return the figures of sensitivity.json."""
         speed = {} if self.times_real_time is None else {"times_real_time": self.times_real_time}
         return {
@@ -182,7 +197,7 @@ class SetMeasurement:
             "seen_in_training": self.seen_in_training,
         }
 
-    def for_card(self, data):
+    def for_card(self, data: str) -> dict:
         """Return the figures that the network's card keeps.
 
         Args:
@@ -202,7 +217,9 @@ class SetMeasurement:
         return figures
 
 
-def measure_set(networks, injection_set, *, slides=0, journals=None):
+def measure_set(
+    networks: Sequence[Detector], injection_set: InjectionSet, *, slides: int = 0, journals: Mapping | None = None
+) -> list[SetMeasurement]:
     """Search a set with injections with every network, and say how far each sees at which false-alarm rate.
 
     The sensitive distance is that of MLGWSC-1 (arXiv 2209.11146).
@@ -266,7 +283,7 @@ def _measure(network, foreground, background, injections, seen):
     # The lowest rate that this background can show has a row of its own.
     least = MONTH_SECONDS / quiet
     told = max(TOLD_RATE, least)
-    threshold = max(threshold_at_rate(*heard, told / MONTH_SECONDS), LOWEST_STATISTIC)
+    threshold = max(threshold_at_rate(*heard, told / MONTH_SECONDS), LOWEST_STATISTIC)  # ty: ignore[invalid-argument-type]
     lag = matched.lag[matched.stat > threshold]
     return SetMeasurement(
         network=network,

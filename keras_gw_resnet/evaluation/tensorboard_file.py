@@ -1,13 +1,21 @@
 """Files that TensorBoard reads, written without TensorFlow, so that any backend can."""
 
+from __future__ import annotations
+
 import io
 import itertools
 import os
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
 
 THRESHOLDS = 201
 DOTS_PER_INCH = 90
@@ -21,7 +29,7 @@ class TensorBoardFile:
         folder: Made where it is absent; TensorBoard shows it as one run.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path | str) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -34,11 +42,11 @@ class TensorBoardFile:
         self._writer.write(event.SerializeToString())
         self._writer.flush()
 
-    def close(self):
+    def close(self) -> None:
         """Close the file."""
         self._writer.close()
 
-    def add(self, summary, step=0):
+    def add(self, summary: Any, step: int = 0) -> None:
         """Add a summary."""
         from tensorboard.compat.proto.event_pb2 import Event
 
@@ -50,25 +58,25 @@ class TensorBoardFile:
 
         self.add(Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=make_tensor_proto(values))]), step)
 
-    def scalar(self, tag, value, step):
+    def scalar(self, tag: str, value: Any, step: int) -> None:
         """Add a number."""
         from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
         self.add(scalar_pb(tag, float(value)), step)
 
-    def text(self, tag, value):
+    def text(self, tag: str, value: str) -> None:
         """Add text in Markdown."""
         from tensorboard.plugins.text.summary_v2 import text_pb
 
         self.add(text_pb(tag, value))
 
-    def histogram(self, tag, values, step):
+    def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
         """Add the histogram of an array."""
         from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
         self.add(histogram_pb(tag, np.asarray(values, np.float64)), step)
 
-    def picture(self, tag, figure, step):
+    def picture(self, tag: str, figure: Figure, step: int) -> None:
         """Add a matplotlib figure."""
         from tensorboard.plugins.image.metadata import create_summary_metadata
 
@@ -78,7 +86,7 @@ class TensorBoardFile:
         metadata = create_summary_metadata(display_name=None, description=None, converted_to_tensor=True)
         self._add_tensor(tag, [*size, drawn.getvalue()], metadata, step)
 
-    def precision_recall(self, tag, probability, signal, step):
+    def precision_recall(self, tag: str, probability: np.ndarray, signal: np.ndarray, step: int) -> None:
         """Add the curve of precision against recall.
 
         Args:
@@ -98,7 +106,7 @@ class TensorBoardFile:
         metadata = create_summary_metadata(display_name=tag, description="", num_thresholds=THRESHOLDS)
         self._add_tensor(tag, np.stack(rows).astype(np.float32), metadata, step)
 
-    def graph(self, model):
+    def graph(self, model: keras.Model) -> None:
         """Add the graph of a `keras.Model`."""
         from tensorboard.compat.proto.summary_pb2 import SummaryMetadata
 
@@ -106,7 +114,7 @@ class TensorBoardFile:
         self._add_tensor("keras", model.to_json().encode(), SummaryMetadata(plugin_data=plugin), 0)
 
 
-def write_pictures(folder, figures, step=0):
+def write_pictures(folder: Path | str, figures: Mapping[str, Figure], step: int = 0) -> None:
     """Write matplotlib figures by name as one run of TensorBoard."""
     run = TensorBoardFile(folder)
     for name, figure in figures.items():

@@ -1,5 +1,8 @@
 """Windows to score: simulated signals in noise from files, or windows that came with labels."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +48,7 @@ class WindowData:
     snr_edges: np.ndarray | None
 
 
-def windows_for(card, path, *, validation_share=None, **simulated):
+def windows_for(card: dict, path: Path | str, *, validation_share: float | None = None, **simulated) -> WindowData:
     """Open the windows at a path for one network: a folder's with signals simulated into it, or labelled ones of a file.
 
     Args:
@@ -65,7 +68,17 @@ def windows_for(card, path, *, validation_share=None, **simulated):
     return simulated_windows(card, path, **simulated)
 
 
-def simulated_windows(card, folder, *, snr_range, number, seed, merger_range=MERGER_RANGE, quality=(), channels=()):
+def simulated_windows(
+    card: dict,
+    folder: Path | str,
+    *,
+    snr_range: tuple[float, float],
+    number: int,
+    seed: int,
+    merger_range: tuple[float, float] = MERGER_RANGE,
+    quality: Sequence[str] = (),
+    channels: Mapping[str, str] | Sequence[str] = (),
+) -> WindowData:
     """Open a folder of noise and waveforms, to simulate signals in the half of its windows.
 
     Args:
@@ -87,7 +100,7 @@ def simulated_windows(card, folder, *, snr_range, number, seed, merger_range=MER
     check_snr_range("--snr-range", *snr_range)
     if snr_range[0] == snr_range[1]:
         raise InputError(f"--snr-range is {snr_range[0]:g} {snr_range[1]:g}; expected two rising numbers")
-    made = {"signals": Signals(snr_range=tuple(snr_range), merger_range=tuple(merger_range))}
+    made: dict = {"signals": Signals(snr_range=tuple(snr_range), merger_range=tuple(merger_range))}
     made["negatives"] = Negatives(lone_signal_share=0.0)
     if number < LEAST_WINDOWS:
         raise InputError(
@@ -108,7 +121,7 @@ def simulated_windows(card, folder, *, snr_range, number, seed, merger_range=MER
     return WindowData(batches, number, record, np.linspace(*snr_range, SNR_BINS + 1))
 
 
-def labelled_windows(card, path, *, validation_share=None):
+def labelled_windows(card: dict, path: Path | str, *, validation_share: float | None = None) -> WindowData:
     """Open a file of labelled windows.
 
     Args:

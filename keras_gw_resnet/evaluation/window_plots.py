@@ -1,13 +1,26 @@
 """Pictures of windows and of how a network scores them."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_gw_resnet.evaluation.plots import COLOURS, new_figure, save
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def draw_examples(strain, titles, detectors, sample_rate, title):
+    from keras_gw_resnet.datasets.batches import InjectionBatches
+    from keras_gw_resnet.datasets.windows import LabelledWindows
+
+
+def draw_examples(
+    strain: np.ndarray, titles: Sequence[str], detectors: Sequence[str], sample_rate: int, title: str
+) -> Figure:
     """Draw a grid of training examples and return the figure.
 
     Args:
@@ -37,12 +50,14 @@ def draw_examples(strain, titles, detectors, sample_rate, title):
     return figure
 
 
-def plot_examples(strain, titles, detectors, sample_rate, path, title):
+def plot_examples(
+    strain: np.ndarray, titles: Sequence[str], detectors: Sequence[str], sample_rate: int, path: Path | str, title: str
+) -> None:
     """Draw a grid of training examples into the picture `path`; see `draw_examples`."""
     save(draw_examples(strain, titles, detectors, sample_rate, title), path)
 
 
-def example_titles(batches, index=0):
+def example_titles(batches: InjectionBatches | LabelledWindows, index: int = 0) -> tuple:
     """Return (Examples, titles) of a batch: for each of its examples a text that says what it is."""
     from keras_gw_resnet.datasets.negatives import KINDS
 
@@ -57,7 +72,7 @@ def example_titles(batches, index=0):
     return found, titles
 
 
-def draw_training(score, signal, snr, threshold):
+def draw_training(score: np.ndarray, signal: np.ndarray, snr: np.ndarray, threshold: float) -> Figure:
     """Draw how a network tells windows apart: ROC, scores, detected fraction against SNR; return the figure.
 
     Args:
@@ -89,7 +104,7 @@ def draw_training(score, signal, snr, threshold):
     return figure
 
 
-def draw_efficiency(result, title):
+def draw_efficiency(result: dict, title: str) -> Figure:
     """Draw the detected fraction against network SNR, one curve for each false-alarm probability.
 
     Args:
@@ -114,7 +129,7 @@ def draw_efficiency(result, title):
     return figure
 
 
-def draw_scores(result, title):
+def draw_scores(result: dict, title: str) -> Figure:
     """Draw the ROC and how far the score can be read as a probability.
 
     Args:
@@ -141,7 +156,7 @@ def draw_scores(result, title):
     return figure
 
 
-def draw_rocs(curves):
+def draw_rocs(curves: dict) -> Figure:
     """Draw the ROC curves of several networks.
 
     Args:

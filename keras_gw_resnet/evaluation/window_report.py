@@ -1,24 +1,32 @@
 """Lay out how networks tell windows apart: tables, pictures, files, a page."""
 
+from __future__ import annotations
+
 import csv
 import itertools
 import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.evaluation.plots import save
 from keras_gw_resnet.evaluation.report import facts_html, figure_html, table_html, write_page
 from keras_gw_resnet.evaluation.tensorboard_file import write_pictures
 from keras_gw_resnet.evaluation.window_plots import draw_efficiency, draw_rocs, draw_scores
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.evaluation.windows import WindowMeasurement
+
 WRITTEN = ("evaluation.json", "roc.csv", "efficiency.png", "scores.png", "report.html", "tensorboard")
 COMPARED = ("comparison.csv", "comparison.png")
 
 
-def window_files(names):
+def window_files(names: Sequence[str]) -> tuple[str, ...]:
     """List the names of what is written for networks of these names: one network's files, or a folder a network."""
     return WRITTEN if len(names) == 1 else (*names, *COMPARED)
 
 
-def efficiency_table(measurement):
+def efficiency_table(measurement: WindowMeasurement) -> tuple:
     """Return (rows, header) of the detected fraction by SNR at false-alarm probabilities, as text."""
     figures, rows = measurement.figures, []
     curves = figures["efficiency"]
@@ -34,7 +42,7 @@ def efficiency_table(measurement):
     return rows, ["SNR", *(f"detected at FAP {p}" for p in curves)]
 
 
-def joint_table(measurements):
+def joint_table(measurements: Sequence[WindowMeasurement]) -> tuple:
     """Return (rows, header) of AUC and detected fractions of all networks, as text."""
     rows = []
     for one in measurements:
@@ -44,7 +52,7 @@ def joint_table(measurements):
     return rows, ["network", "AUC", *(f"detected at FAP {p}" for p in measurements[0].figures["efficiency"])]
 
 
-def write_window_measurement(measurement, folder):
+def write_window_measurement(measurement: WindowMeasurement, folder: Path) -> None:
     """Write figures, ROC, pictures, a page and TensorBoard of one network into a folder, made where it is absent.
 
     Args:
@@ -72,7 +80,7 @@ def write_window_measurement(measurement, folder):
     write_pictures(folder / "tensorboard", figures)
 
 
-def write_window_measurements(measurements, folder):
+def write_window_measurements(measurements: Sequence[WindowMeasurement], folder: Path) -> None:
     """Write one network's files into a folder, or of several a folder each, with a joint table and all ROC curves."""
     if len(measurements) == 1:
         write_window_measurement(measurements[0], folder)

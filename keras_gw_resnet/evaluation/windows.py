@@ -1,12 +1,21 @@
 """How well a network tells windows with a signal from windows without: AUC and efficiency, from scores alone."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.special
 import scipy.stats
 
 from keras_gw_resnet.progress import Bar
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_gw_resnet.evaluation.window_data import WindowData
 
 FALSE_ALARM_PROBABILITIES = (1e-2, 1e-3, 1e-4, 1e-5)
 # Noise windows above a threshold that it takes to speak of a false-alarm probability.
@@ -17,7 +26,7 @@ RESAMPLES = 200
 OF_CARD = ("signal_windows", "noise_windows", "auc", "auc_error", "snr_range", "efficiency", "snr_edges", "data")
 
 
-def auc(noise, signal):
+def auc(noise: np.ndarray, signal: np.ndarray) -> float:
     """Return the area under the ROC curve: the chance that a signal scores above noise.
 
     Args:
@@ -28,7 +37,7 @@ def auc(noise, signal):
     return float((ranks[:m].sum() - m * (m + 1) / 2) / (n * m))
 
 
-def threshold_at(noise, false_alarm_probability):
+def threshold_at(noise: np.ndarray, false_alarm_probability: float) -> float:
     """Return the score above which this share of the noise scores lies.
 
     Raises:
@@ -42,13 +51,15 @@ def threshold_at(noise, false_alarm_probability):
     return float(np.sort(noise)[len(noise) - round(above)])
 
 
-def detected_fraction(noise, signal, false_alarm_probability):
+def detected_fraction(noise: np.ndarray, signal: np.ndarray, false_alarm_probability: float) -> tuple[float, float]:
     """Return (share of the signal scores at or above the threshold, threshold); see `threshold_at`."""
     threshold = threshold_at(noise, false_alarm_probability)
     return float(np.mean(signal >= threshold)), threshold
 
 
-def efficiency(noise, signal, snr, false_alarm_probability, edges):
+def efficiency(
+    noise: np.ndarray, signal: np.ndarray, snr: np.ndarray, false_alarm_probability: float, edges: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the detected fraction of signals by SNR at a fixed false-alarm probability a window.
 
     Args:
@@ -71,7 +82,7 @@ def efficiency(noise, signal, snr, false_alarm_probability, edges):
     return fraction, error
 
 
-def roc(noise, signal, points=80):
+def roc(noise: np.ndarray, signal: np.ndarray, points: int = 80) -> tuple[np.ndarray, np.ndarray]:
     """Return the ROC curve at false-alarm probabilities evenly spaced in logarithm, as far as the noise shows them.
 
     Args:
@@ -88,7 +99,7 @@ def roc(noise, signal, points=80):
     return above / len(noise), detected
 
 
-def calibration(score, label):
+def calibration(score: np.ndarray, label: np.ndarray) -> dict:
     """Compare the probability of a signal that the score states with the share of windows that hold one.
 
     Args:
@@ -114,7 +125,14 @@ def calibration(score, label):
     }
 
 
-def bootstrap(noise, signal, bins, probabilities, resamples=RESAMPLES, seed=0):
+def bootstrap(
+    noise: np.ndarray,
+    signal: np.ndarray,
+    bins: np.ndarray | None,
+    probabilities: Sequence[float],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[float, dict]:
     """Work out the scatter of AUC and detected fractions when other windows of the same kind had been drawn.
 
     Every window is counted a Poisson number of times, noise and signals alike, thresholds anew each time.
@@ -141,14 +159,16 @@ def bootstrap(noise, signal, bins, probabilities, resamples=RESAMPLES, seed=0):
         above = np.cumsum(n[::-1])[::-1]
         for p, found in detected.items():
             edge = np.searchsorted(-above, -p * n.sum(), side="left")
-            hits = np.bincount(bins, weight * (of_signal >= edge), count)
-            given = np.bincount(bins, weight, count)
+            hits = np.bincount(bins, weight * (of_signal >= edge), count)  # ty: ignore[invalid-argument-type]
+            given = np.bincount(bins, weight, count)  # ty: ignore[invalid-argument-type]
             found.append(np.append(hits / np.maximum(given, 1), hits.sum() / given.sum()))
     spread = {p: np.std(found, axis=0) for p, found in detected.items()}
     return float(np.std(areas)), {p: (float(s[-1]), s[:-1]) for p, s in spread.items()}
 
 
-def evaluate_scores(score, label, snr=None, edges=None):
+def evaluate_scores(
+    score: np.ndarray, label: np.ndarray, snr: np.ndarray | None = None, edges: np.ndarray | None = None
+) -> dict:
     """Work out the figures of merit of a set of scored windows.
 
     Args:
@@ -166,7 +186,7 @@ def evaluate_scores(score, label, snr=None, edges=None):
     bins = np.zeros(len(signal), int)
     if snr is not None:
         result |= {"snr_range": [float(edges[0]), float(edges[-1])], "snr_edges": [float(e) for e in edges]}
-        bins = np.clip(np.digitize(snr[label == 1], edges) - 1, 0, len(edges) - 2)
+        bins = np.clip(np.digitize(snr[label == 1], edges) - 1, 0, len(edges) - 2)  # ty: ignore[invalid-argument-type, no-matching-overload]
     shown = [p for p in FALSE_ALARM_PROBABILITIES if len(noise) * p >= LEAST_ABOVE]
     result["auc_error"], errors = bootstrap(noise, signal, bins, shown)
     result["roc"] = dict(
@@ -179,7 +199,7 @@ def evaluate_scores(score, label, snr=None, edges=None):
         of_all, by_bin = errors[probability]
         own = {"threshold": threshold, "detected": detected, "detected_error": of_all}
         if snr is not None:
-            fraction, _ = efficiency(noise, signal, snr[label == 1], probability, edges)
+            fraction, _ = efficiency(noise, signal, snr[label == 1], probability, edges)  # ty: ignore[invalid-argument-type]
             own["fraction"] = [None if np.isnan(f) else float(f) for f in fraction]
             own["error"] = [None if np.isnan(f) else float(e) for f, e in zip(fraction, by_bin, strict=True)]
         result["efficiency"][f"{probability:g}"] = own
@@ -201,17 +221,17 @@ class WindowMeasurement:
     data: dict
     figures: dict
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Return the figures of evaluation.json."""
         return {"model": self.model, "sha256": self.sha256, "data": self.data, **self.figures}
 
-    def for_card(self):
+    def for_card(self) -> dict:
         """Return the figures that the network's card keeps."""
         every = self.to_dict()
         return {name: every[name] for name in OF_CARD if name in every}
 
 
-def measure_windows(model, card, given):
+def measure_windows(model: keras.Model, card: dict, given: WindowData) -> WindowMeasurement:
     """Score windows with a network and work out how well it tells them apart.
 
     Args:

@@ -1,12 +1,22 @@
 """Building blocks that the families share: tensor in, tensor out. Built-in Keras layers only."""
 
+from __future__ import annotations
+
 import math
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_gw_resnet.models.front import Front
+    from keras_gw_resnet.models.receptive import ReceptiveField
 
 # Keras' default of 0.99 leaves the moving statistics, and with them every validation, far behind in short runs.
 BATCH_NORM_MOMENTUM = 0.9
@@ -48,7 +58,7 @@ class Style:
         require_share(stochastic_depth=self.stochastic_depth)
         require_known(initializers, kernel_initializer=self.kernel_initializer)
 
-    def kernels(self, stages):
+    def kernels(self, stages: int) -> list[Kernel]:
         """Return the Kernel of each stage.
 
         Raises:
@@ -64,7 +74,17 @@ class Style:
             raise InputError(f"{name}={value}; expected one number or {stages}, one for each stage, at least 1")
         return values
 
-    def conv(self, x, filters, kernel_size, *, strides=1, use_bias=False, name, **options):
+    def conv(
+        self,
+        x: keras.KerasTensor,
+        filters: int,
+        kernel_size: int | Kernel,
+        *,
+        strides: int = 1,
+        use_bias: bool = False,
+        name: str,
+        **options,
+    ) -> keras.KerasTensor:
         """Apply a convolution to x of shape (batch, samples, channels); `kernel_size` is a number or a Kernel."""
         kernel = kernel_size if isinstance(kernel_size, Kernel) else Kernel(kernel_size)
         usual = {
@@ -77,7 +97,7 @@ class Style:
             filters, kernel.size, strides=strides, use_bias=use_bias, **{**usual, **options}, name=name
         )(x)
 
-    def norm(self, x, *, name, gamma_initializer="ones"):
+    def norm(self, x: keras.KerasTensor, *, name: str, gamma_initializer: str = "ones") -> keras.KerasTensor:
         """Normalise x."""
         if self.normalization == "group":
             groups = math.gcd(x.shape[-1], 16)
@@ -86,30 +106,44 @@ class Style:
             x
         )
 
-    def conv_norm(self, x, filters, kernel_size, *, strides=1, activation="relu", gamma_initializer="ones", name):
+    def conv_norm(
+        self,
+        x: keras.KerasTensor,
+        filters: int,
+        kernel_size: int | Kernel,
+        *,
+        strides: int = 1,
+        activation: str | None = "relu",
+        gamma_initializer: str = "ones",
+        name: str,
+    ) -> keras.KerasTensor:
         """Apply convolution, norm and activation."""
         x = self.conv(x, filters, kernel_size, strides=strides, name=name)
         x = self.norm(x, name=f"{name}_norm", gamma_initializer=gamma_initializer)
         return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
 
-    def norm_conv(self, x, filters, kernel_size, *, strides=1, name, **options):
+    def norm_conv(
+        self, x: keras.KerasTensor, filters: int, kernel_size: int | Kernel, *, strides: int = 1, name: str, **options
+    ) -> keras.KerasTensor:
         """Apply norm, ReLU and convolution: the pre-activation order (arXiv 1603.05027)."""
         x = layers.Activation("relu", name=f"{name}_relu")(self.norm(x, name=f"{name}_norm"))
         return self.conv(x, filters, kernel_size, strides=strides, name=name, **options)
 
-    def drop_branch(self, y, position, *, name):
+    def drop_branch(self, y: keras.KerasTensor, position: float, *, name: str) -> keras.KerasTensor:
         """Drop the branch of whole examples in training; `position` runs from 0 (first block) to 1 (last)."""
         rate = self.stochastic_depth * position
         return layers.Dropout(rate, noise_shape=(None, 1, 1), name=f"{name}_drop")(y) if rate else y
 
-    def stem(self, x, filters, kernel_size, front=None):
+    def stem(
+        self, x: keras.KerasTensor, filters: int, kernel_size: int, front: Front | None = None
+    ) -> keras.KerasTensor:
         """Shorten the strain fourfold: convolution of stride 2, norm, ReLU, max-pool of stride 2; mix what a front with templates gives."""
         if front and front.templates:
             return self.conv_norm(self.norm(x, name="snr_norm"), front.templates, 1, name="stem_conv")
         x = self.conv_norm(x, filters, kernel_size, strides=2, name="stem_conv")
         return layers.MaxPooling1D(3, strides=2, padding="same", name="stem_pool")(x)
 
-    def reach(self, field, *kernel_sizes, strides=1):
+    def reach(self, field: ReceptiveField, *kernel_sizes: int | Kernel, strides: int = 1) -> ReceptiveField:
         """Return the ReceptiveField behind convolutions and their norms, the first of them with a stride."""
         for size in kernel_sizes:
             kernel = size if isinstance(size, Kernel) else Kernel(size)
@@ -117,51 +151,51 @@ class Style:
             strides = 1
         return replace(field, local=field.local and self.normalization != "group")
 
-    def stem_reach(self, field, kernel_size, front=None):
+    def stem_reach(self, field: ReceptiveField, kernel_size: int, front: Front | None = None) -> ReceptiveField:
         """Return the ReceptiveField behind `stem`."""
         if front and front.templates:
             return self.reach(field, 1)
         return self.reach(field, kernel_size, strides=2).through(3, 2)
 
-    def shortcut(self, x, filters, strides, *, name):
+    def shortcut(self, x: keras.KerasTensor, filters: int, strides: int, *, name: str) -> keras.KerasTensor:
         """Return x, or its projection where channels or length change."""
         if x.shape[-1] == filters and strides == 1:
             return x
         return self.conv_norm(x, filters, 1, strides=strides, activation=None, name=f"{name}_shortcut")
 
 
-def stage_strides(stages, front):
+def stage_strides(stages: int, front: Front) -> list[int]:
     """Return the stride of each stage: each behind the first halves the length, which templates have halved before."""
     return [2 if stage > (1 if front.templates else 0) else 1 for stage in range(stages)]
 
 
-def is_count(value):
+def is_count(value: object) -> bool:
     """Say whether this is a whole number of at least 1."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
 
 
-def require_flags(**flags):
+def require_flags(**flags) -> None:
     """Raise InputError when one of the named values is neither True, False nor None."""
     for name, value in flags.items():
         if value is not None and not isinstance(value, bool):
             raise InputError(f"{name}={value!r}; expected True or False")
 
 
-def require_share(**shares):
+def require_share(**shares) -> None:
     """Raise InputError when one of the named numbers is no share from 0 to below 1."""
     for name, value in shares.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
             raise InputError(f"{name}={value}; expected a share from 0 to below 1")
 
 
-def positions_of(block_counts):
+def positions_of(block_counts: Sequence[int]) -> list[list[float]]:
     """Return for each stage where its blocks stand in the whole network: from above 0 to 1 at the last block."""
     total = sum(block_counts)
     numbers = iter(range(1, total + 1))
     return [[next(numbers) / total for _ in range(count)] for count in block_counts]
 
 
-def require_known(kind, **values):
+def require_known(kind: Any, **values) -> None:
     """Raise InputError when Keras knows no such initializer, activation, ...; `kind` is its module."""
     for name, value in values.items():
         try:
@@ -170,7 +204,7 @@ def require_known(kind, **values):
             raise InputError(f"{name}={value!r}; expected a name from keras.{kind.__name__.split('.')[-1]}") from None
 
 
-def require_counts(**counts):
+def require_counts(**counts) -> None:
     """Raise InputError when one of the named numbers, or one in a named sequence of them, is below 1."""
     for name, value in counts.items():
         values = list(value) if isinstance(value, list | tuple) else [value]

@@ -1,12 +1,19 @@
 """A small residual network: four scales, dropout everywhere, one max-pool."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import Style, require_counts, require_share
 from keras_gw_resnet.models.network import assemble, builder
+
+if TYPE_CHECKING:
+    import keras
 
 SCALES = 4
 MOST_BLOCKS = 100
@@ -15,21 +22,21 @@ MOST_BLOCKS = 100
 @builder
 def ResidualCNN(
     *,
-    blocks=SCALES,
-    width=16,
-    mean=None,
-    variance=None,
-    block_dropout=0.1,
-    dropout=0.1,
-    stem_kernel_size=15,
-    kernel_size=3,
-    normalization="batch",
-    stochastic_depth=0.0,
-    dilation_rate=1,
-    kernel_initializer="he_normal",
-    name="residual-cnn",
+    blocks: int = SCALES,
+    width: int = 16,
+    mean: Sequence[float] | None = None,
+    variance: Sequence[float] | None = None,
+    block_dropout: float = 0.1,
+    dropout: float = 0.1,
+    stem_kernel_size: int = 15,
+    kernel_size: int = 3,
+    normalization: str = "batch",
+    stochastic_depth: float = 0.0,
+    dilation_rate: int = 1,
+    kernel_initializer: str = "he_normal",
+    name: str = "residual-cnn",
     **network,
-):
+) -> keras.Model:
     """Build a small residual network whose four blocks each double the channels and halve the length.
 
     Input normalised by the mean and variance of the training set, one convolution with a max-pool (the only one),

@@ -1,11 +1,22 @@
 """Stacked networks: stages of different families in one network."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import positions_of, require_counts, stage_strides
 from keras_gw_resnet.models.densenet import dense_block, dense_reach, transition
 from keras_gw_resnet.models.highway import highway_reach, highway_stage
 from keras_gw_resnet.models.network import assemble, builder
 from keras_gw_resnet.models.resnet import residual_reach, residual_stage
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_gw_resnet.models.blocks import Style
+    from keras_gw_resnet.models.front import Front
 
 
 def _residual(x, count, filters, *, strides, style, **options):
@@ -46,15 +57,15 @@ FAMILIES = {
 
 @builder
 def StackedNetwork(
-    stages,
+    stages: Sequence,
     *,
-    width=64,
-    stem_kernel_size=15,
-    style,
-    front,
-    name="stacked",
+    width: int = 64,
+    stem_kernel_size: int = 15,
+    style: Style,
+    front: Front,
+    name: str = "stacked",
     **network,
-):
+) -> keras.Model:
     """Stack stages of different families: what each does best, where in the network it does it.
 
     Args:
@@ -105,7 +116,7 @@ def StackedNetwork(
     def reach(field):
         field = style.stem_reach(field, stem_kernel_size, front)
         for stage, (family, count) in enumerate(stages):
-            given = {"strides": strides[stage], "style": style, "kernel_size": kernels[stage]}
+            given: dict = {"strides": strides[stage], "style": style, "kernel_size": kernels[stage]}
             if family == "highway":
                 given["changes"] = stage > 0 or front.templates not in (0, width)
             field = FAMILIES[family][1](field, count, **given)
@@ -114,18 +125,18 @@ def StackedNetwork(
     return assemble(stack, reach=reach, front=front, name=name, **network)
 
 
-def StackedResidualHighway(**options):
+def StackedResidualHighway(**options) -> keras.Model:
     """Build residual stages over highway stages: 2, 2 residual and 3, 3 highway blocks. Options as `StackedNetwork`."""
     stages = [("residual", 2), ("residual", 2), ("highway", 3), ("highway", 3)]
     return StackedNetwork(stages, **{"name": "stacked-residual-highway", **options})
 
 
-def StackedMixed(**options):
+def StackedMixed(**options) -> keras.Model:
     """Build one stage of each family: plain, residual, highway, dense. Options as for `StackedNetwork`."""
     stages = [("plain", 2), ("residual", 3), ("highway", 4), ("dense", 6)]
     return StackedNetwork(stages, **{"name": "stacked-mixed", **options})
 
 
-def Plain18(**options):
+def Plain18(**options) -> keras.Model:
     """Build the 18-layer chain of convolutions without shortcuts, the plain counterpart of ResNet18 (arXiv 1512.03385)."""
     return StackedNetwork([("plain", 4)] * 4, **{"name": "plain18", **options})

@@ -1,15 +1,36 @@
 """Densely connected networks (Huang et al. 2016, arXiv 1608.06993), one-dimensional."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import positions_of, require_counts, stage_strides
 from keras_gw_resnet.models.network import assemble, builder
 
+if TYPE_CHECKING:
+    import keras
+
+    from keras_gw_resnet.models.blocks import Kernel, Style
+    from keras_gw_resnet.models.front import Front
+    from keras_gw_resnet.models.receptive import ReceptiveField
+
 BLOCK_COUNTS = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
 
 
-def dense_block(x, count, growth_rate, *, kernel_size, style, positions, name):
+def dense_block(
+    x: keras.KerasTensor,
+    count: int,
+    growth_rate: int,
+    *,
+    kernel_size: int | Kernel,
+    style: Style,
+    positions: Sequence[float],
+    name: str,
+) -> keras.KerasTensor:
     """Stack layers that each see the outputs of all before them (eq. 2), with bottlenecks (DenseNet-B).
 
     Each layer is norm, ReLU, 1x1 convolution of 4 * growth_rate channels, norm, ReLU, convolution of growth_rate.
@@ -23,30 +44,32 @@ def dense_block(x, count, growth_rate, *, kernel_size, style, positions, name):
     return x
 
 
-def transition(x, compression, *, strides, style, name):
+def transition(x: keras.KerasTensor, compression: float, *, strides: int, style: Style, name: str) -> keras.KerasTensor:
     """Compress the channels by a 1x1 convolution (DenseNet-C) and halve the length by averaging, unless `strides` is 1."""
     x = style.norm_conv(x, max(1, int(x.shape[-1] * compression)), 1, name=f"{name}_transition")
     return layers.AveragePooling1D(strides, padding="same", name=f"{name}_pool")(x) if strides != 1 else x
 
 
-def dense_reach(field, count, *, strides, kernel_size, style):
+def dense_reach(
+    field: ReceptiveField, count: int, *, strides: int, kernel_size: int | Kernel, style: Style
+) -> ReceptiveField:
     """Return the ReceptiveField behind a transition, of which the pooling alone sees farther, and a dense block."""
     return style.reach(field.through(strides, strides), *[kernel_size] * count)
 
 
 @builder
 def DenseNet(
-    block_counts,
+    block_counts: Sequence[int],
     *,
-    width=64,
-    growth_rate=None,
-    compression=0.5,
-    stem_kernel_size=15,
-    style,
-    front,
-    name="densenet",
+    width: int = 64,
+    growth_rate: int | None = None,
+    compression: float = 0.5,
+    stem_kernel_size: int = 15,
+    style: Style,
+    front: Front,
+    name: str = "densenet",
     **network,
-):
+) -> keras.Model:
     """Build a densely connected network.
 
     As in the source for 2-D images, but for the dimension, the longer first convolution and `crop_edges`.
@@ -97,16 +120,16 @@ def _of_depth(depth, **options):
     return DenseNet(BLOCK_COUNTS[depth], **{"name": f"densenet{depth}", **options})
 
 
-def DenseNet121(**options):
+def DenseNet121(**options) -> keras.Model:
     """Build the 121-layer dense network. Options as for `DenseNet`, keyword-only."""
     return _of_depth(121, **options)
 
 
-def DenseNet169(**options):
+def DenseNet169(**options) -> keras.Model:
     """Build the 169-layer dense network. Options as for `DenseNet`, keyword-only."""
     return _of_depth(169, **options)
 
 
-def DenseNet201(**options):
+def DenseNet201(**options) -> keras.Model:
     """Build the 201-layer dense network. Options as for `DenseNet`, keyword-only."""
     return _of_depth(201, **options)

@@ -1,5 +1,7 @@
 """Ensembles: trained networks joined in one functional model, saved as one file."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import initializers, layers
 
@@ -19,7 +21,9 @@ def _without_dropout(layer):
 
 
 @builder
-def Ensemble(members, combine="mean", *, mergers=None, name="ensemble"):
+def Ensemble(
+    members: Sequence, combine: str = "mean", *, mergers: Sequence[float] | None = None, name: str = "ensemble"
+) -> keras.Model:
     """Join networks that take the same strain and give one logit each.
 
     The members are frozen, and their dropout is off: with a head, training changes the head alone.
@@ -52,7 +56,7 @@ def Ensemble(members, combine="mean", *, mergers=None, name="ensemble"):
             raise InputError(
                 f"member {member.name} maps {member.input_shape[1:]} to {member.output_shape[1:]}; expected {shape} to (1,)"
             )
-    parts = [parts_of(member) for member in members]
+    parts = [parts_of(member) for member in members]  # ty: ignore[invalid-argument-type]
     at_positions = all(own.head == "positions" for own in parts)
     skipped = _positions_skipped(members, parts, mergers) if at_positions else []
     if at_positions:
@@ -115,7 +119,9 @@ def _merger_of(card):
 
 
 @builder
-def SavedEnsemble(*, members=(), combine="head", input_shape=None, name="ensemble"):
+def SavedEnsemble(
+    *, members: Sequence[str] = (), combine: str = "head", input_shape: Sequence | None = None, name: str = "ensemble"
+) -> keras.Model:
     """Join saved networks; see `Ensemble`. Their cards say where in a position the coalescence is.
 
     Args:

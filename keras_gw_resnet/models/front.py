@@ -7,16 +7,23 @@ it is trained: before the first epoch a training fills both from the waveforms o
 A new part of the front is a line in `CHANNELS`, for what the stack is to see, or in `STATISTICS`, for what is ranked.
 """
 
+from __future__ import annotations
+
 import functools
 import math
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import layers, ops
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.receptive import ReceptiveField
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Samples from one value of the signal-to-noise ratio to the next that the stack sees: finer than an autocorrelation is wide.
 STRIDE = 8
@@ -110,7 +117,7 @@ class Front:
                 "statistic_coherent=True: is of templates of its own; give statistic_templates too, for example 40"
             )
 
-    def check(self, name, detectors, positions):
+    def check(self, name: str, detectors: int, positions: bool) -> None:
         """Raise InputError where a network of so many detectors, with or without a head of positions, cannot have this front."""
         if self.statistic_shortcut and not (self.coincidence and positions):
             lacking = "no stem that joins the detectors" if positions else "no positions"
@@ -124,17 +131,17 @@ class Front:
             )
 
     @property
-    def stride(self):
+    def stride(self) -> int:
         """Samples from one value that the stack sees to the next."""
         return STRIDE if self.templates else 1
 
     @property
-    def coalescence_offset(self):
+    def coalescence_offset(self) -> float | None:
         """Samples from the middle of a template to its coalescence; None without templates."""
         return self.template_samples * (0.5 - RINGDOWN) if self.templates else None
 
     @property
-    def field(self):
+    def field(self) -> ReceptiveField:
         """ReceptiveField of what the stack sees."""
         kernels = self._kernel_field
         return kernels.through(COINCIDENT) if self.coincidence else kernels
@@ -143,13 +150,13 @@ class Front:
     def _kernel_field(self):
         return ReceptiveField().through(self.template_samples, STRIDE) if self.templates else ReceptiveField()
 
-    def statistic_field(self, stride):
+    def statistic_field(self, stride: int) -> ReceptiveField:
         """Return the ReceptiveField of the statistic, at as many samples from one value to the next as the stack's features."""
         field, steps = self._kernel_field, -(-DELAYS // (STRIDE // OWN_STRIDE))
         field = field.later(-steps).merged(field.later(steps)) if self.statistic_coherent else field.through(COINCIDENT)
         return field.through(stride // STRIDE, stride // STRIDE)
 
-    def __call__(self, strain, stride):
+    def __call__(self, strain: keras.KerasTensor, stride: int) -> tuple:
         """Filter strain.
 
         Args:
@@ -197,13 +204,13 @@ class Filtered:
             a detector.
     """
 
-    def __init__(self, front, kernels, energies=None):
+    def __init__(self, front: Front, kernels: Any, energies: Any = None) -> None:
         self.front, self.kernels = front, kernels
         self._energies = energies
         self._spans = energies and [ops.sum(own * own, axis=-1, keepdims=True) for own in kernels]
         self.powers = _powers(self, front.templates, front.template_stride)
 
-    def consistent(self, detector, power):
+    def consistent(self, detector: int, power: keras.KerasTensor) -> keras.KerasTensor:
         """Divide half squared signal-to-noise ratios of a detector by `consistency`; without it they stay as they are."""
         if self._energies is None:
             return power
@@ -211,7 +218,7 @@ class Filtered:
         return power / consistency(power, self._spans[detector], self._energies[detector], number, samples)
 
     @functools.cached_property
-    def near(self):
+    def near(self) -> list:
         """The largest of each `COINCIDENT` neighbouring values of `powers`."""
         return _near(self.powers)
 
@@ -290,7 +297,9 @@ def _energy(strain, samples, detector):
     return samples * mean(strain * strain)
 
 
-def consistency(power, span, energy, kernels, samples):
+def consistency(
+    power: keras.KerasTensor, span: keras.KerasTensor, energy: keras.KerasTensor, kernels: int, samples: int
+) -> keras.KerasTensor:
     """Say by how much the strain looks less like a template than noise and the template together would, 1 and more.
 
     Two chi-squared tests with what the filter has already. The power in the span of the orthonormal kernels less that of the template has
@@ -371,7 +380,7 @@ def _at_all_steps(tensor, steps, name):
     return layers.Concatenate(dtype=PRECISION, name=f"{name}_at_all_steps")(shifted)
 
 
-def front_of(model):
+def front_of(model: keras.Model) -> Front:
     """Read the options of the front of a network off its layers, those of a saved one too."""
     own = {layer.name: layer for layer in model.layers}
     if BASIS_LAYER not in own:
@@ -379,7 +388,11 @@ def front_of(model):
     samples = own[BASIS_LAYER].kernel_size[0]
     filters, largest = own[TEMPLATE_LAYERS[0]].filters, own.get("snr_largest_0")
     templates = largest.output.shape[-1] if largest else filters
-    given = {"templates": templates, "template_samples": samples, "template_stride": STRIDE * templates // filters}
+    given: dict = {
+        "templates": templates,
+        "template_samples": samples,
+        "template_stride": STRIDE * templates // filters,
+    }
     given["coincidence"], given["consistency"] = "snr_near_0" in own, f"{ENERGY_LAYER}_0" in own
     if JOIN_LAYER in own:
         kernel = own["score"].get_weights()[0]
@@ -390,12 +403,12 @@ def front_of(model):
     return Front(**given)
 
 
-def is_apart(name):
+def is_apart(name: str) -> bool:
     """Say whether a layer of this name belongs to the ranking statistic or to the tests of consistency, which no weight depends on."""
     return name.startswith((STATISTIC, ENERGY_LAYER))
 
 
-def front_layers(model):
+def front_layers(model: keras.Model) -> set[str]:
     """Return the names of the layers of matched filters, of what is ranked and of the heads that take it, members of an ensemble included."""
     names = set().union(*(front_layers(layer) for layer in model.layers if isinstance(layer, keras.Model)))
     own = {layer.name for layer in model.layers}
@@ -406,7 +419,7 @@ def front_layers(model):
     return names
 
 
-def set_templates(model, basis, in_phase, in_quadrature):
+def set_templates(model: keras.Model, basis: np.ndarray, in_phase: np.ndarray, in_quadrature: np.ndarray) -> None:
     """Fill the matched filter of a network.
 
     Args:
@@ -419,7 +432,7 @@ def set_templates(model, basis, in_phase, in_quadrature):
     set_phases(model, TEMPLATE_LAYERS, in_phase, in_quadrature)
 
 
-def set_phases(model, names, in_phase, in_quadrature):
+def set_phases(model: keras.Model, names: Sequence[str], in_phase: np.ndarray, in_quadrature: np.ndarray) -> None:
     """Fill the templates, arrays (templates, kernels), of the two layers of these names."""
     for name, coefficients in zip(names, (in_phase, in_quadrature), strict=True):
         model.get_layer(name).set_weights([coefficients.T[None]])

@@ -1,6 +1,10 @@
 """Read networks that came without a description off their Keras graphs: the only file that touches Keras's private attributes."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 from keras import layers
@@ -48,18 +52,18 @@ POINTWISE_OPERATIONS = (
 )
 
 
-def layer_giving(tensor):
+def layer_giving(tensor: keras.KerasTensor) -> keras.Layer:
     """Return the layer, network or operation that a symbolic tensor comes from."""
-    return tensor._keras_history.operation
+    return tensor._keras_history.operation  # ty: ignore[missing-attribute]
 
 
-def nodes_in_order(model):
+def nodes_in_order(model: keras.Model) -> Iterator:
     """Yield the nodes of a functional model's graph, inputs left out, each after those it depends on."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
 
 
-def receptive_field(inputs, outputs):
+def receptive_field(inputs: keras.KerasTensor, outputs: keras.KerasTensor) -> ReceptiveField:
     """Work out the receptive field of convolutional features.
 
     Args:
@@ -99,7 +103,7 @@ def _after(operation, fields):
     raise ValueError(f"the receptive field of a {type(operation).__name__} layer ({operation.name}) is not known")
 
 
-def before_cropping(features):
+def before_cropping(features: keras.KerasTensor) -> tuple:
     """Return (features, cropping): those before their edges were dropped, and how many were, (0, 0) for none.
 
     Dropout, which is nothing in use, is passed over.
@@ -112,12 +116,12 @@ def before_cropping(features):
     return features, (0, 0)
 
 
-def joins_positions(model):
+def joins_positions(model: keras.Model) -> bool:
     """Say whether a network ends in the log-sum-exp of logits, an activation passed over."""
     return type(_last(model)).__name__ == "Logsumexp"
 
 
-def positions_of(model):
+def positions_of(model: keras.Model) -> Any:
     """Return the convolution that gives the logits whose log-sum-exp a network ends in, None for any other network.
 
     A network that ends in that convolution itself, as the members of an ensemble do, has one too.
@@ -134,19 +138,19 @@ def _last(model):
     return layer_giving(operation.input) if isinstance(operation, layers.Activation) else operation
 
 
-def parts_of(model):
+def parts_of(model: keras.Model) -> Parts:
     """Return the Parts of a network: those that it was built with, or that its card gave it; of any other as its graph has them."""
     return getattr(model, "parts", None) or read_parts(model)
 
 
-def read_parts(model):
+def read_parts(model: keras.Model) -> Parts:
     """Read the Parts of a network off its graph."""
     positions = positions_of(model)
     pools = [
         layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling1D | layers.GlobalMaxPooling1D)
     ]
     head = positions or (pools[0] if len(pools) == 1 else None)
-    known = {"window_samples": model.input_shape[1], "front": front_of(model), "classes": model.output_shape[-1]}
+    known: dict = {"window_samples": model.input_shape[1], "front": front_of(model), "classes": model.output_shape[-1]}
     if head is None:
         return Parts(**known)
     kind = "positions"
@@ -190,7 +194,7 @@ class Joined:
     positions: bool
 
 
-def joined_by(model):
+def joined_by(model: keras.Model) -> Joined | None:
     """Return what an ensemble joins; None of any other network."""
     own = (keras.Model, layers.InputLayer, layers.Dropout, layers.Cropping1D)
     joining = [layer for layer in model.layers if not isinstance(layer, own)]
@@ -233,7 +237,7 @@ class Block:
     gated: bool
 
 
-def blocks_of(model):
+def blocks_of(model: keras.Model) -> list[Block]:
     """List the Blocks of a network from input to output; none for families without sums."""
     by_name, front, found = {layer.name: layer for layer in model.layers}, front_layers(model), []
     for layer in model.layers:

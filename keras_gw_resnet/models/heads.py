@@ -1,13 +1,21 @@
 """Heads: features, and the ranking statistic where there is one, in; the score of the window out."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from keras import activations, initializers, layers, ops
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import require_counts, require_flags, require_known, require_share
 from keras_gw_resnet.models.front import JOIN_LAYER, PRECISION
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_gw_resnet.models.receptive import ReceptiveField
 
 # Where the number of samples is left open, the edges are cropped if features remain of a window of this length.
 USUAL_SAMPLES = 2048
@@ -61,21 +69,21 @@ class Head:
             )
 
     @property
-    def positions(self):
+    def positions(self) -> bool:
         """Whether the head gives a logit at each position."""
         return self.pooling == "logsumexp"
 
     @property
-    def takes_features(self):
+    def takes_features(self) -> bool:
         """Whether there is a head, or at least a pooling."""
         return self.include_top or self.pooling is not None
 
-    def kind(self):
+    def kind(self) -> tuple[str, str | None]:
         """Return (kind, name of the layer that takes the features); see `parts.Parts`."""
         kind, layer = KINDS[self.pooling] if self.takes_features else ("other", None)
         return (kind if self.include_top else "other"), layer
 
-    def cropping(self, field, samples):
+    def cropping(self, field: ReceptiveField | None, samples: int | None) -> tuple[int, int]:
         """Return how many features to drop at the left and the right edge, those that saw its padding.
 
         Args:
@@ -98,7 +106,14 @@ class Head:
             f"expected at least {(left + right + 1) * field.stride} samples, or crop_edges=False"
         )
 
-    def __call__(self, features, cropping, statistic=None, weight=0.0, tap=0):
+    def __call__(
+        self,
+        features: keras.KerasTensor,
+        cropping: tuple[int, int],
+        statistic: keras.KerasTensor | None = None,
+        weight: float = 0.0,
+        tap: int = 0,
+    ) -> keras.KerasTensor:
         """Apply the head.
 
         Args:
@@ -145,13 +160,13 @@ class Head:
         return anywhere(logits, self.classifier_activation)
 
 
-def anywhere(logits, activation=None):
+def anywhere(logits: keras.KerasTensor, activation: str | None = None) -> keras.KerasTensor:
     """Return the logit of a signal anywhere, through an activation: the log-sum-exp of those at each position, (batch, positions, classes)."""
     score = ops.logsumexp(logits, axis=1)
     return layers.Activation(activation, dtype="float32", name="activation")(score) if activation else score
 
 
-def shift_logits(model, shift):
+def shift_logits(model: keras.Model, shift: float) -> None:
     """Add a number to the logit of every position of a network built here, and so to its score."""
     kernel, bias = model.get_layer("score").get_weights()
     model.get_layer("score").set_weights([kernel, bias + shift])

@@ -1,15 +1,29 @@
 """Convolutional highway networks (Srivastava et al. 2015, arXiv 1505.00387)."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import positions_of, require_counts, stage_strides
 from keras_gw_resnet.models.network import assemble, builder
 
+if TYPE_CHECKING:
+    import keras
+
+    from keras_gw_resnet.models.blocks import Kernel, Style
+    from keras_gw_resnet.models.front import Front
+    from keras_gw_resnet.models.receptive import ReceptiveField
+
 BLOCK_COUNTS = {20: (3, 4, 4, 4), 36: (7, 8, 8, 8)}
 
 
-def highway_block(x, *, kernel_size, gate_bias, style, position, name):
+def highway_block(
+    x: keras.KerasTensor, *, kernel_size: int | Kernel, gate_bias: float, style: Style, position: float, name: str
+) -> keras.KerasTensor:
     """Mix a transformed and the carried input: y = H(x) * T(x) + x * C(x) with C = 1 - T (eq. 2 and 3).
 
     H is convolution, norm and ReLU; T is convolution and sigmoid, with a negative bias, so that at the start most of
@@ -35,7 +49,18 @@ def highway_block(x, *, kernel_size, gate_bias, style, position, name):
     return layers.Add(name=f"{name}_out")([carried, layers.Multiply(name=f"{name}_pass")([transformed, gate])])
 
 
-def highway_stage(x, count, filters, *, strides, kernel_size, gate_bias, style, positions, name):
+def highway_stage(
+    x: keras.KerasTensor,
+    count: int,
+    filters: int,
+    *,
+    strides: int,
+    kernel_size: int | Kernel,
+    gate_bias: float,
+    style: Style,
+    positions: Sequence[float],
+    name: str,
+) -> keras.KerasTensor:
     """Stack highway blocks, with a convolution before them where channels or length change.
 
     A highway block gives what it takes, so that the change needs a layer of its own, which counts in the depth.
@@ -54,7 +79,9 @@ def highway_stage(x, count, filters, *, strides, kernel_size, gate_bias, style, 
     return x
 
 
-def highway_reach(field, count, *, strides, changes, kernel_size, style):
+def highway_reach(
+    field: ReceptiveField, count: int, *, strides: int, changes: bool, kernel_size: int | Kernel, style: Style
+) -> ReceptiveField:
     """Return the ReceptiveField behind `highway_stage`; `changes` says whether the number of channels does."""
     if changes or strides != 1:
         field = style.reach(field, kernel_size, strides=strides)
@@ -63,16 +90,16 @@ def highway_reach(field, count, *, strides, changes, kernel_size, style):
 
 @builder
 def HighwayNet(
-    block_counts,
+    block_counts: Sequence[int],
     *,
-    width=64,
-    gate_bias=-2.0,
-    stem_kernel_size=15,
-    style,
-    front,
-    name="highway",
+    width: int = 64,
+    gate_bias: float = -2.0,
+    stem_kernel_size: int = 15,
+    style: Style,
+    front: Front,
+    name: str = "highway",
     **network,
-):
+) -> keras.Model:
     """Build a highway network: gates learn how much of its input each block carries on.
 
     From the source: the block and the negative gate bias. Not from it: stem, stages and norms, which are those of
@@ -131,11 +158,11 @@ def _of_depth(depth, **options):
     return HighwayNet(BLOCK_COUNTS[depth], **{"name": f"highway{depth}", **options})
 
 
-def Highway20(**options):
+def Highway20(**options) -> keras.Model:
     """Build the 20-layer highway network. Options as for `HighwayNet`, keyword-only."""
     return _of_depth(20, **options)
 
 
-def Highway36(**options):
+def Highway36(**options) -> keras.Model:
     """Build the 36-layer highway network. Options as for `HighwayNet`, keyword-only."""
     return _of_depth(36, **options)

@@ -1,5 +1,7 @@
 """What a network costs and how far it sees, read off its graph."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import keras
@@ -32,7 +34,7 @@ class ModelInfo:
     multiply_adds: float
 
 
-def depth_of(model):
+def depth_of(model: keras.Model) -> int:
     """Return the number of convolutions and dense layers on the longest way from input to output."""
     deepest = {}
     for node in nodes_in_order(model):
@@ -43,7 +45,7 @@ def depth_of(model):
     return max(deepest[id(tensor)] for tensor in model.outputs)
 
 
-def multiply_adds_of(model):
+def multiply_adds_of(model: keras.Model) -> int:
     """Return the multiply-adds for one window, those of convolutions and dense layers."""
     total = 0
     for node in nodes_in_order(model):
@@ -58,7 +60,7 @@ def multiply_adds_of(model):
     return total
 
 
-def info_of(model, sample_rate=2048):
+def info_of(model: keras.Model, sample_rate: int = 2048) -> ModelInfo:
     """Describe a network.
 
     Args:

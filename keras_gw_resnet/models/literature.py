@@ -4,12 +4,19 @@ Each docstring says what was taken from the source and what is not stated there.
 of detectors and end in one logit by default, where the sources end in two classes with a softmax.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import Style, require_counts
 from keras_gw_resnet.models.network import assemble, builder, require_shape
 from keras_gw_resnet.models.resnet import ResNet, original_block
+
+if TYPE_CHECKING:
+    import keras
 
 # (blocks, channels as multiples of the width, stride of the first block)
 ARESGW_GROUPS = ((4, 1, 1), (3, 2, 2), (3, 4, 2), (3, 8, 2), (3, 8, 2), (3, 8, 2), (5, 4, 1), (3, 2, 1))
@@ -19,14 +26,14 @@ ARESGW_HEAD_KERNEL = 64
 @builder
 def AresGW54(
     *,
-    width=8,
-    kernel_size=3,
-    normalization="batch",
-    stochastic_depth=0.0,
-    kernel_initializer="he_normal",
-    name="aresgw54",
+    width: int = 8,
+    kernel_size: int = 3,
+    normalization: str = "batch",
+    stochastic_depth: float = 0.0,
+    kernel_initializer: str = "he_normal",
+    name: str = "aresgw54",
     **network,
-):
+) -> keras.Model:
     """Build the 54-layer residual network of AresGW (arXiv 2211.01520).
 
     From the source: 27 residual blocks of two k=3 convolutions with 1x1 shortcuts; 8 channels x 4 blocks, 16 x 3, 32 x 3,
@@ -77,10 +84,10 @@ def AresGW54(
 
     # Five strides of two with the ends padded: one sample beyond 63 features of 32 gives the 64 that the head needs.
     _require_samples(network, 32 * (ARESGW_HEAD_KERNEL - 1) + 1, name)
-    return assemble(stack, reach=reach, name=name, **{"crop_edges": False, **network})
+    return assemble(stack, reach=reach, name=name, **{"crop_edges": False, **network})  # ty: ignore[invalid-argument-type]
 
 
-def AresGW54Wide(**options):
+def AresGW54Wide(**options) -> keras.Model:
     """Build the double-width form of `AresGW54` (arXiv 2211.01520): twice the channels everywhere."""
     return AresGW54(**{"width": 16, "name": "aresgw54-wide", **options})
 
@@ -92,13 +99,18 @@ def _flat_network(stack, network, name):
     if shape[0] is None:
         raise InputError(f"input_shape={shape}; {name} flattens its features and needs a fixed number of samples")
     # A vector has no receptive field.
-    return assemble(stack, reach=lambda field: None, name=name, **{"crop_edges": False, **network})
+    return assemble(stack, reach=lambda field: None, name=name, **{"crop_edges": False, **network})  # ty: ignore[invalid-argument-type]
 
 
 @builder
 def Gabbard2018(
-    *, width=8, kernel_size=(64, 32, 32, 16, 16, 16), kernel_initializer="glorot_uniform", name="gabbard2018", **network
-):
+    *,
+    width: int = 8,
+    kernel_size: tuple[int, ...] = (64, 32, 32, 16, 16, 16),
+    kernel_initializer: str = "glorot_uniform",
+    name: str = "gabbard2018",
+    **network,
+) -> keras.Model:
     """Build the convolutional network of Gabbard et al. 2018 (arXiv 1712.06041, table I).
 
     From the source: six convolutions of 8, 8, 16, 16, 32, 32 filters, kernels 64, 32, 32, 16, 16, 16, max-pools of 8, 6, 4
@@ -137,8 +149,13 @@ def Gabbard2018(
 
 @builder
 def GeorgeHuerta2018(
-    *, width=16, kernel_size=(16, 8, 8), kernel_initializer="glorot_uniform", name="george-huerta2018", **network
-):
+    *,
+    width: int = 16,
+    kernel_size: tuple[int, ...] = (16, 8, 8),
+    kernel_initializer: str = "glorot_uniform",
+    name: str = "george-huerta2018",
+    **network,
+) -> keras.Model:
     """Build the smaller Deep Filtering network of George & Huerta 2018 (arXiv 1701.00008, fig. 5).
 
     From the source: three convolutions of 16, 32, 64 filters with kernels 16, 8, 8 and dilations 1, 4, 4, each with a
@@ -161,7 +178,12 @@ def GeorgeHuerta2018(
     def stack(inputs):
         x = inputs
         for index, (size, dilation) in enumerate(zip(style.kernels(3), (1, 4, 4), strict=True)):
-            options = {"use_bias": True, "padding": "valid", "dilation_rate": dilation, "name": f"conv{index + 1}"}
+            options: dict = {
+                "use_bias": True,
+                "padding": "valid",
+                "dilation_rate": dilation,
+                "name": f"conv{index + 1}",
+            }
             x = style.conv(x, width * 2**index, size, **options)
             x = layers.MaxPooling1D(4, name=f"pool{index + 1}")(x)
             x = layers.Activation("relu", name=f"relu{index + 1}")(x)
@@ -179,7 +201,7 @@ def _require_samples(network, least, name):
         raise InputError(f"input of {samples} samples is too short for {name}; expected at least {least} samples")
 
 
-def Aframe(**options):
+def Aframe(**options) -> keras.Model:
     """Build the residual network of Aframe (arXiv 2403.18661): 34 layers with group norm.
 
     From the source: a one-dimensional ResNet with group norm in place of batch norm, so that simulated batches do not

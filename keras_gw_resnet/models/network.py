@@ -3,8 +3,10 @@
 import functools
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -43,15 +45,15 @@ class Network:
     stack: Callable
     field: ReceptiveField | None
     head: Head
-    weights: str | None = None
+    weights: Path | None = None
 
     @property
-    def ranked(self):
+    def ranked(self) -> ReceptiveField | None:
         """ReceptiveField of the ranking statistic; None without."""
         return self.front.statistic_field(self.field.stride) if self.front.statistic_shortcut else None
 
     @property
-    def parts(self):
+    def parts(self) -> Parts:
         """Parts of the network."""
         kind, layer = self.head.kind()
         return Parts(
@@ -65,7 +67,7 @@ class Network:
             classes=self.head.classes,
         )
 
-    def build(self):
+    def build(self) -> keras.Model:
         """Build the network: a `keras.Model` that says its Parts as `model.parts`."""
         samples, field = self.input_shape[0], self.field
         if field is not None and samples is not None and samples < field.stride:
@@ -94,7 +96,7 @@ class Network:
         return min(max(tap, 0), taps - 1)
 
 
-def options_of(*functions):
+def options_of(*functions: Callable) -> list[str]:
     """Return the names of the keyword-only options of a builder, those of `assemble` and of the head included where it hands them on."""
     parameters = [p for f in functions for p in inspect.signature(f).parameters.values()]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -103,14 +105,14 @@ def options_of(*functions):
     return list(dict.fromkeys(p.name for p in parameters if p.kind is p.KEYWORD_ONLY))
 
 
-def refuse_unknown(name, given, known):
+def refuse_unknown(name: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Raise InputError when one of the given options is none of the known."""
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise InputError(f"{name} has no option {', '.join(unknown)}; its options are {', '.join(known)}")
 
 
-def builder(description):
+def builder(description: Callable) -> Callable:
     """Make a builder of a function that describes a network: it refuses, with InputError, options it does not have and values that Keras refuses.
 
     In place of the keywords `style` and `front` it has the options of `blocks.Style` and `front.Front`. Called with `describe=True` it gives
@@ -126,7 +128,7 @@ def builder(description):
 
     @functools.wraps(description)
     def checked(*args, describe=False, **options):
-        refuse_unknown(description.__name__, options, known)
+        refuse_unknown(description.__name__, options, known)  # ty: ignore[missing-attribute]
         try:
             with channels_last():
                 given = dict(options)
@@ -138,11 +140,11 @@ def builder(description):
             raise
         except Exception as error:  # whatever Keras and its backend find out about the values
             raise InputError(
-                f"{description.__name__} cannot be built with {args or ''}{options}: {first_line(error)}"
+                f"{description.__name__} cannot be built with {args or ''}{options}: {first_line(error)}"  # ty: ignore[missing-attribute]
             ) from error
 
-    checked.__signature__ = own.replace(parameters=whole)
-    names = {**dict.fromkeys(options_of(checked)), **checked.__signature__.parameters}
+    checked.__signature__ = own.replace(parameters=whole)  # ty: ignore[missing-attribute]
+    names = {**dict.fromkeys(options_of(checked)), **checked.__signature__.parameters}  # ty: ignore[missing-attribute]
     known = [
         name for name in names if getattr(own.parameters.get(name), "kind", None) is not inspect.Parameter.VAR_KEYWORD
     ]
@@ -154,15 +156,15 @@ def _built(made):
 
 
 def assemble(
-    stack,
+    stack: Callable,
     *,
-    name,
-    reach=None,
-    front=None,
-    input_shape=(2048, 2),
-    weights=None,
+    name: str,
+    reach: Callable | None = None,
+    front: Front | None = None,
+    input_shape: Sequence = (2048, 2),
+    weights: Path | str | None = None,
     **head,
-):
+) -> Any:
     """Describe a network around its stack.
 
     Args:
@@ -204,7 +206,7 @@ def _field_read(stack, front, input_shape):
         return None
 
 
-def require_shape(input_shape):
+def require_shape(input_shape: object) -> None:
     """Raise InputError unless this is (samples, detectors), samples a positive whole number or None."""
     shape = input_shape if isinstance(input_shape, list | tuple) else ()
     sizes = [operator.index(size) for size in shape if hasattr(size, "__index__")]

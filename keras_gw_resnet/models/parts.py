@@ -1,5 +1,7 @@
 """What is known of a network without looking at its graph: plain values, worked out from its description."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass, fields
 
 from keras_gw_resnet.models.front import Front
@@ -33,19 +35,19 @@ class Parts:
     classes: int = 1
 
     @property
-    def features(self):
+    def features(self) -> int | None:
         """How many features go into the head; None where that is not known."""
         if self.field is None or self.window_samples is None:
             return None
         return self.field.features_of(self.window_samples) - sum(self.cropping)
 
     @property
-    def positions(self):
+    def positions(self) -> int:
         """How many positions have a logit of their own; 1 where there is but the score of the window."""
         return self.features - self.head_kernel + 1 if self.head == "positions" and self.features else 1
 
     @property
-    def slides(self):
+    def slides(self) -> bool:
         """Whether the network can be slid over strain: its features, and what the head makes of them, are the same everywhere."""
         known = self.head in ("positions", "average") and self.field is not None and self.window_samples
         return (
@@ -55,35 +57,35 @@ class Parts:
         )
 
     @property
-    def exact(self):
+    def exact(self) -> bool:
         """Whether features are those of the window alone: local, and without those that saw beyond its edges."""
         seen = self.field.padded_features
         return self.field.local and all(c >= s for c, s in zip(self.cropping, seen, strict=True))
 
     @property
-    def position_samples(self):
+    def position_samples(self) -> int:
         """Length of the strain that a position takes."""
         return self.field.samples + (self.head_kernel - 1) * self.field.stride
 
-    def middles(self):
+    def middles(self) -> list[float]:
         """Return the middle of the strain that each position takes, in samples."""
         first = self.cropping[0] * self.field.stride - self.field.left + self.position_samples / 2
         return [first + position * self.field.stride for position in range(self.positions)]
 
     @property
-    def coalescence_offset(self):
+    def coalescence_offset(self) -> float | None:
         """Samples from the middle of a position to the coalescence that it tells, where templates say so; None without."""
         return self.front.coalescence_offset
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Return plain values for a card, what follows from the others included."""
         told = {name: getattr(self, name) for name in ("positions", "slides", "coalescence_offset")}
         return {**asdict(self), **told, "exact": self.exact if self.field else None}
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: dict) -> Parts:
         """Return the Parts that a card holds."""
-        known = {own.name: values[own.name] for own in fields(cls)}
+        known: dict = {own.name: values[own.name] for own in fields(cls)}
         given = known["field"]
         return cls(
             **{
@@ -91,5 +93,5 @@ class Parts:
                 "front": Front(**known["front"]),
                 "field": ReceptiveField(**given) if given else None,
                 "cropping": tuple(known["cropping"]),
-            }
+            }  # ty: ignore[invalid-argument-type]
         )

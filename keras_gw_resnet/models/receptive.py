@@ -1,5 +1,7 @@
 """How far a feature sees: arithmetic on kernels, strides and padding."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
 
@@ -21,20 +23,20 @@ class ReceptiveField:
     lost: int = 0
 
     @property
-    def samples(self):
+    def samples(self) -> int:
         """Width in input samples."""
         return self.left + 1 + self.right
 
     @property
-    def padded_features(self):
+    def padded_features(self) -> tuple[int, int]:
         """How many features at the left and at the right edge see beyond an input of a whole number of strides."""
         return -(-self.left // self.stride), -(-(self.right + 1) // self.stride) - 1
 
-    def features_of(self, samples):
+    def features_of(self, samples: int) -> int:
         """Return the number of features of an input of so many samples."""
         return -(-(samples - self.lost) // self.stride)
 
-    def through(self, kernel, stride=1, padding="same", dilation=1):
+    def through(self, kernel: int, stride: int = 1, padding: str = "same", dilation: int = 1) -> ReceptiveField:
         """Return the field of a convolution or a pooling of features with this one."""
         reach = (kernel - 1) * dilation
         # 'same' padding of an input of a whole number of strides.
@@ -47,12 +49,12 @@ class ReceptiveField:
             lost=self.lost + (reach * self.stride if padding == "valid" else 0),
         )
 
-    def later(self, features):
+    def later(self, features: int) -> ReceptiveField:
         """Return the field of a sequence that begins so many features later; earlier where negative."""
         samples = features * self.stride
         return replace(self, left=self.left - samples, right=self.right + samples)
 
-    def merged(self, *others):
+    def merged(self, *others: ReceptiveField) -> ReceptiveField:
         """Return the field of what sees all that these fields see.
 
         Raises:

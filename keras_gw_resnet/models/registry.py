@@ -1,14 +1,23 @@
 """Networks by name: a new family is its own file, one line in this table, and one golden line in the tests."""
 
+from __future__ import annotations
+
 import difflib
 import fnmatch
 import re
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models import cnn, composite, densenet, ensemble, highway, literature, resnet
 from keras_gw_resnet.models.info import info_of
 from keras_gw_resnet.models.network import options_of, refuse_unknown
 from keras_gw_resnet.models.weights import card_beside, find_model_file
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_gw_resnet.models.info import ModelInfo
+    from keras_gw_resnet.models.parts import Parts
 
 # name -> (constructor, builder whose signature names its options)
 MODELS = {
@@ -39,13 +48,13 @@ SHORTCUT_OPTIONS = ("statistic_shortcut", "statistic_templates", "statistic_cohe
 JOINED = {"ensemble": (ensemble.SavedEnsemble, ensemble.SavedEnsemble)}
 
 
-def list_models(pattern="*"):
+def list_models(pattern: str = "*") -> list[str]:
     """List the names of the networks that match a shell pattern, in natural order (resnet18 before resnet101)."""
     names = fnmatch.filter(MODELS, str(pattern))
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
 
 
-def model_options(name):
+def model_options(name: str) -> list[str]:
     """Return the names of the keyword options of a network.
 
     Raises:
@@ -63,7 +72,7 @@ def _entry(name):
     return known[name]
 
 
-def build_model(name, /, **options):
+def build_model(name: str, /, **options) -> keras.Model:
     """Build a network.
 
     Args:
@@ -112,7 +121,7 @@ def _options_of_saved(name, options):
     return {option: value for option, value in saved.items() if option not in left_out}
 
 
-def describe_model(name, /, **options):
+def describe_model(name: str, /, **options) -> Parts:
     """Return the `parts.Parts` of a network without building it; arguments and errors as of `build_model`."""
     if name in JOINED:
         raise InputError(f"{name}: is described by its members; build it")
@@ -120,7 +129,7 @@ def describe_model(name, /, **options):
     return _entry(name)[0](**options, describe=True).parts
 
 
-def model_info(name, /, **options):
+def model_info(name: str, /, **options) -> ModelInfo:
     """Describe a network without training it: depth, parameters, receptive field, stride, multiply-adds.
 
     Args:

@@ -1,10 +1,22 @@
 """Residual networks for strain (He et al. 2015, arXiv 1512.03385), one-dimensional: the family is the table."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import positions_of, require_counts, require_flags, stage_strides
 from keras_gw_resnet.models.network import assemble, builder
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_gw_resnet.models.blocks import Kernel, Style
+    from keras_gw_resnet.models.front import Front
+    from keras_gw_resnet.models.receptive import ReceptiveField
 
 BLOCK_COUNTS = {
     16: ("basic", (2, 2, 2, 1)),
@@ -23,7 +35,17 @@ def _kernels(block, filters, kernel_size, convs_per_block):
     return [(filters, kernel_size)] * convs_per_block, 0
 
 
-def original_block(x, convs, strided, *, strides, style, zero_init, position, name):
+def original_block(
+    x: keras.KerasTensor,
+    convs: Sequence,
+    strided: int,
+    *,
+    strides: int,
+    style: Style,
+    zero_init: bool,
+    position: float,
+    name: str,
+) -> keras.KerasTensor:
     """Add convolution, norm, ReLU sequences to the shortcut, and a ReLU behind the sum (arXiv 1512.03385)."""
     y = x
     for index, (filters, kernel_size) in enumerate(convs):
@@ -42,7 +64,17 @@ def original_block(x, convs, strided, *, strides, style, zero_init, position, na
     return layers.Activation("relu", name=f"{name}_out")(y)
 
 
-def preactivation_block(x, convs, strided, *, strides, style, zero_init, position, name):
+def preactivation_block(
+    x: keras.KerasTensor,
+    convs: Sequence,
+    strided: int,
+    *,
+    strides: int,
+    style: Style,
+    zero_init: bool,
+    position: float,
+    name: str,
+) -> keras.KerasTensor:
     """Add norm, ReLU, convolution sequences to the shortcut, which stays bare (arXiv 1603.05027)."""
     y = x
     for index, (filters, kernel_size) in enumerate(convs):
@@ -61,7 +93,18 @@ def preactivation_block(x, convs, strided, *, strides, style, zero_init, positio
     return layers.Add(name=f"{name}_add")([style.shortcut(x, convs[-1][0], strides, name=name), y])
 
 
-def residual_stage(x, count, filters, *, block="basic", convs_per_block=2, strides=1, positions, name, **options):
+def residual_stage(
+    x: keras.KerasTensor,
+    count: int,
+    filters: int,
+    *,
+    block: str = "basic",
+    convs_per_block: int = 2,
+    strides: int = 1,
+    positions: Sequence[float],
+    name: str,
+    **options,
+) -> keras.KerasTensor:
     """Stack residual blocks; the first of them carries the stride.
 
     Args:
@@ -92,7 +135,16 @@ def residual_stage(x, count, filters, *, block="basic", convs_per_block=2, strid
     return x
 
 
-def residual_reach(field, count, *, block="basic", convs_per_block=2, strides=1, style, kernel_size):
+def residual_reach(
+    field: ReceptiveField,
+    count: int,
+    *,
+    block: str = "basic",
+    convs_per_block: int = 2,
+    strides: int = 1,
+    style: Style,
+    kernel_size: int | Kernel,
+) -> ReceptiveField:
     """Return the ReceptiveField behind `residual_stage`; the shortcuts see less than the branches."""
     convs, strided = _kernels(block, 1, kernel_size, convs_per_block)
     for index in range(count):
@@ -103,19 +155,19 @@ def residual_reach(field, count, *, block="basic", convs_per_block=2, strides=1,
 
 @builder
 def ResNet(
-    block_counts,
-    block="basic",
+    block_counts: Sequence[int],
+    block: str = "basic",
     *,
-    width=64,
-    convs_per_block=2,
-    preactivation=False,
-    zero_init=False,
-    stem_kernel_size=15,
-    style,
-    front,
-    name="resnet",
+    width: int = 64,
+    convs_per_block: int = 2,
+    preactivation: bool = False,
+    zero_init: bool = False,
+    stem_kernel_size: int = 15,
+    style: Style,
+    front: Front,
+    name: str = "resnet",
     **network,
-):
+) -> keras.Model:
     """Build a residual network of any depth.
 
     The stages double the channels and halve the length, as in the source. What differs from it: one dimension, a
@@ -190,31 +242,31 @@ def _of_depth(depth, **options):
     return ResNet(counts, block, **{"name": f"resnet{depth}", **options})
 
 
-def ResNet16(**options):
+def ResNet16(**options) -> keras.Model:
     """Build the 16-layer residual network: 7 basic blocks. Options as for `ResNet`, keyword-only."""
     return _of_depth(16, **options)
 
 
-def ResNet18(**options):
+def ResNet18(**options) -> keras.Model:
     """Build the 18-layer residual network: 8 basic blocks. Options as for `ResNet`, keyword-only."""
     return _of_depth(18, **options)
 
 
-def ResNet34(**options):
+def ResNet34(**options) -> keras.Model:
     """Build the 34-layer residual network: 16 basic blocks. Options as for `ResNet`, keyword-only."""
     return _of_depth(34, **options)
 
 
-def ResNet50(**options):
+def ResNet50(**options) -> keras.Model:
     """Build the 50-layer residual network: 16 bottleneck blocks. Options as for `ResNet`, keyword-only."""
     return _of_depth(50, **options)
 
 
-def ResNet101(**options):
+def ResNet101(**options) -> keras.Model:
     """Build the 101-layer residual network: 33 bottleneck blocks. Options as for `ResNet`, keyword-only."""
     return _of_depth(101, **options)
 
 
-def ResNet152(**options):
+def ResNet152(**options) -> keras.Model:
     """Build the 152-layer residual network: 50 bottleneck blocks. Options as for `ResNet`, keyword-only."""
     return _of_depth(152, **options)

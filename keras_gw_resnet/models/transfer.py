@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from pathlib import Path
 
 import keras
 
@@ -49,7 +50,7 @@ def _weights(model, layer):
     return own
 
 
-def take_weights(model, weights):
+def take_weights(model: keras.Model, weights: Path | str) -> None:
     """Copy the weights of a saved network into one of the same architecture, and its input normalisation.
 
     A network without the last layer takes what is before it. One that pools logits of positions by log-sum-exp also takes
@@ -135,7 +136,7 @@ def _take_statistic(model, saved):
     model.get_layer("score").set_weights([kernel, bias])
 
 
-def copy_trained(model, saved, path="weights"):
+def copy_trained(model: keras.Model, saved: keras.Model, path: Path | str = "weights") -> None:
     """Copy the weights that were trained, and the matched filter, from one network into another, which may be deeper or wider.
 
     Args:

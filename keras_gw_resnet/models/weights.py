@@ -1,11 +1,17 @@
 """Find and load the files of saved networks."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.archives import load_archive, sha256_of
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.inputs import read_json
+
+if TYPE_CHECKING:
+    import keras
 
 # How the files end that `keras.Model.save_weights` writes.
 WEIGHTS = ".weights.h5"
@@ -13,7 +19,7 @@ WEIGHTS = ".weights.h5"
 ALIASES = {"flagship": "resnet18-w16-coherent"}
 
 
-def saved_models_folder():
+def saved_models_folder() -> Path:
     """Return the folder of the networks that ship with the project.
 
     That which KERAS_GW_RESNET_SAVED_MODELS names, or the one inside an installed package, or the one of the checkout.
@@ -24,12 +30,12 @@ def saved_models_folder():
     return Path(os.environ.get("KERAS_GW_RESNET_SAVED_MODELS", default))
 
 
-def list_saved():
+def list_saved() -> list[str]:
     """List the names of the networks in `saved_models_folder()`."""
     return sorted(card.parent.name for card in saved_models_folder().glob("*/card.json"))
 
 
-def find_model_file(name_or_path):
+def find_model_file(name_or_path: Path | str) -> Path:
     """Return the model file of a saved network given its name, its folder, or the file itself.
 
     Raises:
@@ -45,13 +51,13 @@ def find_model_file(name_or_path):
     )
 
 
-def find_weights(name_or_path):
+def find_weights(name_or_path: Path | str) -> Path:
     """Return the file that weights come from: a .weights.h5 file, or what `find_model_file` finds."""
     path = Path(str(name_or_path))
     return path if path.is_file() and path.name.endswith(WEIGHTS) else find_model_file(name_or_path)
 
 
-def card_beside(path):
+def card_beside(path: Path) -> dict:
     """Return what the card beside a model file says, {} where there is none."""
     card = path.parent / "card.json"
     said = read_json(card, "the card of a network") if card.exists() else {}
@@ -60,7 +66,7 @@ def card_beside(path):
     return said
 
 
-def load_keras_file(path, expected_sha256=None):
+def load_keras_file(path: Path, expected_sha256: str | None = None) -> keras.Model:
     """Load a .keras file with safe_mode on, after checking its sha256.
 
     Args:

@@ -1,7 +1,11 @@
 """Make a network searchable that was trained on outside the project: a card like that of a saved network, calibrated anew."""
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.datasets.noise import gaussian_noise
 from keras_gw_resnet.errors import InputError
@@ -15,13 +19,23 @@ from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.zoo import load_model
 from keras_gw_resnet.zoo import save_model as write_model
 
+if TYPE_CHECKING:
+    import keras
+
 # Waveforms that the calibration draws its signals from, and their seed.
 WAVEFORMS, BANK_SEED = 400, 1_000_099
 # What of a card says how the strain is prepared and what the network's places mean.
 TAKEN = ("sample_rate", "detectors", "window_samples", "whitening", "training")
 
 
-def adopted_card(model, like, *, name=None, bank=None, psd=None):
+def adopted_card(
+    model: keras.Model,
+    like: str,
+    *,
+    name: str | None = None,
+    bank: Path | str | None = None,
+    psd: Sequence[str] | None = None,
+) -> dict:
     """Return a card for a network: prepared strain as of a saved network, event times and statistic calibrated anew.
 
     Args:
@@ -66,7 +80,15 @@ def adopted_card(model, like, *, name=None, bank=None, psd=None):
     return {**adopted, "timing": calibrate_timing(*given), "signals": calibrate_statistic(*given)}
 
 
-def save_model(model, folder, *, like, name=None, bank=None, psd=None):
+def save_model(
+    model: keras.Model,
+    folder: Path | str,
+    *,
+    like: str,
+    name: str | None = None,
+    bank: Path | str | None = None,
+    psd: Sequence[str] | None = None,
+) -> dict:
     """Save a network so that it can be searched with: model.keras and card.json; see `adopted_card`.
 
     Returns:
@@ -76,7 +98,7 @@ def save_model(model, folder, *, like, name=None, bank=None, psd=None):
     return write_model(model, card, folder)
 
 
-def load_trained(path):
+def load_trained(path: Path) -> keras.Model:
     """Load a .keras file that somebody trained on, whatever a card beside it says, with safe_mode on.
 
     Raises:

@@ -3,8 +3,13 @@
 Slides are far longer than light travels between detectors, so nothing that reaches two of them is coincident any more.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +18,11 @@ from keras_gw_resnet.files import new_hdf5, written_aside
 from keras_gw_resnet.hdf5 import attribute, open_hdf5, read, text
 from keras_gw_resnet.search.candidates import speaks_alone
 from keras_gw_resnet.strain.quality import inside
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.candidates import Candidates
+    from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 # Strain around a removed event that is removed with it, either side.
 REMOVED_SECONDS = 1.0
@@ -45,7 +55,7 @@ class Background:
         if self.alone is None:
             object.__setattr__(self, "alone", np.full(self.time.shape, np.nan))
 
-    def without(self, times, searched_seconds):
+    def without(self, times: np.ndarray, searched_seconds: float) -> Background:
         """Return the background without the strain around events, those of any detector.
 
         Args:
@@ -60,7 +70,7 @@ class Background:
         return replace(self, **kept, seconds=max(0.0, self.seconds * (1 - share)))
 
 
-def join_backgrounds(parts, detectors):
+def join_backgrounds(parts: Sequence[Background], detectors: int) -> Background:
     """Join Backgrounds of the same detectors into one."""
     return Background(
         np.concatenate([np.empty(0), *(part.stat for part in parts)]),
@@ -71,12 +81,20 @@ def join_backgrounds(parts, detectors):
     )
 
 
-def slide_seconds(window_seconds):
+def slide_seconds(window_seconds: float) -> float:
     """Return the shift between neighbouring slides: whole seconds, a window and more."""
     return float(np.ceil(window_seconds) + 1)
 
 
-def slid_background(network, stretch, slides, threshold, vetoes=(), progress=None, alone=None):
+def slid_background(
+    network: Detector,
+    stretch: WhitenedStretch,
+    slides: int,
+    threshold: float,
+    vetoes: Sequence | np.ndarray = (),
+    progress: Callable | None = None,
+    alone: np.ndarray | None = None,
+) -> Background:
     """Search a stretch again with the detectors slid against each other.
 
     Detector d is moved by slide * d * `slide_seconds`; what is pushed out at the end comes in at the beginning.
@@ -115,7 +133,7 @@ def slid_background(network, stretch, slides, threshold, vetoes=(), progress=Non
         seconds = len(scan.scores) * network.stride_seconds
         if len(vetoes):
             seconds *= float(np.mean(~np.any(inside(own_times(network.times_of(scan)), vetoes), axis=1)))
-        parts.append(Background(events.stat[kept], time[kept], seconds, slide, events.alone[kept] if moved else None))
+        parts.append(Background(events.stat[kept], time[kept], seconds, slide, events.alone[kept] if moved else None))  # ty: ignore[invalid-argument-type]
     return join_backgrounds(parts, number)
 
 
@@ -132,7 +150,7 @@ def _moved(alone, shifts, around):
     return np.stack([own[index] for own, index in zip(alone.T, at, strict=True)], axis=-1)
 
 
-def ceiling(background, searched_seconds):
+def ceiling(background: Background, searched_seconds: float) -> float:
     """Return the rank that one detector alone reaches at most, however loud.
 
     What one detector makes alone is as loud in every slide, so no slide can show it rarer than once in the strain that
@@ -147,12 +165,14 @@ def ceiling(background, searched_seconds):
     return several[number - 1] if number <= len(several) else -np.inf
 
 
-def rank(stat, alone, highest):
+def rank(stat: np.ndarray, alone: np.ndarray, highest: float) -> np.ndarray:
     """Return what events are ranked by: their statistic, where one detector speaks alone `highest` at most."""
     return np.where(speaks_alone(stat, alone) >= 0, np.minimum(stat, highest), stat)
 
 
-def take_out_signals(events, background, searched_seconds):
+def take_out_signals(
+    events: Candidates, background: Background, searched_seconds: float
+) -> tuple[Background, np.ndarray, np.ndarray]:
     """Take the strain of signals out of a background, the loudest event first, each judged by the background with it.
 
     Hierarchical removal against the inclusive background (arXiv 1508.02357): the strain of an event stays in the
@@ -182,13 +202,13 @@ def take_out_signals(events, background, searched_seconds):
     return left, np.array(taken, int), np.array(rates)
 
 
-def exclude_signals(events, background, searched_seconds):
+def exclude_signals(events: Candidates, background: Background, searched_seconds: float) -> tuple[Background, int]:
     """Return (Background, number of events taken out of it), see `take_out_signals`."""
     left, taken, _ = take_out_signals(events, background, searched_seconds)
     return left, len(taken)
 
 
-def write_background(background, path, detectors, attributes):
+def write_background(background: Background, path: Path | str, detectors: Sequence[str], attributes: dict) -> None:
     """Write a background to HDF5: 1-D `stat`, `time_H1`, `stat_H1`, ..., with the root attribute `searched_seconds`."""
     with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(attributes)
@@ -201,7 +221,7 @@ def write_background(background, path, detectors, attributes):
                 file[f"stat_{name}"] = alone
 
 
-def read_background(path, card, threshold, precision):
+def read_background(path: Path | str, card: dict, threshold: float, precision: str) -> Background:
     """Read a background: one that `write_background` wrote, or the events of a search of strain without signals.
 
     Args:

@@ -1,11 +1,21 @@
 """Measure on simulated signals where a network sees its evidence, how sharply, and which statistics it gives them."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.datasets.signals import Signals, SignalSource
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.search.candidates import find_events
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.scan import Scanner
+    from keras_gw_resnet.simulation.bank import WaveformBank
+    from keras_gw_resnet.strain.conditioning import Whitening
 
 # What an event is said to tolerate: of a few hundred signals in simulated noise the calibration does not see the worst, and
 # an injection just outside counts as missed however loud its event is; the challenge's own searches give 0.2 to 0.3 s
@@ -52,7 +62,17 @@ def _statistic_and_lag(scanner, bank, taps, detectors, whitening, settings, sign
     return np.array(found[:signals]).T
 
 
-def calibrate_timing(scanner, bank, taps, detectors, whitening, *, signals=256, snr_range=(8.0, 20.0), seconds=4):
+def calibrate_timing(
+    scanner: Scanner,
+    bank: WaveformBank,
+    taps: Sequence,
+    detectors: Sequence[str],
+    whitening: Whitening,
+    *,
+    signals: int = 256,
+    snr_range: tuple[float, float] = (8.0, 20.0),
+    seconds: int = 4,
+) -> dict:
     """Scan simulated signals in Gaussian noise and compare the times of the events with those of the coalescences.
 
     Args:
@@ -85,7 +105,17 @@ def calibrate_timing(scanner, bank, taps, detectors, whitening, *, signals=256, 
     }
 
 
-def calibrate_statistic(scanner, bank, taps, detectors, whitening, *, signals=512, lowest_snr=5.0, seconds=4):
+def calibrate_statistic(
+    scanner: Scanner,
+    bank: WaveformBank,
+    taps: Sequence,
+    detectors: Sequence[str],
+    whitening: Whitening,
+    *,
+    signals: int = 512,
+    lowest_snr: float = 5.0,
+    seconds: int = 4,
+) -> dict:
     """Measure the statistics of simulated signals of sources uniform in volume, of which loud ones are rare.
 
     Args:

@@ -1,13 +1,21 @@
 """Cluster the scores of a scan into events, and write them."""
 
+from __future__ import annotations
+
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.signal
 
 from keras_gw_resnet.files import new_hdf5, written_aside
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.scan import Scan
 
 CLUSTER_SECONDS = 1.0
 # One detector alone speaks where the others add less than this share of what it adds itself.
@@ -39,19 +47,19 @@ class Candidates:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.zeros((len(self.time), 0), kind))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.time)
 
-    def select(self, chosen):
+    def select(self, chosen: np.ndarray) -> Candidates:
         """Return the events that an index or a boolean array chooses."""
         return Candidates(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
-    def loudest(self, number):
+    def loudest(self, number: int) -> Candidates:
         """Return the loudest events, loudest first."""
         return self.select(np.argsort(self.stat)[::-1][:number])
 
 
-def join(events):
+def join(events: Sequence[Candidates]) -> Candidates:
     """Join Candidates into one, in order of time."""
     found = [e for e in events if len(e)] or list(events[:1]) or [Candidates(*np.empty((3, 0)))]
     every = Candidates(*(_stacked([getattr(e, field.name) for e in found]) for field in fields(Candidates)))
@@ -65,7 +73,7 @@ def _stacked(columns):
     return np.concatenate([c if c.shape[1:] == shape else np.full((len(c), *shape), fill, c.dtype) for c in columns])
 
 
-def speaks_alone(stat, alone):
+def speaks_alone(stat: np.ndarray, alone: np.ndarray) -> np.ndarray:
     """Say which events one detector makes alone, as a glitch does: muting the others takes little from the statistic.
 
     The others add the statistic less that of the loudest detector alone. What this detector adds is what muting it takes
@@ -85,7 +93,7 @@ def speaks_alone(stat, alone):
     return np.where(lone, np.argmax(alone, axis=1), -1)
 
 
-def locate(scan, window):
+def locate(scan: Scan, window: int) -> float:
     """Return where in a window the evidence for a signal is, as a fractional index into `scan.evidence`.
 
     Args:
@@ -107,7 +115,16 @@ def locate(scan, window):
     return first + (np.average(np.arange(left, right), weights=weight) if weight.sum() > 0 else peak)
 
 
-def find_events(scan, gps_start, stride_seconds, *, merger_seconds, tolerance_seconds, threshold, alone=None):
+def find_events(
+    scan: Scan,
+    gps_start: float,
+    stride_seconds: float,
+    *,
+    merger_seconds: float,
+    tolerance_seconds: float,
+    threshold: float,
+    alone: np.ndarray | None = None,
+) -> Candidates:
     """Cluster the scores of one stretch: the highest score within `CLUSTER_SECONDS` either side is an event.
 
     Args:
@@ -130,11 +147,11 @@ def find_events(scan, gps_start, stride_seconds, *, merger_seconds, tolerance_se
         time=gps_start + at * stride_seconds + merger_seconds,
         stat=scan.scores[peaks].astype(np.float64),
         var=np.full(len(peaks), float(tolerance_seconds)),
-        alone=None if alone is None else alone[peaks].astype(np.float64),
+        alone=None if alone is None else alone[peaks].astype(np.float64),  # ty: ignore[invalid-argument-type]
     )
 
 
-def write_events_hdf5(events, path, attributes, more=None):
+def write_events_hdf5(events: Candidates, path: Path | str, attributes: dict, more: dict | None = None) -> None:
     """Write events to HDF5 as `write_events` does, and to nothing else."""
     with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(attributes)
@@ -146,7 +163,7 @@ def _columns(events, more):
     return {name: getattr(events, name) for name in ("time", "stat", "var")} | (more or {})
 
 
-def write_events(events, path, attributes, more=None):
+def write_events(events: Candidates, path: Path, attributes: dict, more: dict | None = None) -> list[Path]:
     """Write events to HDF5 (1-D `time`, `stat`, `var`, as in MLGWSC-1), and to CSV and JSON beside it.
 
     Args:
@@ -171,6 +188,6 @@ def write_events(events, path, attributes, more=None):
     return event_files(path)
 
 
-def event_files(path):
+def event_files(path: Path) -> list[Path]:
     """Return the paths of all files that `write_events` writes for an HDF5 path."""
     return [path, path.with_suffix(".csv"), path.with_suffix(".json")]

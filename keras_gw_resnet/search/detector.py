@@ -1,6 +1,10 @@
 """A saved network made ready to search: the Python interface of the project."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.ndimage
@@ -16,6 +20,12 @@ from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import SegmentHeader, find_segments
 from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, shortage, whitened_stretches
 from keras_gw_resnet.zoo import load_model
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_gw_resnet.search.candidates import Candidates
+    from keras_gw_resnet.search.scan import Scan
 
 # Statistic below which a scan's highest places are not worth listing: odds of noise to signal of about fifty.
 THRESHOLD = -4.0
@@ -49,14 +59,23 @@ class Detector:
         stride_seconds: From one score of a scan to the next.
     """
 
-    def __init__(self, model, card=None, precision="float32", *, exact=False, gate=None, like=None):
+    def __init__(
+        self,
+        model: keras.Model,
+        card: dict | None = None,
+        precision: str = "float32",
+        *,
+        exact: bool = False,
+        gate: float | None = None,
+        like: str | None = None,
+    ) -> None:
         if (card is None) == (like is None):
             raise InputError("a Detector takes a network with its card, or with like=, the name of a saved network")
         if card is None:
             # With PyCBC, which a search does not need.
             from keras_gw_resnet.search.adoption import adopted_card
 
-            card = adopted_card(model, like)
+            card = adopted_card(model, like)  # ty: ignore[invalid-argument-type]
         self.model, self.card, self.precision = model, card, precision
         self.name, self.detectors = card["name"], tuple(card["detectors"])
         self.window_samples, self.sample_rate = card["window_samples"], card["sample_rate"]
@@ -66,7 +85,15 @@ class Detector:
         self.stride_seconds = self.scanner.stride / self.sample_rate
 
     @classmethod
-    def load(cls, name_or_path, precision="float32", *, exact=False, gate=None, consistency=False):
+    def load(
+        cls,
+        name_or_path: Path | str,
+        precision: str = "float32",
+        *,
+        exact: bool = False,
+        gate: float | None = None,
+        consistency: bool = False,
+    ) -> Detector:
         """Load a saved network by its name in saved_models, its folder, or its model.keras; see `Detector`.
 
         With `consistency` its matched filter tests how well the strain fits each template, whatever it was trained with, so that most
@@ -80,7 +107,7 @@ class Detector:
             model, card = _with_consistency(model, card, find_model_file(name_or_path))
         return cls(model, card, precision, exact=exact, gate=gate)
 
-    def remark(self, difference):
+    def remark(self, difference: float) -> str | None:
         """Say what is special about this network's scan, None for nothing.
 
         Args:
@@ -93,7 +120,7 @@ class Detector:
             return f"{self.name} is scored window by window, every {self.stride_seconds:.3g} s, which is slow"
         return None
 
-    def score(self, windows):
+    def score(self, windows: np.ndarray) -> np.ndarray:
         """Score whitened windows.
 
         Args:
@@ -112,11 +139,18 @@ class Detector:
             )
         return self.scanner.score(windows)
 
-    def segments(self, paths, quality=(), channels=None):
+    def segments(
+        self,
+        paths: Path | str | Sequence[Path | str],
+        quality: Sequence[str] = (),
+        channels: Mapping[str, str] | Sequence[str] | None = None,
+    ) -> list[SegmentHeader]:
         """List the strain segments in files, folders or patterns; see `strain.files.find_segments`."""
         return find_segments(paths, quality, channels)
 
-    def stretches(self, segments, channels=None):
+    def stretches(
+        self, segments: Any, channels: Mapping[str, str] | Sequence[str] | None = None
+    ) -> Iterator[WhitenedStretch]:
         """Whiten strain.
 
         Args:
@@ -145,7 +179,9 @@ class Detector:
         if not coverage.whitened:
             raise InputError(shortage(coverage, self.whitening, window))
 
-    def scan(self, segments, channels=None):
+    def scan(
+        self, segments: Any, channels: Mapping[str, str] | Sequence[str] | None = None
+    ) -> Iterator[tuple[WhitenedStretch, Scan]]:
         """Slide the network over strain.
 
         Args:
@@ -158,7 +194,7 @@ class Detector:
         for stretch in self.stretches(segments, channels):
             yield stretch, self.scanner.scan(stretch.strain)
 
-    def times_of(self, scan):
+    def times_of(self, scan: Scan) -> np.ndarray:
         """Return what time each score of a Scan tells of, seconds after its first sample.
 
         The coalescence that it is the evidence for, or, of windows of several values of evidence, their middle.
@@ -169,7 +205,7 @@ class Detector:
         )
         return np.arange(len(scan.scores)) * self.stride_seconds + told
 
-    def alone(self, strain, progress=None):
+    def alone(self, strain: np.ndarray, progress: Callable | None = None) -> np.ndarray:
         """Score strain with one detector at a time, that of the others replaced by zeros.
 
         Args:
@@ -186,7 +222,9 @@ class Detector:
             columns.append(scipy.ndimage.maximum_filter1d(self.scanner.scan(one, progress).scores, width))
         return np.stack(columns, axis=-1)
 
-    def cluster(self, scan, gps_start, threshold=THRESHOLD, alone=None):
+    def cluster(
+        self, scan: Scan, gps_start: float, threshold: float = THRESHOLD, alone: np.ndarray | None = None
+    ) -> Candidates:
         """Cluster the scores of one Scan, of strain that begins at a GPS time, into Candidates.
 
         `alone` is what `Detector.alone` gives for the same strain, None for not known.
@@ -204,7 +242,9 @@ class Detector:
             alone=alone,
         )
 
-    def events(self, segments, threshold=THRESHOLD, channels=None):
+    def events(
+        self, segments: Any, threshold: float = THRESHOLD, channels: Mapping[str, str] | Sequence[str] | None = None
+    ) -> Candidates:
         """Search strain.
 
         Args:

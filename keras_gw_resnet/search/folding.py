@@ -1,6 +1,7 @@
 """Rewrite a trained network for inference alone: batch norm folded into convolutions, dropout left out."""
 
 from collections import Counter
+from typing import Any
 
 import keras
 import numpy as np
@@ -41,7 +42,7 @@ def _folded(convolution, norm):
     return [kernel * scale, (bias - weights["moving_mean"]) * scale + weights.get("beta", 0.0)]
 
 
-def for_inference(model, input_tensors=None, precision="float32"):
+def for_inference(model: keras.Model, input_tensors: Any = None, precision: str = "float32") -> keras.Model:
     """Clone a functional network with batch norm folded into the convolutions before it, and without dropout.
 
     A batch norm that does not follow a convolution directly, as in pre-activation blocks, stays.

@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ class Journal:
         identity: Dictionary of all that the results depend on; a folder of another search is emptied.
     """
 
-    def __init__(self, folder, identity):
+    def __init__(self, folder: Path | None, identity: dict) -> None:
         self._folder = Path(folder) if folder else None
         self._identity = json.dumps(identity, sort_keys=True)
         if self._folder is not None and (self._folder.is_symlink() or self._folder.is_file()):
@@ -41,7 +42,7 @@ class Journal:
             return read_text(note, "the identity of a search") == self._identity
         return False
 
-    def finished(self):
+    def finished(self) -> dict:
         """Return what was found in each finished chunk, a dictionary GPS start -> list of Found, one a network."""
         if self._folder is None:
             return {}
@@ -56,7 +57,7 @@ class Journal:
                 path.unlink()  # damaged when the machine stopped: that chunk is searched again
         return chunks
 
-    def add(self, gps_start, found):
+    def add(self, gps_start: float, found: Sequence) -> None:
         """Keep what the networks found in a chunk, a list of Found."""
         if self._folder is None:
             return
@@ -69,10 +70,10 @@ class Journal:
             arrays |= {f"{number}/{name}": value for name, value in one.to_arrays().items()}
         name = hashlib.sha256(repr(float(gps_start)).encode()).hexdigest()[:16]
         with written_aside(self._folder / f"chunk-{name}.npz") as aside:
-            np.savez(aside, **arrays)
+            np.savez(aside, **arrays)  # ty: ignore[invalid-argument-type]
 
 
-def journal_of(output, part=""):
+def journal_of(output: Path, part: str = "") -> Path:
     """Return the folder that remembers an unfinished search, beside its output; to be forgotten when all is written."""
     return output.with_name(f".{output.name}.{part}unfinished")
 
@@ -96,7 +97,7 @@ def _read_chunk(path):
         return each, float(arrays["gps_start"])
 
 
-def forget(folder):
+def forget(folder: Path | None) -> None:
     """Remove the journal of a search that is done, where there is one."""
     if folder is not None and not Path(folder).is_symlink():
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,10 @@
 """Find glitches in one's own strain: transients that one detector shows and the others do not."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +15,13 @@ from keras_gw_resnet.simulation.transients import REACH_SECONDS, extract, find_t
 from keras_gw_resnet.strain.catalogue import left_out_intervals
 from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import Coverage, shortage, whitened_stretches
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.simulation.glitch_bank import GlitchBank
+    from keras_gw_resnet.simulation.glitch_import import CutOptions
+    from keras_gw_resnet.strain.conditioning import Whitening
+    from keras_gw_resnet.strain.layouts import SegmentHeader
 
 # Transients of two detectors nearer than this are coincident: the time of flight, and how well a time is known.
 COINCIDENT_SECONDS = 0.1
@@ -35,7 +46,17 @@ class Mined:
     faint: int = 0
 
 
-def mine(headers, detectors, options, settings, *, lowest_snr, left_out=(), network=None, threshold=None):
+def mine(
+    headers: Sequence[SegmentHeader],
+    detectors: Sequence[str],
+    options: CutOptions,
+    settings: Whitening,
+    *,
+    lowest_snr: float,
+    left_out: Iterable[float] = (),
+    network: Detector | None = None,
+    threshold: float | None = None,
+) -> tuple[GlitchBank, Mined]:
     """Find transients of single detectors and cut them.
 
     Args:

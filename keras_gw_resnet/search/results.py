@@ -1,8 +1,12 @@
 """What a search finds, part by part and in all, and how it is written."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +14,10 @@ from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.search.background import Background, join_backgrounds, write_background
 from keras_gw_resnet.search.candidates import Candidates, event_files, join, speaks_alone, write_events
 from keras_gw_resnet.strain.stretches import Coverage
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.strain.layouts import SegmentHeader
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Found:
     snapshots: list
     difference: float
 
-    def to_arrays(self):
+    def to_arrays(self) -> dict:
         """Return all of it as a dictionary of NumPy arrays and numbers."""
         arrays = dict(vars(self.events))
         arrays |= {f"background_{name}": value for name, value in vars(self.background).items()}
@@ -78,7 +86,7 @@ class Found:
         return {**arrays, "snapshots": len(self.snapshots)}
 
     @classmethod
-    def from_arrays(cls, arrays, prefix=""):
+    def from_arrays(cls, arrays: Mapping, prefix: str = "") -> Found:
         """Read what `to_arrays` returned, from names that begin with `prefix`."""
 
         def read(kind, name):
@@ -94,7 +102,7 @@ class Found:
         )
 
 
-def join_found(parts, detectors, snapshots):
+def join_found(parts: Sequence[Found], detectors: int, snapshots: int) -> Found:
     """Join what was found in parts of the strain.
 
     Args:
@@ -120,7 +128,7 @@ def join_found(parts, detectors, snapshots):
     )
 
 
-def remarks_of(events, detectors, headers):
+def remarks_of(events: Candidates, detectors: Sequence[str], headers: Sequence[SegmentHeader]) -> np.ndarray:
     """Say of every event what the files and the conditioning say of its time.
 
     Args:
@@ -142,7 +150,9 @@ def remarks_of(events, detectors, headers):
     return np.array(["; ".join(dict.fromkeys(own)) for own in found], str)
 
 
-def describing_columns(events, detectors, headers):
+def describing_columns(
+    events: Candidates, detectors: Sequence[str], headers: Sequence[SegmentHeader]
+) -> dict[str, np.ndarray]:
     """Return what is known about each event beside its significance, a dictionary of arrays (n,).
 
     `stat_H1`, ...: the statistic of this detector alone, the strain of the others replaced by zeros, where it is known;
@@ -162,16 +172,16 @@ class Output:
     events: Path
 
     @property
-    def background(self):
+    def background(self) -> Path:
         """Return the path of the background."""
         return self.events.with_name(f"{self.events.stem}-background{self.events.suffix}")
 
-    def files(self, slides):
+    def files(self, slides: int) -> list[Path]:
         """Return the paths of all files, with that of the background where there are slides."""
         return [*event_files(self.events), *([self.background] if slides else [])]
 
 
-def attributes_of(network, found, strain, **more):
+def attributes_of(network: Detector, found: Found, strain: Sequence[Path | str], **more) -> dict:
     """Return what is known about a search, by name: which network, which files, how much strain.
 
     Args:
@@ -200,7 +210,14 @@ def attributes_of(network, found, strain, **more):
 
 
 @contextlib.contextmanager
-def written(output, events, columns, background, detectors, attributes):
+def written(
+    output: Output,
+    events: Candidates,
+    columns: dict,
+    background: Background | None,
+    detectors: Sequence[str],
+    attributes: dict,
+) -> Generator:
     """Write a search's events and, where it is not None, its background; all stands at its place when the block ends.
 
     What else belongs to the search is written within the block, with `written_aside` on the ExitStack that is given.

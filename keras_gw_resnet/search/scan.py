@@ -5,6 +5,9 @@ with `crop_edges` averages only such features, so its scan equals window-by-wind
 in the log-sum-exp of logits at positions is ranked by those: each is the score of the shorter window that this position takes.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
@@ -95,7 +98,7 @@ class Scanner:
         InputError: The network has more than two outputs.
     """
 
-    def __init__(self, model, precision="float32", *, exact=False):
+    def __init__(self, model: keras.Model, precision: str = "float32", *, exact: bool = False) -> None:
         self._model, self._logits = model, None
         self.window_shape, self.positions = model.input_shape[1:], 1
         if model.output_shape[-1] not in (1, 2):
@@ -154,7 +157,7 @@ class Scanner:
             windows[row] = strain[start : start + self.window_samples]
         return self._network.predict_on_batch(windows)[: last - first, 0]
 
-    def difference(self, strain, scores, windows=32):
+    def difference(self, strain: np.ndarray, scores: np.ndarray, windows: int = 32) -> float:
         """Return the largest difference between the scores of a scan and the network's own of those windows.
 
         Args:
@@ -171,7 +174,7 @@ class Scanner:
         cut = np.stack([strain[i * self.stride : i * self.stride + self.window_shape[0]] for i in chosen])
         return float(np.max(np.abs(self.score(cut) - scipy.special.logsumexp(pooled[chosen], axis=1))))
 
-    def score(self, windows):
+    def score(self, windows: np.ndarray) -> np.ndarray:
         """Score windows with the network as it was trained, in batches.
 
         Args:
@@ -188,7 +191,7 @@ class Scanner:
         ]
         return np.concatenate(batches)[:, 0] if batches else np.empty(0, np.float32)
 
-    def scan(self, strain, progress=None):
+    def scan(self, strain: np.ndarray, progress: Callable | None = None) -> Scan:
         """Score every window of a stretch.
 
         Args:

@@ -1,8 +1,12 @@
 """Search strain files for events with saved networks."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,25 +20,28 @@ from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import Coverage, coincident_intervals, shortage, whitened_chunks
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.detector import Detector
+
 SNAPSHOT_SECONDS = 8.0
 # An event is said to be at gated strain when some of it is so near.
 GATED_SECONDS = 0.5
 
 
 def search(
-    networks,
-    paths,
+    networks: Sequence[Detector],
+    paths: Sequence[Path | str],
     *,
-    threshold=THRESHOLD,
-    quality=(),
-    channels=None,
-    vetoes=(),
-    slides=0,
-    snapshots=1,
-    alone=False,
-    journal=None,
-    description="search",
-):
+    threshold: float = THRESHOLD,
+    quality: Sequence[str] = (),
+    channels: Mapping[str, str] | Sequence[str] | None = None,
+    vetoes: Sequence | np.ndarray = (),
+    slides: int = 0,
+    snapshots: int = 1,
+    alone: bool = False,
+    journal: Path | None = None,
+    description: str = "search",
+) -> list[Found]:
     """Whiten strain once, scan it with every network and cluster the scores.
 
     Reading and whitening go on while the networks are at work. At most two chunks of strain are in memory.
@@ -65,7 +72,7 @@ def search(
                 f"{first.name} and {other.name} take other detectors or another whitening; search with one at a time"
             )
     headers = find_segments(paths, quality, channels)
-    options = _Options(threshold, vetoes, slides, snapshots, alone and len(first.detectors) > 1)
+    options = _Options(threshold, vetoes, slides, snapshots, alone and len(first.detectors) > 1)  # ty: ignore[invalid-argument-type]
     kept = Journal(journal, _identity(networks, headers, quality, channels, options))
     parts = _search_chunks(networks, headers, window, options, kept, description)
     results = [join_found(own, len(first.detectors), snapshots) for own in zip(*parts, strict=True)]
@@ -182,5 +189,5 @@ def _snapshot(network, stretch, scan, alone, time, stat):
         stretch.strain[first : first + round(seconds * rate)].copy(),
         stretch.gps_start + times[near],
         scan.scores[near],
-        None if alone is None else alone[near],
+        None if alone is None else alone[near],  # ty: ignore[invalid-argument-type]
     )

@@ -1,7 +1,11 @@
 """How sure an event is: false-alarm rate, and the probability that it is astrophysical."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.special
@@ -9,6 +13,10 @@ import scipy.stats
 
 from keras_gw_resnet.search.background import REMOVED_SECONDS, ceiling, rank, take_out_signals
 from keras_gw_resnet.search.candidates import speaks_alone
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.background import Background
+    from keras_gw_resnet.search.candidates import Candidates
 
 YEAR_SECONDS = 365.25 * 24 * 3600.0
 # So many of the loudest statistics are taken to fall off exponentially; of noise the slowest of several fits counts.
@@ -22,7 +30,7 @@ LONE_SIGNALS = 0.05
 AGAIN = 0.1
 
 
-def false_alarm_rate(stat, background):
+def false_alarm_rate(stat: np.ndarray, background: Background) -> tuple[np.ndarray, np.ndarray]:
     """Work out how often noise alone makes an event as loud or louder.
 
     The rate is (1 + n) / T for n of them in T of background, so that it is never put at zero.
@@ -40,7 +48,7 @@ def false_alarm_rate(stat, background):
     return louder / years, np.sqrt(louder) / years
 
 
-def tails_of(rising, numbers=TAILS):
+def tails_of(rising: np.ndarray, numbers: Sequence[int] = TAILS) -> list[tuple]:
     """Fit exponentials to the loudest of statistics.
 
     Args:
@@ -68,7 +76,7 @@ class Density:
             does not fall off as its bulk does.
     """
 
-    def __init__(self, stat, threshold, tails=TAILS[:1]):
+    def __init__(self, stat: np.ndarray, threshold: float, tails: Sequence[int] = TAILS[:1]) -> None:
         above = np.sort(stat[stat >= threshold])
         self._tails, self._size = tails_of(above, tails), len(above)
         self._edge, _, number = self._tails[0]
@@ -77,7 +85,7 @@ class Density:
         self._core = scipy.stats.gaussian_kde(np.concatenate([some, 2 * threshold - some]))
         self._norm = self._core.integrate_box_1d(threshold, self._edge) / (1 - number / len(above))
 
-    def log(self, stat):
+    def log(self, stat: np.ndarray) -> np.ndarray:
         """Return the logarithm of the density at statistics, array (n,)."""
         stat = np.asarray(stat, np.float64)
         with np.errstate(divide="ignore"):
@@ -89,7 +97,14 @@ class Density:
         return np.where(stat > self._edge, np.max(beyond, axis=0), within)
 
 
-def astrophysical_probability(stat, background, signal_stat, searched_seconds, threshold, alone=None):
+def astrophysical_probability(
+    stat: np.ndarray,
+    background: Background,
+    signal_stat: np.ndarray,
+    searched_seconds: float,
+    threshold: float,
+    alone: np.ndarray | None = None,
+) -> np.ndarray | None:
     """Work out for each event the probability that it is a signal, from the rates of signals and noise (arXiv 1302.5341).
 
     The rate of noise above the threshold is that of the background; the rate of signals is what the events of this
@@ -144,7 +159,9 @@ def _mean_probability(odds):
     return weight @ scipy.special.expit(logit) / weight.sum()
 
 
-def significance(events, background, card, searched_seconds, threshold):
+def significance(
+    events: Candidates, background: Background, card: dict, searched_seconds: float, threshold: float
+) -> dict[str, np.ndarray]:
     """Work out what a background says about the events of a search.
 
     Args:
@@ -185,7 +202,16 @@ def _ranked(events, background, searched_seconds):
     return rank(events.stat, events.alone, highest), replace(background, stat=ranked)
 
 
-def judge(events, background, card, searched_seconds, threshold, *, slid=True, extrapolate=False):
+def judge(
+    events: Candidates,
+    background: Background,
+    card: dict,
+    searched_seconds: float,
+    threshold: float,
+    *,
+    slid: bool = True,
+    extrapolate: bool = False,
+) -> tuple:
     """Judge every event of a search by the background that includes it.
 
     Args:

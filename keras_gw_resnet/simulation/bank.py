@@ -1,5 +1,7 @@
 """Waveform banks: both polarisations of many binaries in one HDF5 file."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +39,10 @@ class WaveformBank:
     population: str
     seed: int
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.hplus)
 
-    def subset(self, start, stop):
+    def subset(self, start: int, stop: int) -> WaveformBank:
         """Return the bank of waveforms [start, stop), without copying."""
         return WaveformBank(
             self.hplus[start:stop],
@@ -53,7 +55,7 @@ class WaveformBank:
             self.seed,
         )
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Return a short sha256 of the binaries, to tell which bank a network was trained on.
 
         It is of their parameters in single precision: the last bits of a waveform differ between processors.
@@ -65,7 +67,7 @@ class WaveformBank:
         return digest.hexdigest()[:16]
 
 
-def is_bank(path):
+def is_bank(path: Path | str) -> bool:
     """Say whether the HDF5 file is a waveform bank.
 
     Raises:
@@ -76,7 +78,7 @@ def is_bank(path):
         return text(attribute(file, "format", "")) == BANK_FORMAT
 
 
-def save_bank(bank, path):
+def save_bank(bank: WaveformBank, path: Path | str) -> None:
     """Write a bank to HDF5, whole or not at all."""
     require_space(path, bank.hplus.nbytes + bank.hcross.nbytes)
     with written_aside(path) as aside, new_hdf5(aside) as file:
@@ -97,7 +99,7 @@ def save_bank(bank, path):
             file[f"detectors/{name}/response"] = geometry.response
 
 
-def load_bank(path):
+def load_bank(path: Path | str) -> WaveformBank:
     """Read a waveform bank.
 
     Raises:
@@ -148,7 +150,7 @@ def load_bank(path):
     return bank
 
 
-def find_bank(folder):
+def find_bank(folder: Path | str) -> WaveformBank:
     """Load the one waveform bank in a folder.
 
     Raises:

@@ -3,6 +3,8 @@
 Positions and response matrices come from LAL; they travel inside a waveform bank, so that a training needs no LAL (but with --ranking.templates).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +29,7 @@ class Geometry:
     response: np.ndarray
 
 
-def lal_geometry(name):
+def lal_geometry(name: str) -> Geometry:
     """Return the Geometry of a detector that LAL knows.
 
     Raises:
@@ -41,7 +43,9 @@ def lal_geometry(name):
     return Geometry(name, np.array(detector.location, float), np.array(detector.response, float))
 
 
-def antenna_pattern(geometry, longitude, declination, polarization):
+def antenna_pattern(
+    geometry: Geometry, longitude: np.ndarray, declination: np.ndarray, polarization: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return F+ and Fx (arXiv gr-qc/0008066, eq. B7) for sources at Earth-fixed longitude = ra - GMST.
 
     Args:
@@ -61,7 +65,7 @@ def antenna_pattern(geometry, longitude, declination, polarization):
     return np.sum(x * dx - y * dy, axis=0), np.sum(x * dy + y * dx, axis=0)
 
 
-def arrival_delay(geometry, longitude, declination):
+def arrival_delay(geometry: Geometry, longitude: np.ndarray, declination: np.ndarray) -> np.ndarray:
     """Return the delay in seconds of the arrival at the detector against that at the Earth's centre, array (n,)."""
     direction = np.stack(
         [np.cos(declination) * np.cos(longitude), np.cos(declination) * np.sin(longitude), np.sin(declination)]

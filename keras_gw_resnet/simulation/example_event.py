@@ -1,5 +1,6 @@
 """A simulated event in GWOSC layout, for machines that hold no real strain."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,13 @@ PARAMETERS = {
 LONGITUDE, DECLINATION, POLARIZATION = 1.2, -1.2, 0.6
 
 
-def write_simulated_event(folder, *, psd="aLIGOMidHighSensitivityP1200087", seed=14, detectors=("H1", "L1")):
+def write_simulated_event(
+    folder: Path | str,
+    *,
+    psd: str = "aLIGOMidHighSensitivityP1200087",
+    seed: int = 14,
+    detectors: Sequence[str] = ("H1", "L1"),
+) -> list[Path]:
     """Write 32 s of simulated noise at 4096 Hz with a binary like GW150914, one GWOSC file a detector.
 
     Args:

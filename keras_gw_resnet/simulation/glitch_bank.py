@@ -1,7 +1,11 @@
 """Glitch banks: short disturbances of single detectors, real and drawn by generators, in one HDF5 file."""
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -39,7 +43,7 @@ class SnrLaw:
                 "0 < low < high, exponent above 1"
             )
 
-    def draw(self, rng, number):
+    def draw(self, rng: np.random.Generator, number: int) -> np.ndarray:
         """Draw so many SNRs, float64 array (number,)."""
         power = 1 - self.exponent
         low, high = self.low**power, self.high**power
@@ -72,14 +76,14 @@ class GlitchBank:
     sample_rate: int
     whitened: bool = True
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.strain)
 
-    def select(self, chosen):
+    def select(self, chosen: np.ndarray | Sequence[int]) -> GlitchBank:
         """Return the bank of the chosen glitches, a boolean or integer array."""
         return replace(self, strain=self.strain[chosen], **{name: getattr(self, name)[chosen] for name in COLUMNS})
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Return a short sha256 of the glitches, to tell with which bank a network was trained."""
         digest = hashlib.sha256(f"{self.sample_rate} {self.whitened}".encode())
         digest.update(np.ascontiguousarray(self.strain, "<f4").tobytes())
@@ -87,7 +91,15 @@ class GlitchBank:
             digest.update("\n".join(getattr(self, name)).encode())
         return digest.hexdigest()[:16]
 
-    def require(self, sample_rate, detectors, path, *, whitened=None, without_noise=False):
+    def require(
+        self,
+        sample_rate: int,
+        detectors: Sequence[str],
+        path: Path | str,
+        *,
+        whitened: bool | None = None,
+        without_noise: bool = False,
+    ) -> None:
         """Raise InputError where the glitches do not fit what they are wanted for.
 
         Args:
@@ -109,7 +121,17 @@ class GlitchBank:
         if without_noise and np.any(self.reconstruction == "whole"):
             raise InputError(f"{path}: has cuts with their noise in them; import them with --reconstruct denoise")
 
-    def draw(self, rng, number, samples, detector, *, middle=None, snr=None, simulated_share=0.0):
+    def draw(
+        self,
+        rng: np.random.Generator,
+        number: int,
+        samples: int,
+        detector: str,
+        *,
+        middle: np.ndarray | Sequence[float] | None = None,
+        snr: SnrLaw | None = None,
+        simulated_share: float = 0.0,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Draw glitches of one detector into windows.
 
         Args:
@@ -148,20 +170,20 @@ class GlitchBank:
             place(windows[row], cut, round(at) - len(cut) // 2)
         return windows, loudness, index
 
-    def names(self, index):
+    def names(self, index: np.ndarray) -> np.ndarray:
         """Return the labels of what `draw` drew, simulated ones by their family."""
         families = list(FAMILIES)
         return np.array([self.label[i] if i >= 0 else f"simulated {families[-1 - i]}" for i in index])
 
 
-def place(window, cut, start):
+def place(window: np.ndarray, cut: np.ndarray, start: int) -> None:
     """Add a cut to a window in place from the sample `start` on, what lies outside left away."""
     begin, end = max(0, start), min(len(window), start + len(cut))
     if begin < end:
         window[begin:end] += cut[begin - start : end - start]
 
 
-def join_banks(banks):
+def join_banks(banks: Sequence[GlitchBank]) -> GlitchBank:
     """Join banks of one sample rate and kind; shorter cuts are filled up with zeros on both sides.
 
     Raises:
@@ -181,7 +203,7 @@ def join_banks(banks):
     return replace(first, strain=strain, **columns)
 
 
-def save_glitches(bank, path):
+def save_glitches(bank: GlitchBank, path: Path | str) -> None:
     """Write a glitch bank to HDF5, whole or not at all."""
     require_space(path, bank.strain.nbytes)
     with written_aside(path) as aside, new_hdf5(aside) as file:
@@ -199,7 +221,7 @@ def save_glitches(bank, path):
             file[name] = values.astype(float) if kind is float else [str(value) for value in values]
 
 
-def load_glitches(path):
+def load_glitches(path: Path | str) -> GlitchBank:
     """Read a glitch bank.
 
     Raises:
@@ -221,7 +243,7 @@ def load_glitches(path):
     return bank
 
 
-def check_glitches(bank, path):
+def check_glitches(bank: GlitchBank, path: Path | str) -> None:
     """Raise InputError where the parts of a bank do not fit together."""
     sound = (
         bank.strain.ndim == 2

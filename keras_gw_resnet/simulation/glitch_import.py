@@ -1,8 +1,12 @@
 """Glitches from files and tables of others into a glitch bank."""
 
+from __future__ import annotations
+
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -17,6 +21,10 @@ from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import DETECTORS
 from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import whitened_stretches
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.strain.layouts import SegmentHeader
+    from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 # Whitened noise has a deviation of 1; below this an array holds a glitch without noise.
 CLEAN_DEVIATION = 0.3
@@ -57,11 +65,21 @@ class Cutter:
         left_out: How many did not stand out of their noise.
     """
 
-    def __init__(self, sample_rate, options):
+    def __init__(self, sample_rate: int, options: CutOptions) -> None:
         self.sample_rate, self.options, self.left_out = sample_rate, options, 0
         self._rows = []
 
-    def add(self, strain, *, detector, label, source, snr=np.nan, gps=np.nan, middle=None):
+    def add(
+        self,
+        strain: np.ndarray,
+        *,
+        detector: str,
+        label: str,
+        source: Any,
+        snr: float = np.nan,
+        gps: float = np.nan,
+        middle: float | None = None,
+    ) -> None:
         """Cut one glitch.
 
         Args:
@@ -89,15 +107,15 @@ class Cutter:
         self._rows.append((cut, detector, label, snr, gps + at / self.sample_rate, how, source))
 
     @property
-    def found(self):
+    def found(self) -> int:
         """How many glitches were cut."""
         return len(self._rows)
 
-    def has(self, detector, gps, seconds):
+    def has(self, detector: str, gps: float, seconds: float) -> bool:
         """Say whether a glitch of this detector was cut within so many seconds of a GPS time."""
         return any(row[1] == detector and abs(row[4] - gps) < seconds for row in self._rows[-100:])
 
-    def bank(self, path):
+    def bank(self, path: Path | str) -> GlitchBank:
         """Return the GlitchBank of what was added.
 
         Raises:
@@ -114,7 +132,14 @@ class Cutter:
         return GlitchBank(np.stack(cuts), detector, label, np.array(snr), np.array(gps), how, source, self.sample_rate)
 
 
-def import_arrays(path, options, *, detector=None, label=None, sample_rate=None):
+def import_arrays(
+    path: Path | str,
+    options: CutOptions,
+    *,
+    detector: str | None = None,
+    label: str | None = None,
+    sample_rate: int | None = None,
+) -> tuple[GlitchBank, int]:
     """Import glitches from a file of whitened arrays.
 
     Takes HDF5 with a group a detector (`strain` (n, samples) and perhaps `snr` and `label`), or a dataset a detector; a
@@ -137,7 +162,7 @@ def import_arrays(path, options, *, detector=None, label=None, sample_rate=None)
     groups, rate, source = _read_arrays(path, detector)
     if (rate or sample_rate) is None:
         raise InputError(f"{path}: does not say its sample rate; give --sample-rate")
-    cutter = Cutter(int(rate or sample_rate), options)
+    cutter = Cutter(int(rate or sample_rate), options)  # ty: ignore[invalid-argument-type]
     total = sum(len(strain) for _, strain, _, _ in groups)
     with Bar(total=total, desc=path.name, unit="glitch") as bar:
         for name, strain, labels, snrs in groups:
@@ -217,7 +242,7 @@ def _in_npz(path, arrays, detector):
     return groups, None if rate is None else int(rate), path.name
 
 
-def read_table(path, confidence=0.0):
+def read_table(path: Path | str, confidence: float = 0.0) -> list[dict]:
     """Read a table of glitches as Gravity Spy publishes them (arXiv 2208.12849): CSV with GPS time, detector and label.
 
     Args:
@@ -263,7 +288,15 @@ def read_table(path, confidence=0.0):
     return sorted(found, key=lambda one: one["time"])
 
 
-def import_table(path, headers, options, *, confidence=0.0, skip_outside=False, settings=None):
+def import_table(
+    path: Path | str,
+    headers: Sequence[SegmentHeader],
+    options: CutOptions,
+    *,
+    confidence: float = 0.0,
+    skip_outside: bool = False,
+    settings: Whitening | None = None,
+) -> tuple[GlitchBank, int]:
     """Cut the glitches of a table out of strain.
 
     Args:
@@ -304,7 +337,9 @@ def import_table(path, headers, options, *, confidence=0.0, skip_outside=False, 
     return cutter.bank(path), cutter.left_out + len(outside)
 
 
-def cut_from_stretch(cutter, stretch, column, at, label, source, snr=np.nan):
+def cut_from_stretch(
+    cutter: Cutter, stretch: WhitenedStretch, column: int, at: float, label: str, source: Any, snr: float = np.nan
+) -> None:
     """Cut the glitch at so many seconds of a WhitenedStretch."""
     rate = stretch.sample_rate
     first = max(0, round((at - CONTEXT_SECONDS) * rate))

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def sine_gaussian(rng, time, duration):
+def sine_gaussian(rng: np.random.Generator, time: np.ndarray, duration: float) -> np.ndarray:
     """Oscillate at one frequency, 20 to 500 Hz, under a Gaussian of quality factor 3 to 30 (arXiv gr-qc/0412119).
 
     Args:
@@ -18,13 +18,13 @@ def sine_gaussian(rng, time, duration):
     return _burst(rng, time, frequency, quality)
 
 
-def blip(rng, time, duration):
+def blip(rng: np.random.Generator, time: np.ndarray, duration: float) -> np.ndarray:
     """Make one or two broad swings within some ten milliseconds, 30 to 250 Hz (arXiv 1808.06104); see `sine_gaussian`."""
     frequency, quality = _frequency(rng, len(time), 30, 250), rng.uniform(0.7, 2.5, (len(time), 1))
     return _burst(rng, time, frequency, quality)
 
 
-def scattering_arch(rng, time, duration):
+def scattering_arch(rng: np.random.Generator, time: np.ndarray, duration: float) -> np.ndarray:
     """Rise to 20 to 90 Hz and fall again, as light scattered off a swinging mirror (arXiv 2007.14876); see `sine_gaussian`.
 
     The phase is that of a harmonic motion, so that the frequency draws an arch whose feet are half a swing apart.
@@ -51,7 +51,9 @@ def _burst(rng, time, frequency, quality):
     return envelope * np.cos(2 * np.pi * frequency * time + _angle(rng, len(time)))
 
 
-def draw_glitches(rng, number, samples, sample_rate):
+def draw_glitches(
+    rng: np.random.Generator, number: int, samples: int, sample_rate: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw glitches of random families at random places of a window.
 
     Args:

@@ -2,14 +2,25 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.simulation.populations import get_population
 from keras_gw_resnet.simulation.sets import FILES, psds_of, write_set
 
 
-def kept_set(home, population, *, duration_seconds, seed, psds, detectors, sample_rate):
+def kept_set(
+    home: Path,
+    population: Any,
+    *,
+    duration_seconds: float,
+    seed: int,
+    psds: Sequence[str],
+    detectors: Sequence[str],
+    sample_rate: int,
+) -> tuple[Path, bool]:
     """Return the folder of a simulated set, simulated unless that has been done before.
 
     Args:
@@ -33,7 +44,7 @@ def kept_set(home, population, *, duration_seconds, seed, psds, detectors, sampl
         return folder, False
     with written_aside(folder) as aside:
         aside.mkdir()
-        options = {"duration_seconds": duration_seconds, "seed": seed, "psds": psds}
+        options: dict = {"duration_seconds": duration_seconds, "seed": seed, "psds": psds}
         write_set(aside, population, detectors=detectors, sample_rate=sample_rate, **options)
     return folder, True
 

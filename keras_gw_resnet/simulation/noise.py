@@ -1,5 +1,6 @@
 """Coloured Gaussian noise, written as strain files in the MLGWSC-1 layout."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ GPS_START = 1238166018
 NOISE_LOW_FREQUENCY = 15.0
 
 
-def coloured_noise(psd_source, gps_start, seconds, *, seed, sample_rate=2048):
+def coloured_noise(
+    psd_source: str, gps_start: float, seconds: int, *, seed: int, sample_rate: int = 2048
+) -> np.ndarray:
     """Simulate Gaussian noise of one detector from 15 Hz on.
 
     Args:
@@ -45,7 +48,16 @@ def coloured_noise(psd_source, gps_start, seconds, *, seed, sample_rate=2048):
     return series.numpy()
 
 
-def write_noise(path, *, psds, segments, segment_seconds, seed, detectors=("H1", "L1"), sample_rate=2048):
+def write_noise(
+    path: Path | str,
+    *,
+    psds: Mapping[str, Sequence[str]],
+    segments: int,
+    segment_seconds: int,
+    seed: int,
+    detectors: Sequence[str] = ("H1", "L1"),
+    sample_rate: int = 2048,
+) -> None:
     """Write segments of coloured Gaussian noise, each detector of each segment with a PSD drawn from the list.
 
     Args:
@@ -58,7 +70,7 @@ def write_noise(path, *, psds, segments, segment_seconds, seed, detectors=("H1",
         sample_rate: Samples per second.
     """
     rng = np.random.default_rng(seed)
-    attributes = {"seed": seed, "low_frequency_cutoff": NOISE_LOW_FREQUENCY, "simulated": "Gaussian noise"}
+    attributes: dict = {"seed": seed, "low_frequency_cutoff": NOISE_LOW_FREQUENCY, "simulated": "Gaussian noise"}
     total = segments * len(detectors) * segment_seconds
     require_space(path, 8 * sample_rate * total)
     with (

@@ -1,5 +1,8 @@
 """Populations of binary black holes, as in the MLGWSC-1 data sets (arXiv 2209.11146, section III)."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -49,7 +52,7 @@ class Population:
         if fault:
             raise InputError(f"population {self.name!r}: {fault}")
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Return the prior as a plain dictionary."""
         return asdict(self)
 
@@ -96,7 +99,7 @@ POPULATIONS = {
 }
 
 
-def get_population(name, derived=()):
+def get_population(name: Population | Path | str, derived: Sequence[str] = ()) -> Population:
     """Return a population by name, or from a YAML file.
 
     Args:
@@ -130,7 +133,7 @@ def _read_population(path, derived):
         unknown = sorted(set(given) - known)
         if unknown:
             raise InputError(f"{path}: unknown field {unknown[0]}; known are base, {', '.join(sorted(known))}")
-        values = {**base, "name": str(path), **given}
+        values: dict = {**base, "name": str(path), **given}
         for field in ("mass_range", "chirp_distance_range"):
             if field in values:
                 values[field] = _pair(path, field, values[field])
@@ -155,7 +158,7 @@ def _pair(path, field, value):
     return tuple(float(v) for v in value)
 
 
-def chirp_mass(mass1, mass2):
+def chirp_mass(mass1: np.ndarray, mass2: np.ndarray) -> np.ndarray:
     """Return the chirp mass in the unit of the masses."""
     return (mass1 * mass2) ** 0.6 / (mass1 + mass2) ** 0.2
 
@@ -172,7 +175,7 @@ def _spins(rng, population, number):
     return magnitude[:, None] * np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), cosine], axis=-1)
 
 
-def draw(population, number, rng):
+def draw(population: Population, number: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Draw the parameters of binaries.
 
     Args:

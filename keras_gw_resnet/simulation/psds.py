@@ -12,7 +12,7 @@ from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, read
 from keras_gw_resnet.inputs import read_text
 
 
-def load_psd(source, delta_f, maximum_frequency, low_frequency=15.0):
+def load_psd(source: Path | str, delta_f: float, maximum_frequency: float, low_frequency: float = 15.0) -> np.ndarray:
     """Return a one-sided noise PSD on a regular grid.
 
     Args:

@@ -1,8 +1,12 @@
 """Measured noise for test sets: pieces of the strain of each detector, slid against each other, without known events."""
 
+from __future__ import annotations
+
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +15,9 @@ from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.strain.catalogue import known_events, without_events
 from keras_gw_resnet.strain.quality import valid_runs
 from keras_gw_resnet.strain.stretches import Interval, coincident_intervals, read_interval, require_detectors
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.strain.layouts import SegmentHeader
 
 # A piece shorter than this has no room for a noise spectrum, the edges of whitening and an injection.
 SHORTEST_PIECE_SECONDS = 32
@@ -52,7 +59,13 @@ class RealNoise:
         leave_out: GPS times of signals beside the catalogue's.
     """
 
-    def __init__(self, headers, detectors, sample_rate, leave_out=()):
+    def __init__(
+        self,
+        headers: Sequence[SegmentHeader],
+        detectors: Sequence[str],
+        sample_rate: int,
+        leave_out: Iterable[float] = (),
+    ) -> None:
         require_detectors(headers, detectors)
         self.headers, self.detectors, self.sample_rate = headers, tuple(detectors), sample_rate
         self.paths = sorted({h.path for h in headers if h.detector in detectors})
@@ -67,7 +80,7 @@ class RealNoise:
         self.pieces = {d: [piece for i in left[d] for piece in _pieces(i, longest)] for d in detectors}
         self._runs = {}
 
-    def plan(self, duration, rng, gps_start):
+    def plan(self, duration: float, rng: np.random.Generator, gps_start: float) -> list[SlidSegment]:
         """Choose segments, slide by slide, until they are as long as asked.
 
         Args:
@@ -129,14 +142,14 @@ class RealNoise:
             "give more strain, or a shorter --duration"
         )
 
-    def read(self, segment):
+    def read(self, segment: SlidSegment) -> dict:
         """Read the noise of a SlidSegment: dictionary detector -> float64 array."""
         return {
             d: read_interval(self.headers, d, start, start + segment.seconds, self.sample_rate)[0]
             for d, start in segment.sources.items()
         }
 
-    def usage(self, segments):
+    def usage(self, segments: Sequence[SlidSegment]) -> dict:
         """Count how often the strain is used.
 
         Returns:

@@ -1,11 +1,20 @@
 """Glitches of a bank in the Gaussian noise of a test set."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from keras_gw_resnet.files import new_hdf5, written_aside
 from keras_gw_resnet.simulation.glitch_bank import place
 from keras_gw_resnet.simulation.noise import NOISE_LOW_FREQUENCY
 from keras_gw_resnet.simulation.psds import load_psd
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw
 
 # Whitened glitches have nothing below this frequency, and colouring would blow up the rest of it.
 LOWEST_HZ = 20.0
@@ -24,14 +33,16 @@ class SetGlitches:
         made: List of (detector, GPS time, SNR, label) of the glitches added.
     """
 
-    def __init__(self, bank, rates, sample_rate, snr=None):
+    def __init__(
+        self, bank: GlitchBank, rates: Mapping[str, float], sample_rate: int, snr: SnrLaw | None = None
+    ) -> None:
         self._bank, self._rates, self._rate, self._snr = bank, rates, sample_rate, snr
         self.made = []
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.made)
 
-    def add(self, noise, gps_start, detector, psd, seed):
+    def add(self, noise: np.ndarray, gps_start: float, detector: str, psd: np.ndarray, seed: int) -> None:
         """Add glitches to noise in place, at random times.
 
         Args:
@@ -63,7 +74,7 @@ class SetGlitches:
         density = load_psd(psd, self._rate / samples, self._rate / 2, NOISE_LOW_FREQUENCY)
         return np.where(frequency >= LOWEST_HZ, np.sqrt(density * self._rate / 2), 0)
 
-    def write(self, path):
+    def write(self, path: Path | str) -> None:
         """Write time, snr, label and detector of every glitch as 1-D datasets."""
         made = sorted(self.made, key=lambda row: row[1])
         with written_aside(path) as aside, new_hdf5(aside) as file:

@@ -1,11 +1,15 @@
 """Simulated data sets like those of the MLGWSC-1 challenge (arXiv 2209.11146): foreground, background, injections."""
 
+from __future__ import annotations
+
 import json
 import os
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -24,6 +28,11 @@ from keras_gw_resnet.simulation.waveforms import check_waveform, polarizations
 from keras_gw_resnet.strain.files import DETECTORS
 from keras_gw_resnet.strain.writers import mlgwsc1_file
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.simulation.populations import Population
+    from keras_gw_resnet.simulation.real_noise import RealNoise
+    from keras_gw_resnet.simulation.set_glitches import SetGlitches
+
 FILES = ("foreground.hdf", "background.hdf", "injections.hdf")
 # Beside them where glitches were put into the noise.
 GLITCHES_FILE = "glitches.hdf"
@@ -35,7 +44,7 @@ GAP_SECONDS = 64
 SHORTEST_SECONDS = 2 * EDGE_SECONDS + 4
 
 
-def segment_list(duration_seconds, gps_start=GPS_START):
+def segment_list(duration_seconds: int, gps_start: float = GPS_START) -> list[tuple[int, int]]:
     """Divide a duration into segments of two hours and more, with gaps between them.
 
     Args:
@@ -51,7 +60,9 @@ def segment_list(duration_seconds, gps_start=GPS_START):
     return list(zip(starts.tolist(), lengths, strict=True))
 
 
-def coalescence_times(rng, segments, edge=EDGE_SECONDS):
+def coalescence_times(
+    rng: np.random.Generator, segments: Sequence[tuple[int, int]], edge: float = EDGE_SECONDS
+) -> np.ndarray:
     """Draw the times of injections: every 24 to 30 s, none near an edge of a segment.
 
     Args:
@@ -71,7 +82,9 @@ def coalescence_times(rng, segments, edge=EDGE_SECONDS):
     return np.array(times)
 
 
-def detector_strain(parameters, population, detector, sample_rate=2048):
+def detector_strain(
+    parameters: dict, population: Population, detector: str, sample_rate: int = 2048
+) -> tuple[float, np.ndarray]:
     """Generate the strain of one binary in one detector.
 
     Args:
@@ -88,7 +101,7 @@ def detector_strain(parameters, population, detector, sample_rate=2048):
 
     hplus, hcross = polarizations(parameters, population, sample_rate)
     geometry, tc = lal_geometry(detector), float(parameters["tc"])
-    longitude = np.array([parameters["ra"] - lal.GreenwichMeanSiderealTime(tc)])
+    longitude = np.array([parameters["ra"] - lal.GreenwichMeanSiderealTime(tc)])  # ty: ignore[missing-attribute]
     declination, polarization = np.array([parameters["dec"]]), np.array([parameters["polarization"]])
     plus, cross = antenna_pattern(geometry, longitude, declination, polarization)
     strain = plus[0] * hplus.numpy() + cross[0] * hcross.numpy()
@@ -100,7 +113,7 @@ def detector_strain(parameters, population, detector, sample_rate=2048):
     return np.floor(tc) + first / sample_rate, scipy.fft.irfft(scipy.fft.rfft(strain, size) * phase, size)[:-32]
 
 
-def inject(strain, gps_start, signals, sample_rate=2048):
+def inject(strain: np.ndarray, gps_start: float, signals: Iterable, sample_rate: int = 2048) -> None:
     """Add signals to strain in place, cut at its ends.
 
     Args:
@@ -116,7 +129,7 @@ def inject(strain, gps_start, signals, sample_rate=2048):
             strain[begin:end] += signal[begin - first : end - first]
 
 
-def psds_of(sources, detectors):
+def psds_of(sources: Sequence[str], detectors: Sequence[str]) -> dict[str, list[str]]:
     """Resolve PSD sources into a list for each detector.
 
     Args:
@@ -219,18 +232,18 @@ class SetSummary:
 
 
 def write_set(
-    folder,
-    population,
+    folder: Path | str,
+    population: Population | Path | str,
     *,
-    duration_seconds,
-    seed,
-    psds=(),
-    detectors=("H1", "L1"),
-    sample_rate=2048,
-    processes=None,
-    noise=None,
-    glitches=None,
-):
+    duration_seconds: float,
+    seed: int,
+    psds: Sequence[str] = (),
+    detectors: Sequence[str] = ("H1", "L1"),
+    sample_rate: int = 2048,
+    processes: int | None = None,
+    noise: RealNoise | None = None,
+    glitches: SetGlitches | None = None,
+) -> SetSummary:
     """Simulate a test set and write foreground.hdf, background.hdf and injections.hdf.
 
     The background is noise; the foreground is the same noise with an injection every 24 to 30 s.
@@ -265,7 +278,7 @@ def write_set(
     times = coalescence_times(rng, source.segments, source.edge)
     parameters = {"tc": times, **draw(prior, len(times), rng)}
     source.prepare(rng)
-    attributes = {
+    attributes: dict = {
         "simulated": f"{source.what}, injections of population {population}",
         "population": population,
         "seed": seed,
@@ -311,7 +324,7 @@ def _write_strain(folder, source, parameters, prior, detectors, sample_rate, pro
                 foreground(detector, start, noise[detector], **about[detector])
 
 
-def write_injections(path, parameters, population):
+def write_injections(path: Path | str, parameters: dict, population: Population) -> None:
     """Write the parameters of injections as 1-D datasets, with the spins in spherical coordinates too."""
     parameters = dict(parameters)
     for body in ("spin1", "spin2"):
@@ -341,7 +354,7 @@ def _is_column(entry):
     return bool(entry.shape)
 
 
-def read_injections(path):
+def read_injections(path: Path | str) -> dict[str, np.ndarray]:
     """Read the parameters of injections, written by `write_set` or by the MLGWSC-1 challenge's program.
 
     Returns:

@@ -4,6 +4,8 @@ Excess power in the short-time Fourier transform, at three resolutions (as in ar
 what is loud in neighbouring pixels is the transient, the rest is noise and is subtracted.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +53,7 @@ def _transform(strain, sample_rate, seconds):
     return times, transform, power
 
 
-def extract(strain, sample_rate, middle=None):
+def extract(strain: np.ndarray, sample_rate: int, middle: float | None = None) -> Transient | None:
     """Take the transient in the middle of whitened strain out of its noise.
 
     Args:
@@ -94,7 +96,7 @@ def _loudest_part(strain, sample_rate, middle):
     return best, most
 
 
-def measured(strain, sample_rate, snr=None):
+def measured(strain: np.ndarray, sample_rate: int, snr: float | None = None) -> Transient:
     """Return the Transient that strain without noise is."""
     power = np.asarray(strain, np.float64) ** 2
     total = np.cumsum(power) / np.sum(power)
@@ -110,7 +112,7 @@ def measured(strain, sample_rate, snr=None):
     )
 
 
-def find_transients(strain, sample_rate, separation_seconds=0.5):
+def find_transients(strain: np.ndarray, sample_rate: int, separation_seconds: float = 0.5) -> np.ndarray:
     """Find where whitened strain has a pixel of excess power.
 
     Args:

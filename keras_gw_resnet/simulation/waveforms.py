@@ -1,8 +1,13 @@
 """Generate waveforms with PyCBC."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +18,15 @@ from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.simulation.detectors import lal_geometry
 from keras_gw_resnet.simulation.populations import draw, get_population
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.simulation.populations import Population
+
 SECONDS_AFTER_MERGER = 0.25
 LONGEST_SECONDS = 16.0
 INTRINSIC = ("mass1", "mass2", "spin1x", "spin1y", "spin1z", "spin2x", "spin2y", "spin2z")
 
 
-def polarizations(parameters, population, sample_rate):
+def polarizations(parameters: dict, population: Population, sample_rate: int) -> tuple:
     """Generate both polarisations of one binary with a tapered start.
 
     Args:
@@ -42,7 +50,7 @@ def polarizations(parameters, population, sample_rate):
     return tuple(h.taper_timeseries(location="start") for h in waveform)
 
 
-def check_waveform(parameters, population, sample_rate):
+def check_waveform(parameters: dict, population: Population, sample_rate: int) -> None:
     """Raise InputError when PyCBC cannot make the waveform of a binary of this population; see `polarizations`."""
     with quiet_stderr():
         try:
@@ -72,8 +80,15 @@ def _one(task):
 
 
 def make_bank(
-    population, number, *, seed, duration_seconds=2.0, sample_rate=2048, detectors=("H1", "L1"), processes=None
-):
+    population: Population | Path | str,
+    number: int,
+    *,
+    seed: int,
+    duration_seconds: float = 2.0,
+    sample_rate: int = 2048,
+    detectors: Sequence[str] = ("H1", "L1"),
+    processes: int | None = None,
+) -> WaveformBank:
     """Draw binaries and generate their waveforms in several processes.
 
     Args:
@@ -119,6 +134,6 @@ def make_bank(
         sample_rate=sample_rate,
         merger_sample=before,
         detectors=geometries,
-        population=getattr(population, "name", population),
+        population=getattr(population, "name", population),  # ty: ignore[invalid-argument-type]
         seed=seed,
     )

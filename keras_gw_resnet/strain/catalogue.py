@@ -1,6 +1,7 @@
 """Times of known gravitational-wave events, which are no noise."""
 
 import functools
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ LEFT_OUT_SECONDS = 4.0
 
 
 @functools.cache
-def catalogue_events():
+def catalogue_events() -> tuple[tuple[float, str], ...]:
     """Return the events of O1 to O4 that the program knows; the head of catalogue.txt says which.
 
     Returns:
@@ -25,7 +26,7 @@ def catalogue_events():
     return tuple(sorted((float(time), name) for time, name in lines))
 
 
-def read_times(given):
+def read_times(given: Iterable[str]) -> list[float]:
     """Read what `--leave-out` was given: GPS seconds, or text files with one a line.
 
     Args:
@@ -62,12 +63,12 @@ def _is_number(text):
     return True
 
 
-def known_events(start, stop, margin=LEFT_OUT_SECONDS):
+def known_events(start: float, stop: float, margin: float = LEFT_OUT_SECONDS) -> list[str]:
     """List the names of catalogue events in a GPS interval or within so many seconds of it."""
     return [name for time, name in catalogue_events() if start - margin < time < stop + margin]
 
 
-def left_out_intervals(times=()):
+def left_out_intervals(times: Iterable[float] = ()) -> np.ndarray:
     """Return the GPS intervals that are no noise: around catalogue events and other times.
 
     Args:
@@ -80,7 +81,7 @@ def left_out_intervals(times=()):
     return np.stack([every - LEFT_OUT_SECONDS, every + LEFT_OUT_SECONDS], axis=-1)
 
 
-def without_events(intervals, times=()):
+def without_events(intervals: Iterable, times: Iterable[float] = ()) -> list:
     """Take the time around events out of GPS intervals.
 
     Args:

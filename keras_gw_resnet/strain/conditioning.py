@@ -7,6 +7,7 @@ as long as the filter; a shorter filter would smear the spectral lines of real s
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -42,21 +43,21 @@ class Whitening:
     gate: float = 50.0
 
     @property
-    def filter_samples(self):
+    def filter_samples(self) -> int:
         """Length of the whitening filter in samples (even)."""
         return 2 * round(self.filter_seconds * self.sample_rate / 2)
 
     @property
-    def edge_samples(self):
+    def edge_samples(self) -> int:
         """Samples lost at either end of a whitened stretch."""
         return self.filter_samples // 2
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Return the settings as a plain dictionary."""
         return asdict(self)
 
 
-def resample(strain, sample_rate, target_rate):
+def resample(strain: np.ndarray, sample_rate: float, target_rate: float) -> np.ndarray:
     """Resample strain with a linear-phase anti-alias filter.
 
     Args:
@@ -91,7 +92,7 @@ class NoiseSpectra:
         runs: Half-open index ranges of valid strain; None: all of it.
     """
 
-    def __init__(self, strain, settings, runs=None):
+    def __init__(self, strain: np.ndarray, settings: Whitening, runs: Sequence[tuple[int, int]] | None = None) -> None:
         self.settings, segment = settings, settings.filter_samples
         spectra, centres, owners = [np.empty((0, segment // 2 + 1))], [np.empty(0)], [np.empty(0, int)]
         self._runs = [(0, len(strain))] if runs is None else runs
@@ -111,14 +112,14 @@ class NoiseSpectra:
         self._spectra, self._centres, self._owners = map(np.concatenate, (spectra, centres, owners))
 
     @property
-    def enough(self):
+    def enough(self) -> bool:
         """Whether there are periodograms for `LEAST_PSD_SECONDS` of strain."""
         return len(self._centres) >= self._count(LEAST_PSD_SECONDS)
 
     def _count(self, seconds):
         return max(1, int(2 * seconds / self.settings.filter_seconds) - 1)
 
-    def near(self, sample):
+    def near(self, sample: float) -> np.ndarray:
         """Estimate the PSD from up to `settings.psd_seconds` of the strain nearest to a sample.
 
         The median of the periodograms, corrected for its bias as in the FINDCHIRP algorithm (arXiv gr-qc/0509116).
@@ -162,7 +163,7 @@ class NoiseSpectra:
         return all(1 / ALIKE < np.median(ratio) < ALIKE for ratio in octaves)
 
 
-def whitening_filter(psd, settings):
+def whitening_filter(psd: np.ndarray, settings: Whitening) -> np.ndarray:
     """Turn a noise PSD into whitening filter taps.
 
     Scaled so that stationary noise of this PSD comes out with unit variance per sample over the full band, and
@@ -192,12 +193,12 @@ def whitening_filter(psd, settings):
     return np.fft.fftshift(np.fft.irfft(inverse)) * scipy.signal.get_window("hann", settings.filter_samples)
 
 
-def response(taps):
+def response(taps: np.ndarray) -> np.ndarray:
     """Return the real frequency response of symmetric whitening taps, float64 array (len(taps) / 2 + 1,)."""
     return np.fft.rfft(np.fft.ifftshift(taps)).real
 
 
-def psd_blocks(samples, settings):
+def psd_blocks(samples: int, settings: Whitening) -> list[tuple[int, int]]:
     """Divide what can be whitened of a stretch, [edge, samples - edge), into blocks that share one noise spectrum.
 
     Args:
@@ -214,7 +215,9 @@ def psd_blocks(samples, settings):
     return list(itertools.pairwise(bounds))
 
 
-def whiten(strain, settings, spectra=None, offset=0):
+def whiten(
+    strain: np.ndarray, settings: Whitening, spectra: NoiseSpectra | None = None, offset: int = 0
+) -> tuple[np.ndarray, list]:
     """Whiten one stretch of strain of one detector.
 
     Args:
@@ -248,7 +251,7 @@ def whiten(strain, settings, spectra=None, offset=0):
     return np.concatenate(whitened), filters
 
 
-def preprocess_input(strain, sample_rate, settings=None):
+def preprocess_input(strain: np.ndarray, sample_rate: float, settings: Whitening | None = None) -> np.ndarray:
     """Turn raw strain into what the networks take: resampled and whitened with its own noise spectrum.
 
     Args:

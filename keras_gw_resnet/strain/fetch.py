@@ -3,6 +3,7 @@
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError, UnreadableError
@@ -16,12 +17,22 @@ CHUNK_BYTES = 1 << 16
 TIMEOUT_SECONDS = 30
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """Return the folder where fetched strain is kept: keras_gw_resnet/gwosc in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "keras_gw_resnet" / "gwosc"
 
 
-def find_urls(detectors, *, event=None, seconds=32, run=None, start=None, duration=None, sample_rate=4096, host=GWOSC):
+def find_urls(
+    detectors: Sequence[str],
+    *,
+    event: str | None = None,
+    seconds: int = 32,
+    run: str | None = None,
+    start: float | None = None,
+    duration: float | None = None,
+    sample_rate: int = 4096,
+    host: str = GWOSC,
+) -> list[str]:
     """Ask GWOSC for the strain files of an event, or of a stretch of an observing run.
 
     Args:
@@ -72,7 +83,7 @@ def find_urls(detectors, *, event=None, seconds=32, run=None, start=None, durati
     return urls
 
 
-def download(url, folder):
+def download(url: str, folder: Path) -> tuple[Path, bool]:
     """Fetch one file, going on where an interrupted transfer stopped; a file that is there already is not fetched.
 
     Args:
@@ -89,7 +100,7 @@ def download(url, folder):
             another one, whole, takes its place.
         UnreadableError: The file is there, but cannot be looked into: it is locked, or a filter is missing.
     """
-    target = Path(folder) / re.sub(r"[^\w.-]", "_", url.split("?")[0].rsplit("/", 1)[-1])
+    target = Path(folder) / re.sub(r"[^\w.-]", "_", url.split("?", maxsplit=1)[0].rsplit("/", 1)[-1])
     if not target.name.endswith(HDF5_SUFFIXES):
         raise InputError(f"{url}: names no HDF5 file; expected an address that ends in {', '.join(HDF5_SUFFIXES)}")
     try:

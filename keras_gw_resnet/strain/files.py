@@ -3,8 +3,11 @@
 `find_segments` lists what files hold without reading the strain, `read_segment` reads (part of) one.
 """
 
+from __future__ import annotations
+
 import glob
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,7 +95,9 @@ def _by_detector(channels):
     return {detector: name for detector, _, name in pairs}
 
 
-def list_segments(paths, quality=(), channels=None):
+def list_segments(
+    paths: Sequence[Path | str], quality: Sequence[str] = (), channels: Mapping[str, str] | Sequence[str] | None = None
+) -> list[SegmentHeader]:
     """List the strain segments in files, folders or glob patterns, whether or not they overlap.
 
     The same as `find_segments` but for the overlaps.
@@ -109,7 +114,7 @@ def list_segments(paths, quality=(), channels=None):
     return sorted(headers, key=lambda h: (h.detector, h.gps_start))
 
 
-def find_overlap(headers):
+def find_overlap(headers: Sequence[SegmentHeader]) -> tuple[SegmentHeader, SegmentHeader] | None:
     """Return the first two segments of one detector that overlap, or None.
 
     Args:
@@ -121,7 +126,11 @@ def find_overlap(headers):
     return None
 
 
-def find_segments(paths, quality=(), channels=None):
+def find_segments(
+    paths: Path | str | Sequence[Path | str],
+    quality: Sequence[str] = (),
+    channels: Mapping[str, str] | Sequence[str] | None = None,
+) -> list[SegmentHeader]:
     """List the strain segments in files, folders or glob patterns, in order of detector and time.
 
     In a folder, HDF5 files that hold no strain are passed over; a file named itself has to hold some.
@@ -151,7 +160,7 @@ def find_segments(paths, quality=(), channels=None):
     return headers
 
 
-def read_segment(header, start=0, stop=None):
+def read_segment(header: SegmentHeader, start: int = 0, stop: int | None = None) -> StrainSegment:
     """Read samples [start, stop) of a segment.
 
     Returns:

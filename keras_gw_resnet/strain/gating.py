@@ -4,12 +4,20 @@ The strain around whitened samples beyond a limit goes smoothly to zero (arXiv 1
 nearby alone, on a grid of blocks of GPS time, so that the same samples are gated however the strain is divided for reading.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.signal
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
 from keras_gw_resnet.strain.quality import valid_runs
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.strain.conditioning import Whitening
 
 BLOCK_SECONDS = 64
 # What is looked at on either side of a block: enough for a noise spectrum, and for half a whitening filter.
@@ -25,12 +33,12 @@ HIGH_PASS_SECONDS = 1.0
 LARGEST_SHARE = 0.5
 
 
-def context_seconds():
+def context_seconds() -> float:
     """Return how much strain beyond both ends of an interval decides about the gates in it."""
     return BLOCK_SECONDS + AROUND_SECONDS
 
 
-def find_gates(strain, valid, gps_start, settings):
+def find_gates(strain: np.ndarray, valid: np.ndarray, gps_start: float, settings: Whitening) -> list[tuple[int, int]]:
     """Find the strain of one detector that is to be gated.
 
     Args:
@@ -102,7 +110,7 @@ def _beyond(strain, runs, part, settings):
     return found
 
 
-def gate(strain, gates, settings):
+def gate(strain: np.ndarray, gates: Sequence[tuple[int, int]], settings: Whitening) -> tuple[np.ndarray, np.ndarray]:
     """Taper strain out.
 
     Args:
@@ -136,7 +144,7 @@ def gate(strain, gates, settings):
     return result, taken > 0
 
 
-def refuse_large_share(gated, whitened, settings, paths):
+def refuse_large_share(gated: float, whitened: float, settings: Whitening, paths: Sequence[str]) -> None:
     """Raise InputError where gates remove more than half of the strain.
 
     Args:

@@ -1,8 +1,12 @@
 """What strain files hold: segments, flags, duty, noise level, glitches."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +15,9 @@ from keras_gw_resnet.strain.conditioning import NoiseSpectra, Whitening, whiten
 from keras_gw_resnet.strain.files import find_overlap, find_segments, list_segments
 from keras_gw_resnet.strain.quality import meaning, valid_runs
 from keras_gw_resnet.strain.stretches import read_chunks, whitened_stretches
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.strain.layouts import SegmentHeader
 
 # A whitened sample beyond this many standard deviations is no Gaussian noise; glitches nearer than this are one.
 GLITCH_DEVIATIONS = 7.0
@@ -57,12 +64,14 @@ class DetectorReport:
     closeup: np.ndarray
 
     @property
-    def glitches_per_minute(self):
+    def glitches_per_minute(self) -> float:
         """Return the glitch rate; NaN where nothing could be whitened."""
         return 60 * self.glitches / self.whitened if self.whitened else float("nan")
 
 
-def find_groups(paths, quality=(), channels=None):
+def find_groups(
+    paths: Sequence[Path | str], quality: Sequence[str] = (), channels: Mapping[str, str] | Sequence[str] | None = None
+) -> list[list[SegmentHeader]]:
     """List what is to be inspected together: all segments, or those of each file where files overlap in time.
 
     Args:
@@ -80,13 +89,13 @@ def find_groups(paths, quality=(), channels=None):
     return [find_segments(path, quality, channels) for path in sorted({h.path for h in headers})]
 
 
-def name_source(headers):
+def name_source(headers: Sequence[SegmentHeader]) -> str:
     """Name the file that segments come from with its folder, or say how many files there are."""
     paths = sorted({h.path for h in headers})
     return str(Path(*Path(paths[0]).parts[-2:])) if len(paths) == 1 else f"{len(paths)} files"
 
 
-def flag_seconds(headers, detector):
+def flag_seconds(headers: Sequence[SegmentHeader], detector: str) -> dict[str, tuple[int, int]]:
     """Add up the seconds for which each flag of one detector is set.
 
     Args:
@@ -110,7 +119,9 @@ def _closeup(whitened, start, rate):
     return abs(whitened[peak]), start + np.arange(first, last) / rate, whitened[first:last].copy()
 
 
-def inspect_detector(headers, detector, settings=None):
+def inspect_detector(
+    headers: Sequence[SegmentHeader], detector: str, settings: Whitening | None = None
+) -> DetectorReport:
     """Read and whiten all strain of one detector.
 
     Args:
@@ -163,7 +174,7 @@ def inspect_detector(headers, detector, settings=None):
         frequency=frequency,
         asd=np.sqrt(psd),
         deviation=float(np.sqrt(squares / whitened_samples)) if whitened_samples else float("nan"),
-        glitches=glitches,
+        glitches=glitches,  # ty: ignore[invalid-argument-type]
         time=np.concatenate([np.empty(0), *times]),
         envelope=np.concatenate([np.empty(0), *envelope]),
         closeup_time=closeup_time,
@@ -171,7 +182,7 @@ def inspect_detector(headers, detector, settings=None):
     )
 
 
-def segment_table(headers):
+def segment_table(headers: Sequence[SegmentHeader]) -> tuple[list, list[str]]:
     """Return (rows, header) of strain segments, as text."""
     rows = [
         [
@@ -188,7 +199,7 @@ def segment_table(headers):
     return rows, ["detector", "GPS start", "seconds", "rate (Hz)", "seconds with flags", "origin", "file"]
 
 
-def flag_table(headers):
+def flag_table(headers: Sequence[SegmentHeader]) -> tuple[list, list[str]]:
     """Return (rows, header) of the seconds for which each flag is set, as text; no rows where there are no flags."""
     seconds = {detector: flag_seconds(headers, detector) for detector in sorted({h.detector for h in headers})}
     names = list(dict.fromkeys(name for own in seconds.values() for name in own))
@@ -199,7 +210,7 @@ def flag_table(headers):
     return rows, ["flag", "a set second", *seconds]
 
 
-def noise_table(reports):
+def noise_table(reports: Sequence[DetectorReport]) -> tuple[list, list[str]]:
     """Return (rows, header) of noise level and glitches from DetectorReports, as text."""
     rows = []
     for r in reports:
@@ -211,7 +222,9 @@ def noise_table(reports):
     return rows, [*header, "whitened deviation", "glitches a minute", "file"]
 
 
-def measure_statistics(headers, detectors, settings=None):
+def measure_statistics(
+    headers: Sequence[SegmentHeader], detectors: Sequence[str], settings: Whitening | None = None
+) -> dict:
     """Measure mean and variance of whitened strain, for networks that normalise their input.
 
     Args:

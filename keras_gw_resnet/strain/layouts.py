@@ -50,7 +50,7 @@ class SegmentHeader:
     remarks: tuple = ()
 
     @property
-    def gps_stop(self):
+    def gps_stop(self) -> float:
         """GPS time just after the last sample, in seconds."""
         return self.gps_start + self.samples / self.sample_rate
 

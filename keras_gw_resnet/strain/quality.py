@@ -5,6 +5,8 @@ Bit numbers moved between observing runs, short names did not (gwosc.org, "Data 
 
 import io
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +19,7 @@ LARGEST_STRAIN = 1e10
 DEAD_SECONDS = 0.125
 
 
-def flagged(mask, short_names, name):
+def flagged(mask: np.ndarray, short_names: Sequence[str], name: str) -> np.ndarray | None:
     """Say for every entry of a bit mask whether the flag with this short name is set.
 
     Args:
@@ -34,7 +36,7 @@ def flagged(mask, short_names, name):
     return (np.asarray(mask) >> names.index(name)) & 1 == 1
 
 
-def fulfilled(bit_masks, name):
+def fulfilled(bit_masks: Sequence, name: str) -> np.ndarray | None:
     """Say for every second whether it fulfils a data-quality or injection flag.
 
     A set bit is good ("DATA", "CBC_CAT1", "NO_CBC_HW_INJ"), except for the injection flags of S5, where it says that
@@ -62,7 +64,7 @@ SHORT_INJECTIONS = ("CBC", "BURST", "DETCHAR")
 CATEGORIES = tuple(f"{search}_CAT{number}" for search in ("CBC", "BURST") for number in (1, 2, 3))
 
 
-def remarkable(bit_masks, gps_start):
+def remarkable(bit_masks: Sequence, gps_start: float) -> tuple:
     """List the times with a hardware injection that an event could be, and those that fail a data-quality category.
 
     Args:
@@ -82,7 +84,7 @@ def remarkable(bit_masks, gps_start):
     return tuple(found)
 
 
-def count_flags(bit_masks):
+def count_flags(bit_masks: Sequence) -> tuple:
     """Count the seconds for which each flag is set.
 
     Args:
@@ -92,18 +94,18 @@ def count_flags(bit_masks):
         Tuple of (short name, seconds set, seconds in all), in the order of the file.
     """
     return tuple(
-        (name, int(np.count_nonzero(flagged(mask, short_names, name))), len(mask))
+        (name, int(np.count_nonzero(flagged(mask, short_names, name))), len(mask))  # ty: ignore[no-matching-overload]
         for mask, short_names in bit_masks
         for name in short_names
     )
 
 
-def meaning(name):
+def meaning(name: str) -> str:
     """Say what a second with this flag set is: the injection flags of S5, HW_..., say that there is an injection."""
     return "has an injection" if name.startswith("HW_") else "is good"
 
 
-def valid_runs(valid):
+def valid_runs(valid: np.ndarray) -> list[tuple[int, int]]:
     """Return the half-open index ranges [(start, stop), ...] over which a boolean array is true."""
     if np.all(valid):
         return [(0, len(valid))] if len(valid) else []
@@ -111,7 +113,7 @@ def valid_runs(valid):
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def valid_samples(strain, sample_rate):
+def valid_samples(strain: np.ndarray, sample_rate: float) -> np.ndarray:
     """Say which samples may be strain: finite, of a size that strain can have, and not stuck at one value.
 
     Args:
@@ -130,7 +132,7 @@ def valid_samples(strain, sample_rate):
     return valid
 
 
-def read_vetoes(paths):
+def read_vetoes(paths: Sequence[Path | str]) -> np.ndarray:
     """Read veto segments: text with the GPS seconds of a start and a stop a line, or four columns as of segwizard.
 
     Args:
@@ -167,7 +169,7 @@ def read_vetoes(paths):
     return every[np.argsort(every[:, 0], kind="stable")]
 
 
-def inside(times, segments):
+def inside(times: Sequence[float] | np.ndarray, segments: Sequence | np.ndarray) -> np.ndarray:
     """Say which times lie in one of some segments.
 
     Args:

@@ -1,5 +1,6 @@
 """The strain that ships with the project: GW150914, 32 s of H1 and L1 (GWOSC)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 SHIPPED = {"GW150914": Path(__file__).parents[1] / "data" / "gw150914"}
@@ -7,12 +8,12 @@ SHIPPED = {"GW150914": Path(__file__).parents[1] / "data" / "gw150914"}
 GW150914 = 1126259462.42
 
 
-def shipped_files(name):
+def shipped_files(name: str) -> list[Path]:
     """Return the files of an event that ships with the project, in order of detectors."""
     return sorted(SHIPPED[name].glob("*.hdf5"))
 
 
-def with_shipped(paths):
+def with_shipped(paths: Path | str | Sequence[Path | str]) -> list:
     """Replace names of events that ship with the project by their files, unless a file of that name is there.
 
     Args:

@@ -1,7 +1,9 @@
 """Stretches of strain in which every wanted detector has valid data, whitened."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,12 +58,12 @@ class WhitenedStretch:
     gates: tuple = ()
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """Length of the stretch in seconds."""
         return len(self.strain) / self.sample_rate
 
 
-def require_detectors(headers, detectors):
+def require_detectors(headers: Sequence[SegmentHeader], detectors: Sequence[str]) -> None:
     """Raise InputError when one of the detectors has no segment."""
     present = sorted({h.detector for h in headers})
     missing = [d for d in detectors if d not in present]
@@ -85,7 +87,7 @@ def _join(headers):
     return intervals
 
 
-def coincident_intervals(headers, detectors):
+def coincident_intervals(headers: Sequence[SegmentHeader], detectors: Sequence[str]) -> list[Interval]:
     """List the intervals in which all detectors have data by their headers.
 
     Args:
@@ -161,7 +163,9 @@ def _chains(headers, detector):
     return [_Chain(tuple(chain)) for chain in chains]
 
 
-def read_interval(headers, detector, start, stop, sample_rate):
+def read_interval(
+    headers: Sequence[SegmentHeader], detector: str, start: float, stop: float, sample_rate: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Read and resample the strain of one detector over a GPS interval.
 
     Args:
@@ -265,7 +269,7 @@ class Coverage:
     whitened: float = 0.0
     gated: float = 0.0
 
-    def add(self, other):
+    def add(self, other: Coverage) -> None:
         """Add the seconds of another Coverage."""
         for name, seconds in vars(other).items():
             setattr(self, name, getattr(self, name) + seconds)
@@ -287,8 +291,8 @@ class WhitenedChunk:
 
 
 def whitened_chunks(
-    headers: list[SegmentHeader],
-    detectors: tuple[str, ...],
+    headers: Sequence[SegmentHeader],
+    detectors: Sequence[str],
     settings: Whitening,
     *,
     window_samples: int = 1,
@@ -366,7 +370,14 @@ def _read_gated(headers, detector, begin, end, whole, settings):
     return _Column(strain[kept], valid[kept], gated[kept])
 
 
-def whitened_stretches(headers, detectors, settings, *, window_samples=1, coverage=None):
+def whitened_stretches(
+    headers: Sequence[SegmentHeader],
+    detectors: Sequence[str],
+    settings: Whitening,
+    *,
+    window_samples: int = 1,
+    coverage: Coverage | None = None,
+) -> Iterator[WhitenedStretch]:
     """Yield the WhitenedStretch of all chunks in order of time; `coverage` is filled in. See `whitened_chunks`."""
     for chunk in whitened_chunks(headers, detectors, settings, window_samples=window_samples):
         if coverage is not None:
@@ -374,7 +385,9 @@ def whitened_stretches(headers, detectors, settings, *, window_samples=1, covera
         yield from chunk.stretches
 
 
-def read_chunks(headers, detector, settings):
+def read_chunks(
+    headers: Sequence[SegmentHeader], detector: str, settings: Whitening
+) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
     """Read and resample all strain of one detector, in chunks that do not overlap.
 
     Args:
@@ -424,17 +437,17 @@ def _chunks(interval, overlap):
     ]
 
 
-def origin_of(headers, start, stop):
+def origin_of(headers: Sequence[SegmentHeader], start: float, stop: float) -> str:
     """Say where the strain in a GPS interval comes from: "measured", or which simulations."""
     return " and ".join(sorted({h.origin for h in headers if h.gps_start < stop and h.gps_stop > start}))
 
 
-def intervals_of(headers, detectors):
+def intervals_of(headers: Sequence[SegmentHeader], detectors: Sequence[str]) -> list:
     """List [GPS start, GPS stop, origin] of the intervals that all detectors have in common, see `coincident_intervals`."""
     return [[s.start, s.stop, origin_of(headers, s.start, s.stop)] for s in coincident_intervals(headers, detectors)]
 
 
-def shortage(coverage, settings, window_samples):
+def shortage(coverage: Coverage, settings: Whitening, window_samples: int) -> str:
     """Say of strain that left nothing to use how much there was and how much it takes."""
     return (
         f"{coverage.given:g} s of coincident strain, {coverage.invalid:g} s of it invalid, are too few: a noise spectrum "

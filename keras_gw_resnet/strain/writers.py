@@ -1,6 +1,8 @@
 """Write strain files in the layouts that `files.py` reads."""
 
 import contextlib
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -8,7 +10,9 @@ from keras_gw_resnet.files import new_hdf5, written_aside
 
 
 @contextlib.contextmanager
-def mlgwsc1_file(path, detectors, sample_rate, *, compress=True, **attributes):
+def mlgwsc1_file(
+    path: Path | str, detectors: Sequence[str], sample_rate: int, *, compress: bool = True, **attributes
+) -> Generator[Callable]:
     """Open a new file in the MLGWSC-1 layout (arXiv 2209.11146); it appears at `path` when the block ends well.
 
     Args:
@@ -33,7 +37,9 @@ def mlgwsc1_file(path, detectors, sample_rate, *, compress=True, **attributes):
         yield add
 
 
-def write_gwosc(path, detector, gps_start, sample_rate, strain, description):
+def write_gwosc(
+    path: Path | str, detector: str, gps_start: float, sample_rate: int, strain: np.ndarray, description: str
+) -> None:
     """Write one detector's strain in the layout of the Gravitational Wave Open Science Center (gwosc.org).
 
     Args:

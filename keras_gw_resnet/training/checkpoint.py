@@ -26,12 +26,12 @@ class EpochCheckpoint(keras.callbacks.Callback):
         patience: Epochs without a better one after which the run stops; 0: never.
     """
 
-    def __init__(self, folder, history, patience=0):
+    def __init__(self, folder: Path | None, history: list[dict], patience: int = 0) -> None:
         super().__init__()
         self.folder = None if folder is None else Path(folder)
         self.history, self.patience = history, patience
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the checkpoint of the epoch and remove the one before; keep that one when the loss has diverged."""
         if not math.isfinite((logs or {}).get("loss", math.nan)):
             return
@@ -53,7 +53,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 old.unlink()
 
 
-def out_of_patience(history, patience):
+def out_of_patience(history: list[dict], patience: int) -> bool:
     """Say whether so many epochs have passed since the best one; 0: never."""
     return bool(patience and history) and history[-1]["epoch"] - best_row(history)["epoch"] >= patience
 
@@ -66,7 +66,7 @@ def _seed_generators(model):
             yield layer.name, generator
 
 
-def last_checkpoint(folder):
+def last_checkpoint(folder: Path) -> tuple[int, Path | None]:
     """Return (epochs done, path of the model) of the last whole checkpoint, or (0, None)."""
     done = 0, None
     for path in sorted(Path(folder).glob("epoch-*.keras")):
@@ -75,7 +75,7 @@ def last_checkpoint(folder):
     return done
 
 
-def load_checkpoint(path):
+def load_checkpoint(path: Path) -> tuple[keras.Model, list[dict]]:
     """Load the model of a checkpoint with its optimizer and random states.
 
     Returns:

@@ -40,7 +40,7 @@ class TrainingConfig:
     devices: Devices = field(default_factory=Devices)
 
     @classmethod
-    def of(cls, **values):
+    def of(cls, **values) -> "TrainingConfig":
         """Make a configuration of values by name, however they are named; see `names.in_rooms`.
 
         Raises:
@@ -56,7 +56,7 @@ class TrainingConfig:
         made = {name: _room(rooms[name], value) if isinstance(value, dict) else value for name, value in given.items()}
         return cls(**made)
 
-    def changed(self, **values):
+    def changed(self, **values) -> "TrainingConfig":
         """Return a copy with some values changed, named as for `of`."""
         given = in_rooms(values)
         parts = {n: replace(getattr(self, n), **v) if isinstance(v, dict) else v for n, v in given.items()}
@@ -130,11 +130,11 @@ class TrainingConfig:
                 "--options.weights of a network that has them"
             )
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Return the configuration as JSON-ready values, a dictionary a room."""
         return _plain(asdict(self))
 
-    def differences(self, recorded):
+    def differences(self, recorded: dict) -> list[str]:
         """List the fields in which a recorded dictionary differs, as "room.field: recorded -> own".
 
         A record may be older than the rooms, and than some fields, which had their default then.

@@ -1,7 +1,10 @@
 """From a configuration to training and validation batches: the sources are opened and split, here they are joined."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.negatives import open_negatives
@@ -12,6 +15,9 @@ from keras_gw_resnet.training.metric import Metric, labelled_metric, simulated_m
 from keras_gw_resnet.training.sources.noise import open_noise
 from keras_gw_resnet.training.sources.waveforms import Waveforms
 from keras_gw_resnet.training.sources.windows import Windows
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.training.config import TrainingConfig
 
 # Batches of the validation set are drawn with a seed of their own.
 VALIDATION_SEED = 1_000_003
@@ -37,7 +43,7 @@ class Batches:
     description: str
 
 
-def load_batches(config):
+def load_batches(config: TrainingConfig) -> Batches:
     """Read the data of a training run, part of noise, bank or labelled windows held out for validation.
 
     Args:
@@ -66,7 +72,7 @@ def load_batches(config):
     }
     for kind in negatives.values():
         provenance.update(kind.fingerprint())
-    made = {"batch_size": size, "negatives": config.negatives}
+    made: dict = {"batch_size": size, "negatives": config.negatives}
     return Batches(
         training=InjectionBatches(
             bank,

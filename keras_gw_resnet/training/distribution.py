@@ -1,12 +1,20 @@
 """Devices and processes to train on."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re
+from collections.abc import Generator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.training.rendezvous import meet
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.training.config import TrainingConfig
 
 # How long a process waits for the coordinator, and the coordinator for the others.
 PATIENCE_SECONDS = int(os.environ.get("KERAS_GW_RESNET_PATIENCE_SECONDS", "300"))
@@ -28,18 +36,18 @@ class Place:
     description: str = "on one device"
 
     @property
-    def first(self):
+    def first(self) -> bool:
         """Whether this is the process that writes."""
         return self.process == 0
 
     @property
-    def replicas(self):
+    def replicas(self) -> int:
         """How many copies of the network there are: one a device under TensorFlow; JAX divides the batch of one network."""
         import keras
 
         return len(self.devices) if keras.backend.backend() == "tensorflow" else 1
 
-    def scope(self):
+    def scope(self) -> AbstractContextManager:
         """Return a context in which a network built and compiled trains on all devices.
 
         That of a `tf.distribute.MirroredStrategy` under TensorFlow with several devices; under JAX the distribution is
@@ -52,7 +60,7 @@ class Place:
         return tf.distribute.MirroredStrategy(self.devices).scope()
 
 
-def leave():
+def leave() -> None:
     """Take leave of the other processes: from here on this one works alone."""
     import keras
 
@@ -65,7 +73,7 @@ def leave():
 
 
 @contextlib.contextmanager
-def undistributed():
+def undistributed() -> Generator[None]:
     """Let this process work alone while the block runs: what it computes is not spread over all processes."""
     import keras
 
@@ -77,7 +85,9 @@ def undistributed():
         keras.distribution.set_distribution(distribution)
 
 
-def prepare(config, coordinator=None, processes=None, process_id=None):
+def prepare(
+    config: TrainingConfig, coordinator: str | None = None, processes: int | None = None, process_id: int | None = None
+) -> Place:
     """Start the devices, and join the other processes, before the backend computes anything.
 
     Args:
@@ -121,7 +131,7 @@ def prepare(config, coordinator=None, processes=None, process_id=None):
     return Place(tuple(names), description=_describe(names, 1))
 
 
-def prepare_devices(devices=None):
+def prepare_devices(devices: int | None = None) -> list[str]:
     """Fix TensorFlow's devices; see `prepare`.
 
     Returns:

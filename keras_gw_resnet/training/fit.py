@@ -1,7 +1,11 @@
 """Train a network from a configuration."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -23,10 +27,15 @@ from keras_gw_resnet.training.templates import bank_without_spins, fill_statisti
 from keras_gw_resnet.training.tensorboard import TensorBoardLog
 from keras_gw_resnet.training.validation import HardSearch, Validation, averaged_weights, best_row, scorer
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.data import Batches
+    from keras_gw_resnet.training.distribution import Place
+
 BEST, HARD = "best.keras", "hard.json"
 
 
-def feed_of(batches, first, count, ahead=None):
+def feed_of(batches: Any, first: int, count: int, ahead: int | None = None) -> Any:
     """Wrap batches for Keras: tf.data under TensorFlow, a PyDataset under any other backend.
 
     At most `ahead` batches are made ahead, None: no matter.
@@ -40,7 +49,16 @@ def feed_of(batches, first, count, ahead=None):
     return BatchSequence(batches, first, count, ahead=ahead)
 
 
-def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks=()):
+def fit(
+    config: TrainingConfig,
+    batches: Batches,
+    out: Path | str,
+    *,
+    place: Place,
+    log_dir: Path | str | None = None,
+    overwrite: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> tuple:
     """Train, going on from the last epoch in `out` where there is one.
 
     Args:
@@ -92,7 +110,7 @@ def fit(config, batches, out, *, place, log_dir=None, overwrite=False, callbacks
         model = _result(model, config, checkpoints)
         if config.ranking.statistic:
             model, measured = _with_statistic(model, batches, config, plain)
-            row = {**row, **measured}
+            row = {**row, **measured}  # ty: ignore[invalid-argument-type]
         return model, history, row
     return model, history, history[-1] if history else {}
 

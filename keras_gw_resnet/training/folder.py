@@ -1,18 +1,24 @@
 """The folder of a training run: whose it is, and whether a run may go on in it."""
 
+from __future__ import annotations
+
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.errors import InputError, UnreadableError
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.inputs import read_json
 from keras_gw_resnet.owners import LOCK, PARTIAL
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.training.config import TrainingConfig
+
 RECORD, CHECKPOINTS, OWNER = "config.json", "checkpoints", "run.txt"
 
 
-def check_folder(config, out, overwrite=False):
+def check_folder(config: TrainingConfig, out: Path, overwrite: bool = False) -> None:
     """Check that a run may be written to the folder: it is new, or that of the same run, interrupted.
 
     Args:
@@ -55,7 +61,7 @@ def _recorded(record):
     return recorded
 
 
-def check_backend(out, overwrite=False):
+def check_backend(out: Path, overwrite: bool = False) -> None:
     """Raise InputError when the folder holds a run that another backend began: its rest would be another run's."""
     from keras.config import backend
 
@@ -70,7 +76,7 @@ def check_backend(out, overwrite=False):
         )
 
 
-def check_logs(log_dir, out):
+def check_logs(log_dir: Path | str, out: Path) -> None:
     """Raise InputError where a run's logs would go among those of another run.
 
     Args:
@@ -92,7 +98,7 @@ def check_logs(log_dir, out):
         )
 
 
-def note_logs(log_dir, out, afresh):
+def note_logs(log_dir: Path | str, out: Path, afresh: bool) -> None:
     """Note in a folder of logs outside the run's own whose they are; remove what an earlier run to `out` left there."""
     log_dir, out = Path(log_dir), Path(out).resolve()
     if log_dir.resolve().is_relative_to(out):
@@ -108,12 +114,12 @@ def _left_at_the_start(entry):
     return entry.name == LOCK or entry.name.startswith(PARTIAL) or (entry.is_dir() and not any(entry.iterdir()))
 
 
-def is_finished(out):
+def is_finished(out: Path) -> bool:
     """Say whether a folder holds a finished run: its network, and no checkpoint from which it could be made again."""
     return (out / "model.keras").exists() and not any((out / CHECKPOINTS).glob("epoch-*.keras"))
 
 
-def remove_checkpoints(out):
+def remove_checkpoints(out: Path) -> None:
     """Remove the checkpoints of a run that has saved all else, first from sight, and what earlier kills left."""
     aside = out / f"{PARTIAL}{CHECKPOINTS}"
     shutil.rmtree(aside, ignore_errors=True)
@@ -122,7 +128,7 @@ def remove_checkpoints(out):
         shutil.rmtree(left, ignore_errors=True)
 
 
-def claim_folder(config, out, overwrite):
+def claim_folder(config: TrainingConfig, out: Path, overwrite: bool) -> None:
     """Record configuration and backend in the folder of a run; with `overwrite`, remove what an earlier run left."""
     from keras.config import backend
 

@@ -5,7 +5,10 @@ the heads are dropped, the last block has the network's own. What differs from t
 classifier, not a boosting bound.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import keras
 from keras import layers
@@ -13,6 +16,9 @@ from keras import layers
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.graph import blocks_of
 from keras_gw_resnet.training.optimization import new_network
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Phase:
     final: bool = False
 
 
-def check_growth(network, config):
+def check_growth(network: keras.Model, config: TrainingConfig) -> None:
     """Raise InputError where a network cannot be trained block by block, or not in so few epochs."""
     blocks = len(blocks_of(network))
     if not blocks:
@@ -45,7 +51,7 @@ def check_growth(network, config):
         )
 
 
-def phases_of(config):
+def phases_of(config: TrainingConfig) -> list[Phase]:
     """List the Phases of a training."""
     if config.network.growth == "whole":
         return [Phase(None, 0, config.epochs, final=True)]
@@ -57,7 +63,7 @@ def phases_of(config):
     return [*phases[:-1], replace(phases[-1], final=True)]
 
 
-def network_of(config, phase, before=None):
+def network_of(config: TrainingConfig, phase: Phase, before: keras.Model | None = None) -> keras.Model:
     """Build the network of a phase.
 
     Args:

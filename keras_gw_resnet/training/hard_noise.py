@@ -1,5 +1,9 @@
 """Noise that a finished network takes for signals, found to train others with."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from keras_gw_resnet.datasets.hard import HARDEST, PIECE, find_hardest
@@ -9,11 +13,16 @@ from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.sources.noise import open_noise
 from keras_gw_resnet.training.validation import scorer
 
+if TYPE_CHECKING:
+    import keras
+
 # Noise is drawn with seeds of its own.
 AHEAD_SEED = 1_000_133
 
 
-def find_hard_noise(model, config, *, windows, keep=None, seed=0):
+def find_hard_noise(
+    model: keras.Model, config: TrainingConfig, *, windows: int, keep: int | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Search the noise of a training with a network for the windows that it ranks highest.
 
     Args:
@@ -45,7 +54,7 @@ def find_hard_noise(model, config, *, windows, keep=None, seed=0):
     return strain, stat
 
 
-def training_of(card, **changes):
+def training_of(card: dict, **changes) -> TrainingConfig:
     """Return the TrainingConfig of a saved network.
 
     Args:

@@ -6,6 +6,10 @@ allows the positions near the coalescence alone, and the loss is the same cross-
 allowed: more is learned from each example, and the network that is saved is the same.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -13,6 +17,9 @@ from keras import layers, ops
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.graph import parts_of
 from keras_gw_resnet.models.weights import card_beside, find_weights
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.training.config import TrainingConfig
 
 # Name of the last layer of a network in training that gives [score, logits of the positions].
 WITH_POSITIONS = "score_and_positions"
@@ -31,7 +38,7 @@ class PositionCrossentropy(keras.losses.Loss):
     y_true: weights from 0 to 1 (batch, 1 + positions) of noise alone and of a signal at each position; y_pred: score and logits.
     """
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each example, (batch,)."""
         logits = ops.concatenate([ops.zeros_like(y_pred[:, :1]), y_pred[:, 1:]], axis=-1)
         allowed = logits + ops.log(ops.maximum(y_true, 1e-30))
@@ -43,7 +50,7 @@ class _OfScore:
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Count a batch."""
-        return super().update_state(1.0 - y_true[:, :1], y_pred[:, :1], sample_weight)
+        return super().update_state(1.0 - y_true[:, :1], y_pred[:, :1], sample_weight)  # ty: ignore[missing-attribute]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -52,11 +59,11 @@ class ScoreAUC(_OfScore, keras.metrics.AUC):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class ScoreAccuracy(_OfScore, keras.metrics.BinaryAccuracy):
+class ScoreAccuracy(_OfScore, keras.metrics.BinaryAccuracy):  # ty: ignore[incompatible-method-override]
     """Accuracy of the score."""
 
 
-def with_positions(network):
+def with_positions(network: keras.Model) -> keras.Model:
     """Return a network that gives, of the same layers, the logits of its positions beside its score: (batch, 1 + positions)."""
     logits = layers.Flatten(name="positions")(network.get_layer(parts_of(network).head_layer).output)
     both = layers.Concatenate(name=WITH_POSITIONS, dtype="float32")([network.output, logits])
@@ -65,19 +72,19 @@ def with_positions(network):
     return more
 
 
-def gives_positions(network):
+def gives_positions(network: keras.Model) -> bool:
     """Say whether a network gives its positions beside its score."""
     return network.layers[-1].name in (WITH_POSITIONS, "score_and_places")
 
 
-def score_alone(network):
+def score_alone(network: keras.Model) -> keras.Model:
     """Return a network made by `with_positions`, of the same layers, with its score alone."""
     alone = keras.Model(network.input, network.layers[-1].input[0], name=network.name)
     alone.parts = getattr(network, "parts", None)
     return alone
 
 
-def coalescence_samples(network, config):
+def coalescence_samples(network: keras.Model, config: TrainingConfig) -> float:
     """Say how far behind the middle of the strain that a position takes the coalescence lies that it tells, in samples.
 
     A network that begins with the weights of one trained with such labels goes on with what those meant, by its card. One with
@@ -94,7 +101,7 @@ def coalescence_samples(network, config):
     """
     middle, length = _middles(network)
     weights = config.network.options.get("weights")
-    meant = card_beside(find_weights(weights)).get("training", {}).get(MEANT) if weights else None
+    meant = card_beside(find_weights(weights)).get("training", {}).get(MEANT) if weights else None  # ty: ignore[invalid-argument-type]
     if meant is None:
         meant = parts_of(network).coalescence_offset
     if meant is not None:
@@ -104,7 +111,7 @@ def coalescence_samples(network, config):
     return float((share - 0.5) * length)
 
 
-def mergers_for(network, config):
+def mergers_for(network: keras.Model, config: TrainingConfig) -> np.ndarray:
     """Say which coalescence time each position of a network in training is to tell; see `coalescence_samples`.
 
     Returns:
@@ -114,7 +121,7 @@ def mergers_for(network, config):
     return (middle + coalescence_samples(network, config)) / network.input_shape[1]
 
 
-def check_positions(network, config):
+def check_positions(network: keras.Model, config: TrainingConfig) -> None:
     """Raise InputError where signals would be shown whose coalescence no position of the network tells.
 
     Args:
@@ -151,11 +158,11 @@ class PositionBatches:
         tolerance: Standard deviation about it within which a position is allowed, as a share of the window.
     """
 
-    def __init__(self, batches, mergers, tolerance):
+    def __init__(self, batches: Any, mergers: np.ndarray, tolerance: float) -> None:
         self.batches, self.batch_size = batches, batches.batch_size
         self._mergers, self._tolerance = mergers, tolerance
 
-    def rows(self, index, first, last):
+    def rows(self, index: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """Return examples [first, last) of batch `index` as (strain, label (n, 1 + positions))."""
         examples = self.batches.examples(index, first, last)
         distance = (examples.merger[:, None] - self._mergers) / self._tolerance
@@ -163,6 +170,6 @@ class PositionBatches:
         noise = examples.label == 0
         return examples.strain, np.concatenate([noise, np.where(noise, 0.0, weight)], axis=1, dtype=np.float32)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return batch `index` as (strain, label)."""
         return self.rows(index, 0, self.batch_size)

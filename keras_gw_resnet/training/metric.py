@@ -1,6 +1,9 @@
 """What a training is judged by: the detected fraction at a low false-alarm probability, on fixed windows."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -8,6 +11,11 @@ from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.negatives import Negatives
 from keras_gw_resnet.evaluation.windows import detected_fraction
 from keras_gw_resnet.training.rooms import LEAST_FALSE_ALARMS
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.datasets.windows import LabelledWindows
+    from keras_gw_resnet.simulation.bank import WaveformBank
+    from keras_gw_resnet.training.config import TrainingConfig
 
 CHUNK = 500
 # Signals and noise of the metric are drawn with seeds of their own.
@@ -32,12 +40,12 @@ class Metric:
     false_alarm_probability: float
     signals_are: str
 
-    def efficiency(self, score):
+    def efficiency(self, score: np.ndarray) -> tuple[float, float]:
         """Return (detected fraction, threshold) for scores (n,)."""
         return detected_fraction(score[~self.label], score[self.label], self.false_alarm_probability)
 
 
-def simulated_metric(bank, noise, config):
+def simulated_metric(bank: WaveformBank, noise: Any, config: TrainingConfig) -> Metric:
     """Draw the windows of a metric: pure noise, and signals of one SNR.
 
     Args:
@@ -51,14 +59,14 @@ def simulated_metric(bank, noise, config):
     one_snr = replace(config.signals.settled(), snr_range=(asked.snr,) * 2)
     parts = []
     for number, kind in ((asked.noise_windows, 0), (asked.signal_windows, 1)):
-        given = {"signals": replace(one_snr, share=float(kind)), "negatives": Negatives(lone_signal_share=0.0)}
+        given: dict = {"signals": replace(one_snr, share=float(kind)), "negatives": Negatives(lone_signal_share=0.0)}
         source = InjectionBatches(bank, noise, batch_size=CHUNK, seed=METRIC_SEED + kind, **given)
         parts.append(np.concatenate([source[i][0] for i in range(-(-number // CHUNK))])[:number])
     label = np.repeat([False, True], [len(p) for p in parts])
     return Metric(np.concatenate(parts), label, asked.false_alarm_probability, f"signals of SNR {asked.snr:g}")
 
 
-def labelled_metric(batches, config):
+def labelled_metric(batches: LabelledWindows, config: TrainingConfig) -> Metric | None:
     """Return the Metric of labelled windows: as low a false-alarm probability as their number can show.
 
     None where they are too few; there are windows of both kinds, see `check_windows`.

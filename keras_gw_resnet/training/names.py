@@ -4,6 +4,8 @@ One table translates flags, YAML files, the cards of networks and the records of
 """
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from keras_gw_resnet.errors import flag
 
@@ -74,7 +76,7 @@ _OLD_OF = {new: old for old, new in OLD_NAMES.items()}
 _FLAG = re.compile(r"--[a-z][\w-]*(?:\.[a-z]\w*)*")
 
 
-def place_of(name):
+def place_of(name: str) -> tuple[str, bool]:
     """Return where an option belongs that is named without dashes, as "room.field", and whether its name is an old one.
 
     Names that are no field's are returned as they are.
@@ -87,14 +89,14 @@ def place_of(name):
     return f"{OLD_NAMES[head]}.{rest}".rstrip("."), head not in SHORT
 
 
-def flag_of(place):
+def flag_of(place: str) -> str:
     """Return the command-line flag of a field, given as "room.field": the short form where there is one."""
     if place in _SHORT_OF:
         return f"--{_SHORT_OF[place].replace('_', '-')}"
     return f"--{place}"
 
 
-def in_words_of(message, typed):
+def in_words_of(message: str, typed: Sequence[str]) -> str:
     """Return a message with options named as in a command line.
 
     Args:
@@ -121,7 +123,7 @@ def in_words_of(message, typed):
     return f"{text} ({said})" if said else text
 
 
-def in_rooms(values):
+def in_rooms(values: Mapping) -> dict:
     """Return a configuration in rooms, whichever way its names are written.
 
     Args:
@@ -144,12 +146,12 @@ def in_rooms(values):
     return found
 
 
-def recorded(card):
+def recorded(card: dict) -> dict:
     """Return {"room.field": value} of the configuration with which a network was trained, by its card; {} where it does not say."""
     return dict(fields_of(card.get("training", {}).get("config", {})))
 
 
-def fields_of(values):
+def fields_of(values: Mapping) -> Iterator[tuple[str, Any]]:
     """Yield ("room.field" or field, value) of a configuration, whichever way its names are written; whitening too, one by one."""
     for name, value in in_rooms(values).items():
         if name not in ROOMS or not isinstance(value, dict):

@@ -1,5 +1,9 @@
 """The network of a run, and how its weights move."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import layers, optimizers
 
@@ -17,12 +21,15 @@ from keras_gw_resnet.training.location import (
     with_positions,
 )
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.training.config import TrainingConfig
+
 # Options of what is ranked, which is not trained.
 LOWEST_SHARE = 1e-2
 MOMENTUM = 0.9
 
 
-def new_network(config):
+def new_network(config: TrainingConfig) -> keras.Model:
     """Build the network of a TrainingConfig that is trained, with weights that follow from its seed."""
     keras.utils.set_random_seed(config.seed)
     options = dict(config.network.options)
@@ -31,7 +38,7 @@ def new_network(config):
     return _build(config, options)
 
 
-def whole_network(config):
+def whole_network(config: TrainingConfig) -> keras.Model:
     """Build the network of a TrainingConfig that is saved: that which is trained, with what is ranked beside it.
 
     Raises:
@@ -52,7 +59,7 @@ def _build(config, options):
     )
 
 
-def learning_rate(config, steps):
+def learning_rate(config: TrainingConfig, steps: int) -> Any:
     """Return the learning rate as a number or a schedule over so many steps."""
     warmup = config.optimisation.warmup_epochs * config.optimisation.steps_per_epoch
     if config.optimisation.schedule == "constant" and not warmup:
@@ -65,7 +72,7 @@ def learning_rate(config, steps):
     )
 
 
-def optimizer(config, steps):
+def optimizer(config: TrainingConfig, steps: int) -> keras.optimizers.Optimizer:
     """Return the optimizer of a TrainingConfig for so many steps."""
     options = {
         "learning_rate": learning_rate(config, steps),
@@ -85,7 +92,7 @@ def optimizer(config, steps):
     return optimizers.LossScaleOptimizer(plain) if config.devices.precision == "float16" else plain
 
 
-def compile_for_training(network, config, steps):
+def compile_for_training(network: keras.Model, config: TrainingConfig, steps: int) -> None:
     """Compile a network with loss, metrics and the optimizer of a TrainingConfig."""
     if gives_positions(network):
         loss, area, accuracy = PositionCrossentropy(), ScoreAUC, ScoreAccuracy
@@ -100,7 +107,7 @@ def compile_for_training(network, config, steps):
     )
 
 
-def for_training(network, config, replicas):
+def for_training(network: keras.Model, config: TrainingConfig, replicas: int) -> keras.Model:
     """Return the network as it trains: in the precision asked for, with batch norm over all replicas, with its positions if asked for.
 
     The last layer stays in float32, since ranking needs its resolution, and so does a matched filter.
@@ -111,7 +118,7 @@ def for_training(network, config, replicas):
     return with_positions(copy) if config.signals.merger_tolerance and parts_of(copy).head == "positions" else copy
 
 
-def for_saving(network):
+def for_saving(network: keras.Model) -> keras.Model:
     """Return a trained network as it is saved: float32, for one device."""
     network = score_alone(network) if gives_positions(network) else network
     return _copy(network, keras.config.floatx(), False)

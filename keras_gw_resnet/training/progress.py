@@ -1,7 +1,10 @@
 """What a training shows while it runs."""
 
+from __future__ import annotations
+
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -9,6 +12,9 @@ import numpy as np
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.training.validation import best_row
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.training.config import TrainingConfig
 
 
 class Timed:
@@ -18,10 +24,10 @@ class Timed:
         batches: Anything with `batches[index] -> (strain, label)` and `batch_size`.
     """
 
-    def __init__(self, batches):
+    def __init__(self, batches: Any) -> None:
         self.batches, self.batch_size, self.ready, self.error = batches, batches.batch_size, {}, None
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple:
         """Return batch `index`."""
         try:
             made = self.batches[index]
@@ -45,12 +51,12 @@ class Progress(keras.callbacks.Callback):
         shown: Whether this process talks.
     """
 
-    def __init__(self, config, feed, history, shown=True):
+    def __init__(self, config: TrainingConfig, feed: Timed, history: list[dict], shown: bool = True) -> None:
         super().__init__()
         self.config, self.feed, self.history, self.shown = config, feed, history, shown
         self._bar = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Open the bar."""
         self._begun = time.perf_counter()
         self._done_before = len(self.history)
@@ -59,14 +65,14 @@ class Progress(keras.callbacks.Callback):
             done = len(self.history) * self.config.optimisation.steps_per_epoch
             self._bar = Bar(total=total, initial=done, desc="training", unit="batch", file=sys.stdout)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the clock."""
         self._started = self._step_ended = time.perf_counter()
         self._waited, self._index = 0.0, epoch * self.config.optimisation.steps_per_epoch
         if self._bar is not None:
             self._bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Count the time between the end of the last step and when this step's batch was ready."""
         ready = self.feed.ready.pop(self._index, None)
         if ready is not None and self._index > self._done_before * self.config.optimisation.steps_per_epoch:
@@ -78,7 +84,7 @@ class Progress(keras.callbacks.Callback):
             if batch % 10 == 0:
                 self._bar.set_postfix(_short(logs) | self._best())
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Add the times of the training steps to the logs."""
         seconds = self._step_ended - self._started
         logs["seconds"] = seconds
@@ -93,7 +99,7 @@ class Progress(keras.callbacks.Callback):
         best = best_row(self.history)
         return {"best": f"{best['val_efficiency']:.3f}"} if np.isfinite(best["val_efficiency"]) else {}
 
-    def say(self, epoch, logs=None):
+    def say(self, epoch: int, logs: dict | None = None) -> None:
         """Print the line of a finished epoch, once its row is in the history: what it says is saved."""
         if self.shown and self.history and self.history[-1]["epoch"] == epoch + 1:
             self._bar.write(self._line(self.history[-1]))
@@ -110,7 +116,7 @@ class Progress(keras.callbacks.Callback):
             f"{efficiency}{row['examples_per_second']:.0f} examples/s  {left / 60:.1f} min left{best}"
         )
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()

@@ -10,7 +10,7 @@ LOOPBACK = ("localhost", "127.0.0.1")
 HERE, GO = b"h", b"g"
 
 
-def meet(coordinator, processes, process, seconds):
+def meet(coordinator: str, processes: int, process: int, seconds: float) -> None:
     """Return when all processes have called this.
 
     Args:

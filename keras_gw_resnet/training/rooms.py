@@ -222,7 +222,7 @@ class Ranking:
                 "--ranking.coherent false"
             )
 
-    def options(self):
+    def options(self) -> dict:
         """Return what of this are options of the network that comes of a training."""
         names = {
             "statistic": "statistic_shortcut",

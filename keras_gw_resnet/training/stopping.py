@@ -5,6 +5,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Generator
+from pathlib import Path
 
 from keras_gw_resnet.errors import TERMINATED
 
@@ -54,7 +56,7 @@ class _Run:
 
 
 @contextlib.contextmanager
-def stopping_on_sigterm(out, overwrite=False):
+def stopping_on_sigterm(out: Path, overwrite: bool = False) -> Generator:
     """End a training on SIGTERM, which the command line turns into an exit, with code 0 and a line that says how to go on.
 
     Every epoch is saved when it ends; what is lost is the epoch that was under way.
@@ -77,6 +79,6 @@ def stopping_on_sigterm(out, overwrite=False):
         run.say()
 
 
-def the_same_command(overwrite):
+def the_same_command(overwrite: bool) -> str:
     """Return how to name the command with which a run goes on."""
     return "the same command without --overwrite" if overwrite else "the same command"

@@ -1,6 +1,9 @@
 """The templates of a network's stem, from the waveforms that it is trained with."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -22,6 +25,11 @@ from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.populations import Population
 from keras_gw_resnet.simulation.waveforms import make_bank
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.simulation.bank import WaveformBank
+    from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.data import Batches
+
 # Signals from which the basis is made and for which the templates are refined, those from which templates are chosen, and those that
 # they are chosen to match.
 DRAWN, CANDIDATES, MATCHED = 24000, 1500, 3000
@@ -34,7 +42,7 @@ ROUNDS = 8
 SEED = 2005
 
 
-def fill_templates(model, batches, config):
+def fill_templates(model: keras.Model, batches: Batches, config: TrainingConfig) -> None:
     """Fill the stem of a new network; one without templates is left as it is.
 
     The basis are the first right singular vectors of whitened signals aligned at coalescence, to half a step of the stem
@@ -68,7 +76,7 @@ def fill_templates(model, batches, config):
     set_templates(model, basis, *_templates(signals, basis, front.templates, front.template_stride))
 
 
-def bank_without_spins(batches, config):
+def bank_without_spins(batches: Batches, config: TrainingConfig) -> WaveformBank:
     """Simulate the bank of waveforms that `fill_statistic` takes: without spins and higher modes.
 
     Their masses are uniform between the largest of the training's bank and the smallest that all but `LIGHT` of its signals exceed: the
@@ -96,10 +104,10 @@ def bank_without_spins(batches, config):
     least = lighter[order][np.searchsorted(np.cumsum(weight[order]), LIGHT * weight.sum())]
     population = Population("without spins", mass_range=(least, heavier.max()), spins="none", modes=((2, 2),))
     size = {"sample_rate": bank.sample_rate, "duration_seconds": bank.hplus.shape[1] / bank.sample_rate}
-    return make_bank(population, PLAIN, seed=config.seed, detectors=config.data.detectors, **size)
+    return make_bank(population, PLAIN, seed=config.seed, detectors=config.data.detectors, **size)  # ty: ignore[invalid-argument-type]
 
 
-def fill_statistic(model, batches, config, bank):
+def fill_statistic(model: keras.Model, batches: Batches, config: TrainingConfig, bank: WaveformBank) -> None:
     """Fill the templates of its own that the shortcut of a network has, chosen and refined as `fill_templates` does.
 
     They are for every kind of noise as often as the training shows it, while those of the stem are for all whitening filters alike.

@@ -1,8 +1,11 @@
 """What TensorBoard shows of a run."""
 
+from __future__ import annotations
+
 import itertools
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -14,6 +17,11 @@ from keras_gw_resnet.evaluation.window_plots import draw_examples, draw_training
 from keras_gw_resnet.models.graph import blocks_of
 from keras_gw_resnet.training.names import fields_of
 from keras_gw_resnet.training.validation import best_row, local_weights
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.data import Batches
+    from keras_gw_resnet.training.validation import Validation
 
 # Pictures, curves and histograms are drawn at the first and last epoch and every so often between.
 PICTURES_EVERY = 5
@@ -32,7 +40,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         validation: Validation callback, which runs before this one.
     """
 
-    def __init__(self, folder, config, batches, validation):
+    def __init__(self, folder: Path | str, config: TrainingConfig, batches: Batches, validation: Validation) -> None:
         super().__init__()
         self.folder, self.config, self.batches, self.validation = Path(folder), config, batches, validation
         self._train, self._held_out = (
@@ -41,7 +49,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         )
         self._probe = None
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         """Take the model of the fit, and show its graph and the configuration."""
         super().set_model(model)
         blocks = blocks_of(model)
@@ -51,7 +59,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         self._train.graph(model)
         self._train.text("configuration", f"```yaml\n{yaml.safe_dump(self.config.to_dict(), sort_keys=False)}```")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write what is known of the epoch, unless the training has diverged."""
         if not np.isfinite(logs["loss"]):
             return
@@ -92,7 +100,7 @@ class TensorBoardLog(keras.callbacks.Callback):
             for is_signal, s, score in zip(signal[shown], snr[shown], scores[shown], strict=True)
         ]
         rate, title = self.config.data.whitening.sample_rate, f"validation windows after epoch {epoch + 1}"
-        figure = draw_examples(self.validation.strain[shown], titles, self.config.data.detectors, rate, title)
+        figure = draw_examples(self.validation.strain[shown], titles, self.config.data.detectors, rate, title)  # ty: ignore[invalid-argument-type]
         self._held_out.picture("examples", figure, epoch)
         for variable in self.model.trainable_variables:
             self._train.histogram(variable.path, keras.ops.convert_to_numpy(variable.value), epoch)
@@ -107,12 +115,12 @@ class TensorBoardLog(keras.callbacks.Callback):
             fill = np.linalg.norm(np.asarray(branch, float)) / max(np.linalg.norm(np.asarray(entry, float)), 1e-12)
             self._train.scalar(f"block_fill/{name}", fill, epoch)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         """Close the files."""
         self._train.close()
         self._held_out.close()
 
-    def write_summary(self, history):
+    def write_summary(self, history: list[dict]) -> None:
         """Let runs be compared in a table: the configuration beside the metrics of the best epoch."""
         from tensorboard.plugins.hparams import api, summary_v2
 
@@ -131,7 +139,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         run.close()
 
 
-def forward(model, strain):
+def forward(model: keras.Model, strain: np.ndarray) -> list[np.ndarray]:
     """Return the outputs of a model for a batch of strain as NumPy arrays, computed by this process alone."""
     if keras.backend.backend() != "jax":
         return [keras.ops.convert_to_numpy(t) for t in model(strain, training=False)]

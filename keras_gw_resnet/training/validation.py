@@ -1,8 +1,13 @@
 """Measuring a network after every epoch, on a fixed validation set."""
 
+from __future__ import annotations
+
 import contextlib
 import math
 import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -11,8 +16,13 @@ from keras_gw_resnet.evaluation.windows import auc
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.training.metric import CHUNK
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.datasets.hard import HardNoise
+    from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.data import Batches
 
-def scorer(model):
+
+def scorer(model: keras.Model) -> Callable:
     """Return a function from strain (n, samples, detectors) to scores (n,), computed by this process alone."""
     if keras.backend.backend() != "jax":
         return lambda strain: np.concatenate(
@@ -30,7 +40,7 @@ def scorer(model):
     return score
 
 
-def local_weights(model):
+def local_weights(model: keras.Model) -> list:
     """Return NumPy copies of a model's weights for `stateless_call`: (trainable, not trainable).
 
     Its own arrays may be spread over processes, which would all have to take part.
@@ -47,7 +57,7 @@ def _chunks(strain):
 
 
 @contextlib.contextmanager
-def averaged_weights(model):
+def averaged_weights(model: keras.Model) -> Generator[None]:
     """Put the averaged weights into a model while the block runs, where its optimizer keeps an average."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if not optimizer.use_ema:
@@ -75,7 +85,15 @@ class Validation(keras.callbacks.Callback):
         save_best: Called with the model when it is the best so far; None: not at all.
     """
 
-    def __init__(self, batches, config, history, *, phase=None, save_best=None):
+    def __init__(
+        self,
+        batches: Batches,
+        config: TrainingConfig,
+        history: list[dict],
+        *,
+        phase: Any = None,
+        save_best: Callable | None = None,
+    ) -> None:
         super().__init__()
         self.metric, self.history, self.phase, self.save_best = batches.metric, history, phase, save_best
         held_out = [batches.validation.examples(i) for i in range(config.metric.batches)]
@@ -83,12 +101,12 @@ class Validation(keras.callbacks.Callback):
         self.label = np.concatenate([e.label[:, 0] for e in held_out])
         self._score = None
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         """Take the model of the fit."""
         super().set_model(model)
         self._score = scorer(model)
 
-    def measure(self, score):
+    def measure(self, score: Callable) -> dict | None:
         """Return val_loss, val_auc, val_accuracy and val_efficiency of the scores that a function gives; None where one is not finite."""
         metric = [] if self.metric is None else self.metric.strain
         with Bar(total=len(self.strain) + len(metric), desc="validation", unit="window", leave=False) as bar:
@@ -103,15 +121,15 @@ class Validation(keras.callbacks.Callback):
         found["val_accuracy"] = float(np.mean((self.scores > 0) == signal))
         found["val_efficiency"], self.threshold = math.nan, math.nan
         if self.metric is not None:
-            found["val_efficiency"], self.threshold = self.metric.efficiency(ranked)
+            found["val_efficiency"], self.threshold = self.metric.efficiency(ranked)  # ty: ignore[invalid-argument-type]
         return found
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Measure, unless the training has diverged: the loss in the logs is not finite then."""
         if not math.isfinite(logs["loss"]):
             return
         with averaged_weights(self.model):
-            found = self.measure(self._score)
+            found = self.measure(self._score)  # ty: ignore[invalid-argument-type]
             if found is None:
                 logs["loss"] = math.nan
                 return
@@ -119,7 +137,7 @@ class Validation(keras.callbacks.Callback):
             if self.phase is not None:
                 logs["phase"] = self.phase
             same = [row for row in self.history if row.get("phase") == self.phase]
-            if self.save_best and all(merit(logs) > merit(row) for row in same):
+            if self.save_best and all(merit(logs) > merit(row) for row in same):  # ty: ignore[invalid-argument-type]
                 self.save_best(self.model)
 
 
@@ -143,16 +161,16 @@ class HardSearch(keras.callbacks.Callback):
         path: Where to write down what was found; None: nowhere.
     """
 
-    def __init__(self, hard, epochs, path):
+    def __init__(self, hard: HardNoise, epochs: int, path: Path | None) -> None:
         super().__init__()
         self.hard, self.epochs, self.path, self._score = hard, epochs, path, None
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         """Take the model of the fit."""
         super().set_model(model)
         self._score = scorer(model)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Search."""
         self._seconds = 0.0
         if not 0 < epoch < self.epochs - 1:
@@ -160,23 +178,23 @@ class HardSearch(keras.callbacks.Callback):
         begun = time.perf_counter()
         options = {"desc": "hard noise", "unit": "window", "leave": False}
         with Bar(total=self.hard.windows, **options) as bar:
-            self.hard.search(epoch, self._score, bar.update)
+            self.hard.search(epoch, self._score, bar.update)  # ty: ignore[invalid-argument-type]
         if self.path is not None:
             self.hard.save(self.path)
         self._seconds = time.perf_counter() - begun
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Add the time to the logs."""
         logs["search_seconds"] = self._seconds
 
 
-def merit(row):
+def merit(row: dict) -> tuple[float, float]:
     """Return what epochs are compared by: the detected fraction where it is known, then the AUC."""
     efficiency = row.get("val_efficiency", math.nan)
     return (-1.0 if math.isnan(efficiency) else efficiency, row["val_auc"])
 
 
-def best_row(history):
+def best_row(history: list[dict]) -> dict | None:
     """Return the row of the best epoch of the last phase; the first of equals."""
     rows = [row for row in history if row.get("phase") == history[-1].get("phase")]
     return max(rows, key=merit)

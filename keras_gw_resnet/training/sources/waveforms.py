@@ -1,9 +1,15 @@
 """The signals of a training: the one waveform bank of its folder."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.bank import WaveformBank, find_bank
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.training.rooms import Data
 
 
 @dataclass(frozen=True)
@@ -17,7 +23,7 @@ class Waveforms:
     bank: WaveformBank
 
     @classmethod
-    def open(cls, data):
+    def open(cls, data: Data) -> Waveforms:
         """Load the bank.
 
         Args:
@@ -33,12 +39,12 @@ class Waveforms:
             raise InputError(f"{data.path}: the waveform bank holds {len(bank)} waveform; expected at least 2")
         return cls(bank)
 
-    def split(self, share):
+    def split(self, share: float) -> tuple[WaveformBank, WaveformBank]:
         """Return (WaveformBank, WaveformBank held out), the latter from the end."""
         kept = max(1, min(len(self.bank) - 1, round(len(self.bank) * (1 - share))))
         return self.bank.subset(0, kept), self.bank.subset(kept, len(self.bank))
 
-    def fingerprint(self, bank, held_out):
+    def fingerprint(self, bank: WaveformBank, held_out: WaveformBank) -> dict:
         """Return which bank it is, and how many waveforms are trained on."""
         whole = self.bank
         about = {"population": whole.population, "seed": whole.seed, "fingerprint": whole.fingerprint()}

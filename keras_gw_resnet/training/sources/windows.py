@@ -1,7 +1,10 @@
 """Windows that come with their labels, in place of noise, signals and negatives."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.datasets.windows import (
     SPLIT_SEED,
@@ -11,6 +14,11 @@ from keras_gw_resnet.datasets.windows import (
     sample_of,
     split_windows,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from keras_gw_resnet.training.rooms import Data
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class Windows:
     header: WindowsHeader
 
     @classmethod
-    def open(cls, data):
+    def open(cls, data: Data) -> Windows:
         """Read what the file holds, not the windows.
 
         Args:
@@ -34,10 +42,10 @@ class Windows:
             InputError: It cannot be read, or its windows are of another shape than the run asks for.
         """
         header = open_windows(data.path)
-        header.require(data.window_samples, data.detectors, data.whitening.sample_rate, "the run asks for")
+        header.require(data.window_samples, data.detectors, data.whitening.sample_rate, "the run asks for")  # ty: ignore[invalid-argument-type]
         return cls(header)
 
-    def split(self, share):
+    def split(self, share: float) -> tuple[np.ndarray, np.ndarray]:
         """Return (rows, rows held out), integer arrays.
 
         Raises:
@@ -48,7 +56,7 @@ class Windows:
             check_windows(self.header, rows)
         return parts
 
-    def fingerprint(self, rows, held_out):
+    def fingerprint(self, rows: np.ndarray, held_out: np.ndarray) -> dict:
         """Return the file, and which windows of it are trained on and held out."""
         return {
             "windows": {
