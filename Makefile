@@ -55,7 +55,7 @@ train-zoo: $(READY)  ## train every saved network again and measure it: days; PS
 	@$(BIN)/python -m keras_gw_resnet train-zoo $(if $(PSDS),--psd $(PSDS))
 
 lint: $(READY)  ## check the style and the type hints
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check --quiet
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check --no-progress --output-format concise
 
 clean:  ## remove the environment and everything the demo made
 	rm -rf $(VENV) runs
