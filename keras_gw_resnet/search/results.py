@@ -176,7 +176,7 @@ class Output:
         """Return the path of the background."""
         return self.events.with_name(f"{self.events.stem}-background{self.events.suffix}")
 
-    def files(self, slides: int) -> list[Path]:
+    def files(self, slides: int | None) -> list[Path]:
         """Return the paths of all files, with that of the background where there are slides."""
         return [*event_files(self.events), *([self.background] if slides else [])]
 

@@ -17,7 +17,7 @@ def kept_set(
     *,
     duration_seconds: float,
     seed: int,
-    psds: Sequence[str],
+    psds: Sequence[Path | str],
     detectors: Sequence[str],
     sample_rate: int,
 ) -> tuple[Path, bool]:

@@ -99,7 +99,7 @@ POPULATIONS = {
 }
 
 
-def get_population(name: Population | Path | str, derived: Sequence[str] = ()) -> Population:
+def get_population(name: Population | Path | str, derived: Sequence[Path] = ()) -> Population:
     """Return a population by name, or from a YAML file.
 
     Args:

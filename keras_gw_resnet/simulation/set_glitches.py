@@ -42,7 +42,7 @@ class SetGlitches:
     def __len__(self) -> int:
         return len(self.made)
 
-    def add(self, noise: np.ndarray, gps_start: float, detector: str, psd: np.ndarray, seed: int) -> None:
+    def add(self, noise: np.ndarray, gps_start: float, detector: str, psd: Path | str, seed: int) -> None:
         """Add glitches to noise in place, at random times.
 
         Args:

@@ -129,7 +129,7 @@ def inject(strain: np.ndarray, gps_start: float, signals: Iterable, sample_rate:
             strain[begin:end] += signal[begin - first : end - first]
 
 
-def psds_of(sources: Sequence[str], detectors: Sequence[str]) -> dict[str, list[str]]:
+def psds_of(sources: Sequence[Path | str], detectors: Sequence[str]) -> dict[str, list[str]]:
     """Resolve PSD sources into a list for each detector.
 
     Args:
@@ -237,7 +237,7 @@ def write_set(
     *,
     duration_seconds: float,
     seed: int,
-    psds: Sequence[str] = (),
+    psds: Sequence[Path | str] = (),
     detectors: Sequence[str] = ("H1", "L1"),
     sample_rate: int = 2048,
     processes: int | None = None,

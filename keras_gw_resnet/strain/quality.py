@@ -19,7 +19,7 @@ LARGEST_STRAIN = 1e10
 DEAD_SECONDS = 0.125
 
 
-def flagged(mask: np.ndarray, short_names: Sequence[str], name: str) -> np.ndarray | None:
+def flagged(mask: np.ndarray, short_names: Sequence[bytes | str], name: str) -> np.ndarray | None:
     """Say for every entry of a bit mask whether the flag with this short name is set.
 
     Args:
@@ -105,7 +105,7 @@ def meaning(name: str) -> str:
     return "has an injection" if name.startswith("HW_") else "is good"
 
 
-def valid_runs(valid: np.ndarray) -> list[tuple[int, int]]:
+def valid_runs(valid: Sequence[bool] | np.ndarray) -> list[tuple[int, int]]:
     """Return the half-open index ranges [(start, stop), ...] over which a boolean array is true."""
     if np.all(valid):
         return [(0, len(valid))] if len(valid) else []
