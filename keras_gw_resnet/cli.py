@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 
 from keras_gw_resnet import __version__
+from keras_gw_resnet.commands.adopt import add_adopt
 from keras_gw_resnet.commands.arguments import Parser, add_command, path_of, seed
 from keras_gw_resnet.commands.evaluate import add_evaluate
+from keras_gw_resnet.commands.export import add_export
 from keras_gw_resnet.commands.glitches import add_glitches
 from keras_gw_resnet.commands.hard_noise import add_hard_noise
 from keras_gw_resnet.commands.inspect import add_inspect
 from keras_gw_resnet.commands.mlgwsc import add_mlgwsc
-from keras_gw_resnet.commands.models import add_adopt, add_export, add_models
+from keras_gw_resnet.commands.models import add_models
 from keras_gw_resnet.commands.search import add_search
 from keras_gw_resnet.commands.simulate import add_simulate
 from keras_gw_resnet.commands.strain import add_fetch, add_import_g2net, add_statistics

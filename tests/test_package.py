@@ -87,6 +87,17 @@ def test_no_layer_is_found_by_the_beginning_of_its_name(path):
         )
 
 
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if p.parent.name == "commands" and p.name != "arguments.py"], ids=lambda p: p.name
+)
+def test_commands_parse_call_and_print(path):
+    lines = len(path.read_text().splitlines())
+    assert lines <= 150, (
+        f"commands/{path.name} has {lines} lines, 150 at most: what it computes belongs to another room, "
+        "its arguments to a file of their own (as search_arguments.py)"
+    )
+
+
 @pytest.mark.parametrize("path", HINTED, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_public_functions_have_type_hints(path):
     lacking = [

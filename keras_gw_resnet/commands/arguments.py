@@ -60,6 +60,20 @@ def hdf5(text):
     return path
 
 
+def rates(text):
+    """Parse rates such as H1=0.3,L1=1 into a dictionary."""
+    found = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text}; expected rates a minute such as H1=0.3,L1=1") from None
+        if not (0 <= found[name.strip()] <= 60 and name.strip()):
+            raise argparse.ArgumentTypeError(f"{text}; expected rates from 0 to 60 a minute")
+    return found
+
+
 class _Detectors(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
         if len(set(values)) < len(values):

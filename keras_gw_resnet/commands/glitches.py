@@ -4,18 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_gw_resnet.commands.arguments import (
-    Parser,
-    add_command,
-    add_detectors,
-    add_quality,
-    finite,
-    hdf5,
-    path_of,
-    picture,
-    positive,
-    seed,
-)
+from keras_gw_resnet.commands.arguments import Parser, add_command
+from keras_gw_resnet.commands.glitches_arguments import add_import_arguments, add_mine_arguments, add_show_arguments
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, refuse_input
@@ -25,24 +15,6 @@ def add_glitches(subparsers):
     """Add the command 'glitches'."""
     parser = subparsers.add_parser("glitches", help="make and look at banks of glitches of single detectors")
     kinds = parser.add_subparsers(required=True, metavar="ACTION", dest="action", parser_class=Parser)
-    _add_import(kinds)
-    _add_mine(kinds)
-    show = add_command(
-        kinds,
-        "show",
-        run_show,
-        "draw glitches of a bank with their time-frequency maps",
-        "keras-gw-resnet glitches show glitches.hdf --output glitches.png",
-    )
-    show.add_argument("bank", type=path_of, metavar="BANK", help="glitch bank")
-    show.add_argument("--output", required=True, type=picture, metavar="FILE", help="picture to write")
-    show.add_argument("--number", type=positive, default=20, metavar="N", help="glitches to draw (default: 20)")
-    show.add_argument("--label", metavar="LABEL", help="of this kind alone")
-    show.add_argument("--seed", type=seed, default=0, metavar="N", help="of the choice (default: 0)")
-    show.add_argument("--overwrite", action="store_true", help="replace an existing file")
-
-
-def _add_import(kinds):
     parser = add_command(
         kinds,
         "import",
@@ -50,27 +22,7 @@ def _add_import(kinds):
         "make a bank from arrays, other banks, or a Gravity Spy table with strain files",
         "keras-gw-resnet glitches import gravityspy.csv --strain data/O3a --confidence 0.9 --output glitches.hdf",
     )
-    add = parser.add_argument
-    add(
-        "files",
-        nargs="+",
-        type=path_of,
-        metavar="FILE",
-        help="whitened arrays (.hdf, .npz, .npy), glitch banks, or tables (.csv) with GPStime, ifo, label, snr, confidence",
-    )
-    add("--strain", nargs="+", metavar="FILE", help="strain files, folders or patterns that tables speak of")
-    add(
-        "--confidence", type=finite, default=0.0, metavar="P", help="lowest confidence of a table's labels (default: 0)"
-    )
-    add("--skip-outside", action="store_true", help="leave out a table's glitches outside the strain")
-    add("--detector", metavar="NAME", help="of arrays that do not say it")
-    add("--label", metavar="LABEL", help="of arrays that do not say it")
-    add("--sample-rate", type=positive, metavar="HZ", help="of arrays that do not say it")
-    add_quality(parser)
-    _add_cut(parser)
-
-
-def _add_mine(kinds):
+    add_import_arguments(parser)
     parser = add_command(
         kinds,
         "mine",
@@ -78,34 +30,15 @@ def _add_mine(kinds):
         "find loud transients that one detector alone shows, and cut them",
         "keras-gw-resnet glitches mine data/O3a --model flagship --output mined.hdf",
     )
-    add = parser.add_argument
-    add("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns")
-    add("--snr", type=finite, default=7.5, metavar="X", help="lowest SNR of a glitch (default: 7.5)")
-    add("--model", metavar="MODEL", help="a saved network: what it takes for a signal in one detector is a glitch too")
-    add("--threshold", type=finite, default=10.0, metavar="X", help="its lowest statistic (default: 10)")
-    add(
-        "--leave-out",
-        nargs="+",
-        default=[],
-        metavar="TIMES",
-        help="GPS seconds, or files with one a line, of signals beside the catalogue's",
+    add_mine_arguments(parser)
+    parser = add_command(
+        kinds,
+        "show",
+        run_show,
+        "draw glitches of a bank with their time-frequency maps",
+        "keras-gw-resnet glitches show glitches.hdf --output glitches.png",
     )
-    add_detectors(parser)
-    add_quality(parser)
-    _add_cut(parser)
-
-
-def _add_cut(parser):
-    add = parser.add_argument
-    add("--output", required=True, type=hdf5, metavar="FILE", help="glitch bank to write")
-    add(
-        "--reconstruct",
-        choices=["denoise", "whole"],
-        default="denoise",
-        help="subtract what is not the transient, or keep the noise of the cut (default: denoise)",
-    )
-    add("--seconds", type=finite, default=4.0, metavar="S", help="length of a cut (default: 4)")
-    add("--overwrite", action="store_true", help="replace an existing file")
+    add_show_arguments(parser)
 
 
 def _options(args):

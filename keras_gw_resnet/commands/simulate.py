@@ -1,20 +1,8 @@
 """The command 'simulate': waveforms, noise and test sets."""
 
-import argparse
-
-from keras_gw_resnet.commands.arguments import (
-    Parser,
-    add_command,
-    add_detectors,
-    add_quality,
-    duration,
-    finite,
-    hdf5,
-    path_of,
-    positive,
-    seed,
-)
+from keras_gw_resnet.commands.arguments import Parser, add_command
 from keras_gw_resnet.commands.printing import shown
+from keras_gw_resnet.commands.simulate_arguments import add_simulate_arguments
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, written_aside
 
@@ -30,26 +18,12 @@ def add_simulate(subparsers):
         "simulate a bank of binary black hole waveforms (PyCBC)",
         "keras-gw-resnet simulate bank --population set3 --number 2000 --output data/train/bank.hdf",
     )
-    bank.add_argument("--number", type=positive, default=2000, metavar="N", help="waveforms (default: 2000)")
-    bank.add_argument(
-        "--duration", type=finite, default=2.0, metavar="S", help="seconds kept of each, up to 16 (default: 2)"
-    )
     noise = add_command(
         kinds,
         "noise",
         run_simulate_noise,
         "simulate coloured Gaussian noise as strain files in MLGWSC-1 layout",
         "keras-gw-resnet simulate noise --segments 6 --segment-seconds 300 --output data/train/noise.hdf",
-    )
-    noise.add_argument("--segments", type=positive, default=6, metavar="N", help="default: 6")
-    noise.add_argument("--segment-seconds", type=positive, default=300, metavar="S", help="default: 300")
-    noise.add_argument(
-        "--psd",
-        nargs="+",
-        default=["aLIGOZeroDetHighPower"],
-        metavar="PSD",
-        help="names, files, or folders with a folder of files a detector; one is drawn for each segment and detector "
-        "(default: aLIGOZeroDetHighPower)",
     )
     mock = add_command(
         kinds,
@@ -58,52 +32,7 @@ def add_simulate(subparsers):
         "simulate a test set in MLGWSC-1 layout: foreground, background and injections",
         "keras-gw-resnet simulate set --population set3 --duration 21600 --seed 7 --output data/set3",
     )
-    mock.add_argument(
-        "--duration", type=duration, default=21600, metavar="TIME", help="as 7200, 90m or 6h (default: 6h)"
-    )
-    mock.add_argument(
-        "--psd",
-        nargs="+",
-        default=[],
-        metavar="PSD",
-        help="names, files, or folders with a folder of files a detector (default: the population's)",
-    )
-    mock.add_argument(
-        "--noise",
-        nargs="+",
-        metavar="FILE",
-        help="strain files, folders or patterns: measured noise instead of Gaussian noise, the detectors slid against each "
-        "other, the times of catalogue events left out",
-    )
-    mock.add_argument(
-        "--leave-out",
-        nargs="+",
-        default=[],
-        metavar="TIMES",
-        help="GPS seconds, or files with one a line, of signals in --noise beside the catalogue's",
-    )
-    mock.add_argument("--glitches", type=path_of, metavar="BANK", help="glitch bank for Gaussian noise")
-    mock.add_argument(
-        "--glitch-rate",
-        type=rates,
-        metavar="RATES",
-        help="glitches a minute in each detector (default with --glitches: H1=0.3,L1=1, about those of O3)",
-    )
-    add_quality(mock)
-    mock.add_argument("--output", required=True, type=path_of, metavar="DIR", help="folder to write")
-    for each in (bank, mock):
-        each.add_argument(
-            "--population",
-            default="set3",
-            help="set1, set2 or set3 of MLGWSC-1, or a YAML file (default: set3)",
-        )
-        each.add_argument("--processes", type=positive, metavar="N", help="default: one a core")
-    for each in (bank, noise):
-        each.add_argument("--output", required=True, type=hdf5, metavar="FILE", help="HDF5 file to write")
-    for each in (bank, noise, mock):
-        each.add_argument("--seed", type=seed, default=0, metavar="N", help="default: 0")
-        each.add_argument("--overwrite", action="store_true", help="replace an existing file")
-        add_detectors(each)
+    add_simulate_arguments(bank, noise, mock)
 
 
 def run_simulate_bank(args):
@@ -144,20 +73,6 @@ def run_simulate_noise(args):
     print(
         f"{shown(args.output)}: {total} s of simulated Gaussian noise of {', '.join(args.detectors)} in {args.segments} segments"
     )
-
-
-def rates(text):
-    """Parse rates such as H1=0.3,L1=1 into a dictionary."""
-    found = {}
-    for part in text.split(","):
-        name, _, number = part.partition("=")
-        try:
-            found[name.strip()] = float(number)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text}; expected rates a minute such as H1=0.3,L1=1") from None
-        if not (0 <= found[name.strip()] <= 60 and name.strip()):
-            raise argparse.ArgumentTypeError(f"{text}; expected rates from 0 to 60 a minute")
-    return found
 
 
 def _glitches_of(args):

@@ -1,7 +1,6 @@
 """The command 'train'."""
 
 import contextlib
-import csv
 import os
 import shutil
 import sys
@@ -10,9 +9,10 @@ from pathlib import Path
 
 from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.printing import require_writable, shown
-from keras_gw_resnet.commands.train_arguments import TEXT, old_names, parse_training
+from keras_gw_resnet.commands.train_arguments import old_names, parse_training
+from keras_gw_resnet.commands.train_parser import TEXT
 from keras_gw_resnet.errors import InputError, LostProcessError, flag
-from keras_gw_resnet.files import FULL, written_aside
+from keras_gw_resnet.files import FULL
 from keras_gw_resnet.owners import owned
 
 # Longest time between the signals that a queue system sends to the processes of a job.
@@ -86,147 +86,61 @@ def _say_new_names(argv):
     """Say once how options are called now that were typed as before, when nothing else is to be said on stderr."""
     from keras_gw_resnet.training.names import flag_of
 
-    said = [f"{flag(old)} is {flag_of(new)} now" for old, new in old_names(argv).items()]
-    if said:
+    if said := [f"{flag(old)} is {flag_of(new)} now" for old, new in old_names(argv).items()]:
         print(f"keras-gw-resnet train: {', '.join(said)}; the old names work for this release", file=sys.stderr)
 
 
 def _prepare(config, run, out):
     """Start backend and devices, and see that the network can be built, before any data are read."""
     from keras_gw_resnet.training.distribution import prepare
+    from keras_gw_resnet.zoo import load_card
 
     if run.backend:
         os.environ["KERAS_BACKEND"] = run.backend
     place = load_keras(lambda: prepare(config, run.coordinator, run.processes, run.process_id), training=True)
+    from keras_gw_resnet.training.checks import check_members, check_network
     from keras_gw_resnet.training.folder import check_backend
-    from keras_gw_resnet.training.growth import check_growth, phases_of
-    from keras_gw_resnet.training.location import check_positions
-    from keras_gw_resnet.training.optimization import new_network, whole_network
 
     check_backend(out, run.overwrite)
-    network = new_network(config)
-    if not network.trainable_weights:
-        raise InputError(
-            f"{config.network.model}: has no weights to train; an ensemble trains with --options.combine head"
-        )
-    _check_members(config)
-    if config.ranking.statistic:
-        whole_network(config)
-    if config.signals.merger_tolerance:
-        check_positions(network, config)
-    if config.network.growth == "blockwise":
-        check_growth(network, config)
-        shortest = min(phase.last - phase.first for phase in phases_of(config))
-        if config.optimisation.warmup_epochs >= shortest:
-            raise InputError(
-                f"--optimisation.warmup_epochs {config.optimisation.warmup_epochs} leaves nothing of the {shortest} epochs that a "
-                "block is trained for; take fewer, or more --epochs"
-            )
+    check_network(config)
+    check_members(config, {name: load_card(name) for name in config.network.options.get("members", ())})
     return place
 
 
-def _check_members(config):
-    """Raise InputError where a network that joins saved ones would hand them strain they were not trained on."""
-    from keras_gw_resnet.strain.conditioning import Whitening
-    from keras_gw_resnet.zoo import load_card
-
-    own = {"detectors": list(config.data.detectors), "whitening": config.data.whitening.to_dict()}
-    for member in config.network.options.get("members", ()):
-        card = load_card(member)
-        card["whitening"] = Whitening(**card["whitening"]).to_dict()
-        differing = [name for name, value in own.items() if card[name] != value]
-        if differing:
-            name = differing[0]
-            raise InputError(f"{member}: was trained with {name} {card[name]}, not {own[name]}; leave it out")
-
-
 def _train(config, batches, run, place, out, log_dir):
-    import keras
-
-    from keras_gw_resnet.models.graph import parts_of
-    from keras_gw_resnet.search.calibration import UNKNOWN_TIMING, calibrate_statistic, calibrate_timing
-    from keras_gw_resnet.search.scan import Scanner
+    from keras_gw_resnet.training.card import card_of, write_history
+    from keras_gw_resnet.training.checks import notes_on
     from keras_gw_resnet.training.fit import fit
     from keras_gw_resnet.training.folder import CHECKPOINTS, note_logs, remove_checkpoints
-    from keras_gw_resnet.training.location import MEANT, coalescence_samples
     from keras_gw_resnet.zoo import save_model, training_of
 
     require_writable(out, "--out")
     require_writable(log_dir, "--log-dir")
     if place.first:
         note_logs(log_dir, out, run.overwrite or not (out / CHECKPOINTS).exists())
-    bank, own = batches.held_out_bank, config.negatives
-    if bank is not None and own.loud_share and not batches.training.shares["loud noise"]:
-        print("NOTE: the noise has no loud places; --negatives.loud_share has nothing to show", flush=True)
-    if bank is not None and own.hard_share and not batches.training.hard.ever_ready(config.epochs):
-        print(
-            "NOTE: hard noise is shown from the third epoch on; --negatives.hard_share has nothing to show", flush=True
-        )
-    if bank is not None and config.data.window_samples > bank.hplus.shape[1]:
-        print(
-            f"NOTE: windows of {config.data.window_samples / bank.sample_rate:g} s, but the bank keeps {bank.hplus.shape[1] / bank.sample_rate:g} s "
-            "of each waveform; simulate one with a longer --duration",
-            flush=True,
-        )
-    size = (
-        f"{config.epochs} epochs of {config.optimisation.steps_per_epoch} batches of {config.optimisation.batch_size}"
-    )
+    for note in notes_on(config, batches):
+        print(f"NOTE: {note}", flush=True)
+    own = config.optimisation
+    size = f"{config.epochs} epochs of {own.steps_per_epoch} batches of {own.batch_size}"
     print(f"{config.network.model} on {batches.description}: {size}, {place.description}", flush=True)
     model, history, best = fit(config, batches, out, place=place, log_dir=log_dir, overwrite=run.overwrite)
     if not place.first:
         return
-    if batches.held_out_bank is None:
-        timing, signals, precision = dict(UNKNOWN_TIMING), {}, "event times are not calibrated"
-    else:
-        taps = batches.training.noise.taps
-        given = (Scanner(model), batches.held_out_bank, taps, config.data.detectors, config.data.whitening)
-        timing, signals = calibrate_timing(*given), calibrate_statistic(*given)
-        precision = f"event times good to {timing['spread_seconds']:.3f} s (68 %)"
-    seconds = sum(row["seconds"] + row.get("search_seconds", 0.0) for row in history)
-    card = {
-        "name": run.name or out.name,
-        "model": config.network.model,
-        "options": {**config.network.options, **config.ranking.options()},
-        "sample_rate": config.data.whitening.sample_rate,
-        "detectors": list(config.data.detectors),
-        "window_samples": config.data.window_samples,
-        "whitening": config.data.whitening.to_dict(),
-        "training": {
-            "config": config.to_dict(),
-            "data": batches.provenance,
-            "seconds": round(seconds),
-            "examples": len(history) * config.optimisation.steps_per_epoch * config.optimisation.batch_size,
-            "machine": place.description,
-            "backend": keras.config.backend(),
-            "epochs": len(history),
-            "epoch_kept": best["epoch"],
-            "begun_with": training_of(config.network.options),
-            **({MEANT: coalescence_samples(model, config)} if config.signals.merger_tolerance else {}),
-        },
-        "parts": parts_of(model).to_dict(),
-        "metrics": {"validation": {name[4:]: value for name, value in best.items() if name.startswith("val_")}},
-        "timing": timing,
-        "signals": signals,
-    }
-    save_model(model, card, out)
-    with written_aside(out / "history.csv") as aside, aside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in history for name in row)))
-        writer.writeheader()
-        writer.writerows(history)
+    begun_with = training_of(config.network.options)
+    card = card_of(model, config, batches, history, best, place, begun_with=begun_with)
+    save_model(model, {"name": run.name or out.name, **card}, out)
+    write_history(history, out / "history.csv")
     remove_checkpoints(out)
-    _print_end(config, batches, best, precision, seconds, out, log_dir)
+    _print_end(batches, best, card, out, log_dir)
 
 
-def _print_end(config, batches, best, precision, seconds, out, log_dir):
-    detected = ""
-    if batches.metric is not None:
-        detected = (
-            f"{100 * best['val_efficiency']:.1f} % of the {batches.metric.signals_are} detected at a false-alarm "
-            f"probability of {batches.metric.false_alarm_probability:g} a window, "
-        )
+def _print_end(batches, best, card, out, log_dir):
+    spread = card["timing"]["spread_seconds"]
+    precision = "event times are not calibrated" if spread is None else f"event times good to {spread:.3f} s (68 %)"
+    detected = "" if batches.metric is None else f"{batches.metric.told(best['val_efficiency'])}, "
     print(
         f"epoch {best['epoch']} is kept: validation AUC {best['val_auc']:.4f}, {detected}{precision}\n"
-        f"saved: {shown(out)}/model.keras, card.json, history.csv, after {seconds / 60:.1f} min of training\n"
+        f"saved: {shown(out)}/model.keras, card.json, history.csv, after {card['training']['seconds'] / 60:.1f} min of training\n"
         f"next:  keras-gw-resnet tensorboard {shown(log_dir)}"
     )
     if batches.held_out_bank is not None:

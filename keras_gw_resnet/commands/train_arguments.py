@@ -1,105 +1,15 @@
-"""The arguments of 'train': those of `TrainingConfig` and `Run`, as flags, in YAML files, and as recipes."""
+"""The arguments of 'train' as they are typed: in rooms or as before, in YAML files, and as recipes."""
 
-import argparse
 import json
 import re
-import shutil
-import typing
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from pathlib import Path
 
-from keras_gw_resnet.errors import InputError, flag, shortened
+from keras_gw_resnet.commands.train_parser import Run, training_parser
+from keras_gw_resnet.errors import InputError, flag
 from keras_gw_resnet.inputs import read_json, read_yaml
 
-TEXT = "train a network on strain files and a waveform bank, or on labelled windows"
-USAGE = "keras-gw-resnet train --model MODEL --data DATA --out OUT [--ROOM.OPTION VALUE ...]"
-EXAMPLE = """short forms, which need no room:
-  --model, --data, --steps-per-epoch, --batch-size, --learning-rate
-  --options.NAME for --network.options.NAME; --width, --kernel-size, --stem-kernel-size and --dropout for --options.width ...
-Hyphens and underscores are the same. Names without a room as they were before (--snr-range) work for one release more.
-The same command goes on with a run that was interrupted.
-
-example:
-  python train.py --recipe resnet --width 16 --data data/train --out runs/first --epochs 10 --signals.snr_range 5 12"""
 RECIPES = Path(__file__).parents[1] / "training" / "recipes"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """Where a training runs and what it leaves.
-
-    Attributes:
-        out: Folder for model.keras, card.json, history.csv and checkpoints.
-        name: Name in the card; None: that of the folder.
-        log_dir: Folder for TensorBoard; None: OUT/logs.
-        overwrite: Start afresh in a folder that holds a run.
-        input_statistics: File with mean and variance of the input, for residual-cnn; see 'keras-gw-resnet statistics'.
-        backend: Backend of Keras; None: that of KERAS_BACKEND, or tensorflow.
-        coordinator: HOST:PORT of the first of several processes (backend jax); None: one process, or as Slurm or
-            Open MPI say.
-        processes: How many processes train together.
-        process_id: Which of them this is, from 0.
-    """
-
-    out: str
-    name: str | None = None
-    log_dir: str | None = None
-    overwrite: bool = False
-    input_statistics: str | None = None
-    backend: typing.Literal["tensorflow", "jax"] | None = None
-    coordinator: str | None = None
-    processes: int | None = None
-    process_id: int | None = None
-
-
-def _parser(typed=()):
-    """Return the parser; `typed` are the old names that its messages speak in."""
-    import jsonargparse
-
-    from keras_gw_resnet.training.config import TrainingConfig
-    from keras_gw_resnet.training.names import ROOMS, in_words_of
-
-    class Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        """One column of options and one of what they say; the lines of the examples are kept."""
-
-        def __init__(self, prog, **options):
-            width = min(max(shutil.get_terminal_size().columns, 100), 132) - 2
-            super().__init__(prog, **{**options, "max_help_position": 38, "width": width})
-
-        def _get_default_metavar_for_optional(self, action):
-            kind = str(getattr(action, "_typehint", action.type))
-            names = {"tuple[float": "LOW HIGH", "tuple[str": "NAME ...", "dict": "{}", "int": "N", "float": "X"}
-            return next((name for part, name in names.items() if part in kind), "TEXT")
-
-        def _get_help_string(self, action):
-            if action.default is None or action.default is argparse.SUPPRESS or action.required:
-                return action.help
-            shown = action.default if isinstance(action.default, str) else json.dumps(action.default)
-            return action.help if shown in ("[]", "{}") else f"{action.help.rstrip('.')} (default: {shown})"
-
-    class Parser(jsonargparse.ArgumentParser):
-        """Flags of a run with hyphens, options of a room as YAML has them; errors in one line."""
-
-        def add_argument(self, *names, **options):
-            dashed = [n if "." in n or n == "--print_config" else n.replace("_", "-") for n in names]
-            return super().add_argument(*dashed, **options)
-
-        def error(self, message, ex=None):
-            plain = " ".join(str(message).split()).replace("typing.", "")
-            plain = re.sub(r"(?<=are required: ).*", lambda m: ", ".join(f"--{n}" for n in m[0].split(", ")), plain)
-            named = re.sub(r'(?:Parser key|Option|Key) "([\w.]+)"', lambda m: f"--{m[1]}", plain)
-            self.exit(2, f"{self.prog}: error: {shortened(in_words_of(named, typed))} (see '{self.prog} --help')\n")
-
-    parser = Parser(
-        prog="keras-gw-resnet train", usage=USAGE, description=TEXT, epilog=EXAMPLE, formatter_class=Formatter
-    )
-    parser.add_argument("--config", action="config", help="YAML file with any of these options; later ones prevail")
-    parser.add_argument("--recipe", help=f"a configuration that ships with the package: {', '.join(list_recipes())}")
-    parser.add_class_arguments(Run)
-    parser.add_class_arguments(TrainingConfig)
-    for room in (*ROOMS, "data.whitening"):  # which may be read from a file of its own
-        parser._option_string_actions[f"--{room}"].help = argparse.SUPPRESS
-    return parser
 
 
 def list_recipes():
@@ -200,13 +110,14 @@ def parse_training(argv):
         InputError: Values out of range, contradictions, no such recipe, data that cannot be read.
     """
     from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.data import fitted_to_data
 
-    values = _parser(old_names(argv)).parse_args(_rewritten(argv)).as_dict()
+    values = training_parser(list_recipes(), old_names(argv)).parse_args(_rewritten(argv)).as_dict()
     config = TrainingConfig.of(**{f.name: values[f.name] for f in fields(TrainingConfig)})
     run = Run(**{f.name: values[f.name] for f in fields(Run)})
     if not run.out.strip() or (run.name is not None and ("/" in run.name or not run.name.strip())):
         raise InputError("--out takes a folder, --name a name without a slash")
-    return _fitted_to_data(_with_statistics(config, run)), run
+    return fitted_to_data(_with_statistics(config, run)), run
 
 
 def old_names(argv):
@@ -229,18 +140,3 @@ def _with_statistics(config, run):
             f"{run.input_statistics}: cannot be read as statistics; make it with 'keras-gw-resnet statistics'"
         ) from error
     return config.changed(options=options)
-
-
-def _fitted_to_data(config):
-    """Fill in detectors, window and sample rate where they are left open: those of labelled windows, or the usual."""
-    from keras_gw_resnet.datasets.windows import open_windows
-
-    own = config.data
-    if not Path(own.path).is_file():
-        return config.changed(detectors=own.detectors or ("H1", "L1"), window_samples=own.window_samples or 2048)
-    header = open_windows(own.path)
-    return config.changed(
-        detectors=own.detectors or header.detectors,
-        window_samples=own.window_samples or header.samples,
-        whitening=replace(own.whitening, sample_rate=header.sample_rate),
-    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.negatives import open_negatives
-from keras_gw_resnet.datasets.windows import LabelledWindows
+from keras_gw_resnet.datasets.windows import LabelledWindows, open_windows
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.training.metric import Metric, labelled_metric, simulated_metric
@@ -128,3 +128,16 @@ def _check_labelled(config):
         raise InputError(
             f"{path}: labelled windows hold no waveforms; leave out --ranking.templates, or give 0 and --ranking.coherent false"
         )
+
+
+def fitted_to_data(config: TrainingConfig) -> TrainingConfig:
+    """Fill in detectors, window and sample rate where they are left open: those of labelled windows, or the usual."""
+    own = config.data
+    if not Path(own.path).is_file():
+        return config.changed(detectors=own.detectors or ("H1", "L1"), window_samples=own.window_samples or 2048)
+    header = open_windows(own.path)
+    return config.changed(
+        detectors=own.detectors or header.detectors,
+        window_samples=own.window_samples or header.samples,
+        whitening=replace(own.whitening, sample_rate=header.sample_rate),
+    )

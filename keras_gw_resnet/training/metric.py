@@ -44,6 +44,13 @@ class Metric:
         """Return (detected fraction, threshold) for scores (n,)."""
         return detected_fraction(score[~self.label], score[self.label], self.false_alarm_probability)
 
+    def told(self, efficiency: float) -> str:
+        """Say a detected fraction in words."""
+        return (
+            f"{100 * efficiency:.1f} % of the {self.signals_are} detected at a false-alarm "
+            f"probability of {self.false_alarm_probability:g} a window"
+        )
+
 
 def simulated_metric(bank: WaveformBank, noise: Any, config: TrainingConfig) -> Metric:
     """Draw the windows of a metric: pure noise, and signals of one SNR.

@@ -1,0 +1,77 @@
+"""The arguments of the command 'simulate'."""
+
+from keras_gw_resnet.commands.arguments import (
+    add_detectors,
+    add_quality,
+    duration,
+    finite,
+    hdf5,
+    path_of,
+    positive,
+    rates,
+    seed,
+)
+
+
+def add_simulate_arguments(bank, noise, mock):
+    """Add what each kind of simulation takes to its parser."""
+    bank.add_argument("--number", type=positive, default=2000, metavar="N", help="waveforms (default: 2000)")
+    bank.add_argument(
+        "--duration", type=finite, default=2.0, metavar="S", help="seconds kept of each, up to 16 (default: 2)"
+    )
+    noise.add_argument("--segments", type=positive, default=6, metavar="N", help="default: 6")
+    noise.add_argument("--segment-seconds", type=positive, default=300, metavar="S", help="default: 300")
+    noise.add_argument(
+        "--psd",
+        nargs="+",
+        default=["aLIGOZeroDetHighPower"],
+        metavar="PSD",
+        help="names, files, or folders with a folder of files a detector; one is drawn for each segment and detector "
+        "(default: aLIGOZeroDetHighPower)",
+    )
+    mock.add_argument(
+        "--duration", type=duration, default=21600, metavar="TIME", help="as 7200, 90m or 6h (default: 6h)"
+    )
+    mock.add_argument(
+        "--psd",
+        nargs="+",
+        default=[],
+        metavar="PSD",
+        help="names, files, or folders with a folder of files a detector (default: the population's)",
+    )
+    mock.add_argument(
+        "--noise",
+        nargs="+",
+        metavar="FILE",
+        help="strain files, folders or patterns: measured noise instead of Gaussian noise, the detectors slid against each "
+        "other, the times of catalogue events left out",
+    )
+    mock.add_argument(
+        "--leave-out",
+        nargs="+",
+        default=[],
+        metavar="TIMES",
+        help="GPS seconds, or files with one a line, of signals in --noise beside the catalogue's",
+    )
+    mock.add_argument("--glitches", type=path_of, metavar="BANK", help="glitch bank for Gaussian noise")
+    mock.add_argument(
+        "--glitch-rate",
+        type=rates,
+        metavar="RATES",
+        help="glitches a minute in each detector (default with --glitches: H1=0.3,L1=1, about those of O3)",
+    )
+    add_quality(mock)
+    mock.add_argument("--output", required=True, type=path_of, metavar="DIR", help="folder to write")
+    for each in (bank, mock):
+        each.add_argument(
+            "--population",
+            default="set3",
+            help="set1, set2 or set3 of MLGWSC-1, or a YAML file (default: set3)",
+        )
+        each.add_argument("--processes", type=positive, metavar="N", help="default: one a core")
+    for each in (bank, noise):
+        each.add_argument("--output", required=True, type=hdf5, metavar="FILE", help="HDF5 file to write")
+    for each in (bank, noise, mock):
+        each.add_argument("--seed", type=seed, default=0, metavar="N", help="default: 0")
+        each.add_argument("--overwrite", action="store_true", help="replace an existing file")
+        add_detectors(each)
