@@ -67,10 +67,10 @@ def write_comparison(cards, page, plot):
 def _trained_alike(cards):
     """Return the largest group of cards whose trainings began afresh and differ in `OF_NETWORK` alone; [] without any two.
 
-    A network without positions cannot learn where a signal is (`signals.merger_tolerance`): that is the network's difference. So is a shortcut
-    that is added when the training is over (`ranking.statistic`).
+    A network without positions cannot learn where a signal is (`signals.merger_tolerance`): that is the network's difference. So is the weight of a
+    ranking statistic that is set when the training is over (`ranking.statistic`).
     """
-    groups, placeless = {}, {}
+    groups, without_positions = {}, {}
     for card in cards:
         training = card.get("training", {})
         if "config" in training and not training.get("begun_with"):
@@ -80,8 +80,8 @@ def _trained_alike(cards):
             if tolerance:
                 groups.setdefault((key, tolerance), []).append(card)
             else:
-                placeless.setdefault(key, []).append(card)
-    groups = {key: group + placeless.get(key[0], []) for key, group in groups.items()} | placeless
+                without_positions.setdefault(key, []).append(card)
+    groups = {key: group + without_positions.get(key[0], []) for key, group in groups.items()} | without_positions
     largest = max(groups.values(), key=len, default=[])
     return largest if len(largest) > 1 else []
 

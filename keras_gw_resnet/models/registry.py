@@ -43,7 +43,7 @@ MODELS = {
     "aframe": (literature.Aframe, resnet.ResNet),
 }
 # What adds the statistic of templates to a network that is trained without it.
-SHORTCUT_OPTIONS = ("statistic_shortcut", "statistic_templates", "statistic_coherent")
+STATISTIC_OPTIONS = ("statistic_shortcut", "statistic_templates", "statistic_coherent")
 # Networks made of saved ones, which cannot be built without naming those, and are not listed.
 JOINED = {"ensemble": (ensemble.SavedEnsemble, ensemble.SavedEnsemble)}
 
@@ -115,9 +115,9 @@ def _options_of_saved(name, options):
     saved = {option: value for option, value in card["options"].items() if option != "weights"}
     left_out = ()
     if options.get("include_top") is False:
-        left_out = ("pooling", "head_kernel_size", "dropout", *SHORTCUT_OPTIONS)
-    elif any(option in options for option in SHORTCUT_OPTIONS):
-        left_out = SHORTCUT_OPTIONS
+        left_out = ("pooling", "head_kernel_size", "dropout", *STATISTIC_OPTIONS)
+    elif any(option in options for option in STATISTIC_OPTIONS):
+        left_out = STATISTIC_OPTIONS
     return {option: value for option, value in saved.items() if option not in left_out}
 
 

@@ -110,7 +110,11 @@ def _check_fronts(model, saved, path):
         )
     if own.statistic_shortcut and own.statistic_templates != known.statistic_templates:
         number = known.statistic_templates
-        whose = f"its shortcut has {number} templates of its own" if known.statistic_shortcut else "it has no shortcut"
+        whose = (
+            f"its ranking statistic has {number} templates of its own"
+            if known.statistic_shortcut
+            else "it has no statistic"
+        )
         raise InputError(
             f"{path}: {whose}, that of {model.name} {own.statistic_templates}; expected weights of a network with as many, "
             f"or statistic_templates={number} (--options.statistic_templates {number})"
@@ -118,7 +122,7 @@ def _check_fronts(model, saved, path):
     if own.statistic_templates and own.statistic_coherent != known.statistic_coherent:
         how, joins = ("powers", "phases"), known.statistic_coherent
         raise InputError(
-            f"{path}: its shortcut adds up {how[joins]}, that of {model.name} {how[not joins]}; "
+            f"{path}: its ranking statistic adds up {how[joins]}, that of {model.name} {how[not joins]}; "
             f"expected statistic_coherent={joins} (--options.statistic_coherent {str(joins).lower()})"
         )
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Waveforms that the calibration draws its signals from, and their seed.
 WAVEFORMS, BANK_SEED = 400, 1_000_099
-# What of a card says how the strain is prepared and what the network's places mean.
+# What of a card says how the strain is prepared and what the network's positions mean.
 TAKEN = ("sample_rate", "detectors", "window_samples", "whitening", "training")
 
 

@@ -82,7 +82,7 @@ class Scanner:
 
     Args:
         model: `keras.Model` (batch, window, detectors) -> (batch, 1).
-        precision: "float32", or "bfloat16" for the arithmetic of all layers but the last, a stem of templates and a shortcut from it.
+        precision: "float32", or "bfloat16" for the arithmetic of all layers but the last, a front with templates and the ranking statistic.
         exact: Whether a network that can be slid only approximately is to score window by window.
 
     Attributes:
@@ -126,7 +126,7 @@ class Scanner:
         head = model.get_layer(parts.head_layer)
         sliding = for_inference(keras.Model(model.input, head.input), strain, precision)
         if parts.head == "average":
-            # The mean and a linear layer may change places.
+            # The mean and a linear layer may be swapped.
             evidence = _linear(sliding.outputs[0], *_last_step(model)[1:], "evidence")
         else:
             self.reach, self.positions = 1, parts.positions

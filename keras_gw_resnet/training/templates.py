@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Signals from which the basis is made and for which the templates are refined, those from which templates are chosen, and those that
 # they are chosen to match.
 DRAWN, CANDIDATES, MATCHED = 24000, 1500, 3000
-# Waveforms without spins and higher modes from which the templates of a shortcut's own are drawn.
+# Waveforms without spins and higher modes from which the templates of a ranking statistic's own are drawn.
 PLAIN = 3000
 # Share of the signals, as a training draws them, whose lighter mass is left out of them.
 LIGHT = 0.05
@@ -108,7 +108,7 @@ def bank_without_spins(batches: Batches, config: TrainingConfig) -> WaveformBank
 
 
 def fill_statistic(model: keras.Model, batches: Batches, config: TrainingConfig, bank: WaveformBank) -> None:
-    """Fill the templates of its own that the shortcut of a network has, chosen and refined as `fill_templates` does.
+    """Fill the templates of its own that the ranking statistic of a network has, chosen and refined as `fill_templates` does.
 
     They are for every kind of noise as often as the training shows it, while those of the stem are for all whitening filters alike.
     Binaries without spins are a manifold of fewer dimensions, which takes fewer templates, and fewer templates have fewer chances to take

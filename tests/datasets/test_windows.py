@@ -118,10 +118,10 @@ def test_a_network_trains_on_labelled_windows(windows_file, tmp_path):
     assert result["signal_windows"] + result["noise_windows"] == 10
     assert 0 <= result["auc"] <= 1
     train = ("train", "--model", "resnet16", "--data", windows_file, "--out", tmp_path / "wrong")
-    located = ("--options.pooling", "logsumexp", "--merger-tolerance", 0.02, "--width", 4)
-    fewer, unlocated = run_commands([(*train, "--detectors", "H1", "L1"), (*train, *located)])
+    with_positions = ("--options.pooling", "logsumexp", "--merger-tolerance", 0.02, "--width", 4)
+    fewer, without_times = run_commands([(*train, "--detectors", "H1", "L1"), (*train, *with_positions)])
     assert_refused(fewer, "windows.hdf5", "4096 samples of H1 L1 V1")
-    assert_refused(unlocated, "windows.hdf5", "do not say where a signal is", "--merger-tolerance 0")
+    assert_refused(without_times, "windows.hdf5", "do not say where a signal is", "--merger-tolerance 0")
     assert not (tmp_path / "wrong").exists()
 
 

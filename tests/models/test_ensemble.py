@@ -107,7 +107,7 @@ def logits_at_places(member):
 
 @pytest.mark.parametrize("earlier", [0, 4])
 def test_places_of_one_coalescence_are_joined(with_places, earlier):
-    # A place of the first tells the coalescence so many strides earlier in its strain than one of the second.
+    # A position of the first tells the coalescence so many strides earlier in its strain than one of the second.
     ensemble = Ensemble(with_places, mergers=[500.0, 500.0 + 32 * earlier + 10])
     one, other = map(logits_at_places, with_places)
     count = min(one.shape[1] - earlier, other.shape[1])

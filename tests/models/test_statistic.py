@@ -30,7 +30,7 @@ def with_statistic(model, **options):
 
 @pytest.fixture(scope="module")
 def both(seeded):
-    """A network without the shortcut, and the same with it."""
+    """A network without the ranking statistic, and the same with it."""
     model = build_model("resnet16", **SMALL, **POSITIONS)
     rng = np.random.default_rng(3)
     basis = np.linalg.qr(rng.normal(size=(256, 64)))[0].T.astype("float32")
@@ -51,7 +51,7 @@ def test_each_place_has_its_statistic_added(both):
     joined = np.minimum(near[0], LIMIT) + np.minimum(near[1], LIMIT)
     largest = np.log(np.exp(joined).sum(axis=-1)).reshape(2, 64, 4).max(axis=-1)
     (first, _), count = model.get_layer("crop_edges").cropping, before.shape[1]
-    # A place takes four features, whose middle lies in the third: strides of 'same' padding see more on the right.
+    # A position takes four features, whose middle lies in the third: strides of 'same' padding see more on the right.
     np.testing.assert_allclose(after - before, WEIGHT * largest[:, first + 2 : first + 2 + count], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(more(strain)[:, 0], np.log(np.exp(after).sum(axis=1)), rtol=1e-4)
 
@@ -69,7 +69,7 @@ def test_the_place_of_a_signal_takes_the_statistic_of_that_signal(both):
         middles.append(np.argmax(np.asarray(keras.Model(only.input, positions_of(only).output)(loud))[0, :, 0]))
     cropped = more.get_layer("crop_edges").cropping[0]
     assert np.diff(middles).tolist() == [1, 1]
-    # What the loudest place takes has its middle within a feature of the template's.
+    # What the loudest position takes has its middle within a feature of the template's.
     assert abs((cropped + middles[0]) * 32 + 75.5 - (836 + 128)) < 32
 
 
@@ -210,7 +210,7 @@ def test_shifted_logits_shift_the_score(both):
 
 @pytest.fixture(scope="module")
 def own(both):
-    """The network with a shortcut that has two templates of its own."""
+    """The network with a ranking statistic that has two templates of its own."""
     more = with_statistic(both[0], statistic_templates=2)
     rng = np.random.default_rng(6)
     for name in OWN_LAYERS:
@@ -219,7 +219,7 @@ def own(both):
 
 
 def own_phases(model, own, strain):
-    """What two templates of the shortcut's own give, each 4 samples apart: arrays (phase, detector, batch, times, templates)."""
+    """What two templates of the ranking statistic's own give, each 4 samples apart: arrays (phase, detector, batch, times, templates)."""
     basis = np.asarray(model.get_layer("template_basis").kernel)[:, 0]
     padded = np.pad(strain, ((0, 0), (124, 124), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, 256, axis=1)[:, ::8]
@@ -229,7 +229,7 @@ def own_phases(model, own, strain):
 
 
 def added(model, more, strain):
-    """What the shortcut adds to the logit of every place, and what it should be of a statistic of each step of the stem."""
+    """What the ranking statistic adds to the logit of every position, and what it should be of a statistic of each step of the stem."""
     before, after = (np.asarray(keras.Model(m.input, positions_of(m).output)(strain))[:, :, 0] for m in (model, more))
     (first, _), count = model.get_layer("crop_edges").cropping, before.shape[1]
 

@@ -110,7 +110,7 @@ def test_weights_by_name(name):
 
 @pytest.mark.parametrize("width", [4, 8])
 def test_places_begin_as_the_average_over_them(tmp_path, width):
-    """A network that pools logits of places takes the weights of one that averages, a wider one too; its one place is the average."""
+    """A network that pools logits of positions takes the weights of one that averages, a wider one too; its one position is the average."""
     model = build_model("resnet18", width=4)
     settle_batch_norm(model)
     model.save(tmp_path / "net.keras")

@@ -52,7 +52,7 @@ def test_scan_equals_prediction_of_every_window(name, options):
     ],
 )
 def test_scores_of_places_make_up_those_of_windows(name, options):
-    """A network that ends in a log-sum-exp over places gives each of them a score; of a window's it is the logit."""
+    """A network that ends in a log-sum-exp over positions gives each of them a score; of a window's it is the logit."""
     model = model_of(name, pooling="logsumexp", **options)
     _, window, detectors = model.input_shape
     scanner = Scanner(model)
@@ -71,7 +71,7 @@ def test_scores_of_places_make_up_those_of_windows(name, options):
     np.testing.assert_allclose(expit(pooled) if probability else pooled, predicted, atol=1e-5 if probability else 1e-3)
     np.testing.assert_allclose(scanner.score(windows), pooled, atol=1e-3)
     assert scanner.difference(strain, scan.scores) < 1e-3
-    # Each is the score of the shorter window that holds this place alone.
+    # Each is the score of the shorter window that holds this position alone.
     alone = build_model(
         name, **{"width": 4, "pooling": "logsumexp", **options, "input_shape": (scanner.window_samples, detectors)}
     )
@@ -82,7 +82,7 @@ def test_scores_of_places_make_up_those_of_windows(name, options):
 
 @pytest.mark.parametrize("combine", ["mean", "head"])
 def test_an_ensemble_joins_places(combine):
-    """Members whose edges are cropped by different numbers are aligned: their logits of one place are joined."""
+    """Members whose edges are cropped by different numbers are aligned: their logits of one position are joined."""
     given = ({}, {"head_kernel_size": 7}, {})
     names = ("resnet16", "resnet34", "highway20")
     members = [model_of(name, pooling="logsumexp", **options) for name, options in zip(names, given, strict=True)]
@@ -98,7 +98,7 @@ def test_an_ensemble_joins_places(combine):
     scan = scanner.scan(strain)
     assert len(scan.scores) == (9000 - 2048) // 32 + scanner.positions
     assert scanner.difference(strain, scan.scores) < 1e-3
-    # Joined in any other way, members that pool places are scored window by window.
+    # Joined in any other way, members that pool positions are scored window by window.
     strain_in = keras.Input((2048, 2), name="strain")
     late = keras.Model(strain_in, keras.layers.Average()([member(strain_in) for member in members]))
     assert not Scanner(late).slides

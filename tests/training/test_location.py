@@ -126,7 +126,7 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     changes = {"--options.pooling": "logsumexp", "--options.head-kernel-size": 8, "--merger-tolerance": 0.02}
     templates = {"--options.templates": 8, "--options.template-samples": 512, "--options.coincidence": "true"}
     templates |= {"--statistic-shortcut": 0.5, "--statistic-templates": 4, "--statistic-coherent": "true"}
-    # A network without places has nothing to learn where a signal is with, and nothing to add a shortcut to.
+    # A network without positions has nothing to learn where a signal is with, and nothing to add a ranking statistic to.
     other = tmp_path / "other"
     result, unlocated, without_places = run_commands(
         [
@@ -149,7 +149,7 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     np.testing.assert_allclose(basis.T @ basis, np.eye(64), atol=1e-4)
     phases = [model.get_layer(name).get_weights()[0][0] for name in TEMPLATE_LAYERS]
     np.testing.assert_allclose([np.linalg.norm(phase, axis=0) for phase in phases], 1, atol=1e-4)
-    # The shortcut is not trained; what is saved and measured has it, and the builder makes the same network.
+    # The ranking statistic is not trained; what is saved and measured has it, and the builder makes the same network.
     assert positions_of(model).get_weights()[0][:, -1, 0].tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0]
     assert card["options"]["statistic_shortcut"] == 0.5
     assert card["options"]["statistic_templates"] == front_of(model).statistic_templates == 4
@@ -168,7 +168,7 @@ def test_a_network_goes_on_with_what_its_places_meant(tmp_path):
     """Deeper, in a longer window and with other times of coalescence, the same strain tells the same time; and so on."""
     shallow = build_model("resnet18", **OPTIONS)
     meant = coalescence_samples(shallow, training_of())
-    # Both crop alike at both ends, so that the middle place looks at the middle of the window.
+    # Both crop alike at both ends, so that the middle position looks at the middle of the window.
     middle = np.mean(mergers_for(shallow, training_of())) * 2048 - 1024
     later = {"merger_range": (0.4, 0.6), "window_samples": 2560}
     for name in ("resnet34", "resnet50"):
@@ -178,7 +178,7 @@ def test_a_network_goes_on_with_what_its_places_meant(tmp_path):
         assert np.mean(mergers_for(deep, config)) * 2560 - 1280 == pytest.approx(middle, abs=16)
         meant = coalescence_samples(deep, config)
         assert meant != coalescence_samples(deep, training_of(**later))
-    # Places that go on with an early coalescence tell no late one.
+    # Positions that go on with an early coalescence tell no late one.
     check_positions(deep, training_of(**later, merger_tolerance=0.02))
     with pytest.raises(InputError, match=r"--merger-range 0.8 0.99: the positions of resnet50 tell coalescences from"):
         check_positions(
