@@ -128,7 +128,7 @@ def injections(path):
 
 
 def read_injections(path):
-    from keras_gw_resnet.simulation.sets import read_injections as read
+    from keras_gw_resnet.simulation.injections import read_injections as read
 
     assert_finite(*read(path).values())
 
@@ -284,7 +284,7 @@ def sample(path):
 
 
 def read_g2net(path):
-    from keras_gw_resnet.datasets.windows import import_g2net
+    from keras_gw_resnet.datasets.g2net import import_g2net
 
     if path.suffix == ".npy":
         shutil.copy(path, path.parent / "train" / "0" / "0" / "0" / "000.npy")

@@ -52,7 +52,8 @@ def _options(args):
 def run_import(args):
     """Make a glitch bank of files."""
     from keras_gw_resnet.simulation.glitch_bank import join_banks
-    from keras_gw_resnet.simulation.glitch_import import import_arrays, import_table
+    from keras_gw_resnet.simulation.glitch_import import import_arrays
+    from keras_gw_resnet.simulation.glitch_tables import import_table
     from keras_gw_resnet.strain.files import find_segments
 
     check_output(args.output, args.overwrite)

@@ -29,8 +29,8 @@ def run_search(args):
     from keras_gw_resnet.search.journal import forget, journal_of
     from keras_gw_resnet.search.results import Output
     from keras_gw_resnet.strain.files import find_segments
+    from keras_gw_resnet.strain.intervals import intervals_of
     from keras_gw_resnet.strain.quality import read_vetoes
-    from keras_gw_resnet.strain.stretches import intervals_of
     from keras_gw_resnet.zoo import load_cards
 
     if args.slides and args.background:

@@ -107,7 +107,7 @@ def add_import_g2net(subparsers):
 
 def run_import_g2net(args):
     """Convert the G2Net layout into one file of labelled windows."""
-    from keras_gw_resnet.datasets.windows import import_g2net
+    from keras_gw_resnet.datasets.g2net import import_g2net
 
     check_output(args.output, args.overwrite)
     windows, signals = import_g2net(args.folder, args.output)

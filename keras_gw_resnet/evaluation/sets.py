@@ -25,10 +25,10 @@ from keras_gw_resnet.evaluation.sensitivity import (
 )
 from keras_gw_resnet.hdf5 import attribute, open_hdf5, text
 from keras_gw_resnet.inputs import parse_json
-from keras_gw_resnet.simulation.sets import read_injections
+from keras_gw_resnet.simulation.injections import read_injections
 from keras_gw_resnet.strain.files import find_segments
+from keras_gw_resnet.strain.intervals import intervals_of
 from keras_gw_resnet.strain.quality import inside
-from keras_gw_resnet.strain.stretches import intervals_of
 
 if TYPE_CHECKING:
     from keras_gw_resnet.search.detector import Detector

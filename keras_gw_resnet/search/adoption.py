@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_gw_resnet.datasets.noise import gaussian_noise
+from keras_gw_resnet.datasets.gaussian_noise import gaussian_noise
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.weights import load_keras_file
 from keras_gw_resnet.search.calibration import calibrate_statistic, calibrate_timing

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_gw_resnet.datasets.noise import GaussianNoise
+from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
 from keras_gw_resnet.datasets.signals import Signals, SignalSource
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.search.candidates import find_events

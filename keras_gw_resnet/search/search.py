@@ -17,8 +17,9 @@ from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.journal import Journal, forget
 from keras_gw_resnet.search.results import Found, Snapshot, join_found
 from keras_gw_resnet.strain.files import find_segments
+from keras_gw_resnet.strain.intervals import coincident_intervals
 from keras_gw_resnet.strain.quality import inside
-from keras_gw_resnet.strain.stretches import Coverage, coincident_intervals, shortage, whitened_chunks
+from keras_gw_resnet.strain.stretches import Coverage, shortage, whitened_chunks
 
 if TYPE_CHECKING:
     from keras_gw_resnet.search.detector import Detector

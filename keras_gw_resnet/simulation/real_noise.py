@@ -13,8 +13,8 @@ import numpy as np
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.strain.catalogue import known_events, without_events
+from keras_gw_resnet.strain.intervals import Interval, coincident_intervals, read_interval, require_detectors
 from keras_gw_resnet.strain.quality import valid_runs
-from keras_gw_resnet.strain.stretches import Interval, coincident_intervals, read_interval, require_detectors
 
 if TYPE_CHECKING:
     from keras_gw_resnet.strain.layouts import SegmentHeader

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.datasets.batches import InjectionBatches
+from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
 from keras_gw_resnet.datasets.negatives import KINDS, TABLE, BankGlitch, Negatives
-from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.datasets.signals import Signals, SignalSource
 from keras_gw_resnet.simulation.detectors import antenna_pattern, arrival_delay
 from keras_gw_resnet.simulation.glitch_bank import GlitchBank, save_glitches

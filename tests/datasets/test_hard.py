@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.datasets.batches import InjectionBatches
+from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
 from keras_gw_resnet.datasets.hard import PIECE, SHOWN, HardNoise
 from keras_gw_resnet.datasets.negatives import KINDS, TABLE, HardNegative, Negatives
-from keras_gw_resnet.datasets.noise import GaussianNoise
 from keras_gw_resnet.strain.conditioning import Whitening
 
 

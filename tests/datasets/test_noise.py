@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.datasets.noise import FileNoise, GaussianNoise, MixedNoise, split_stretches
+from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
+from keras_gw_resnet.datasets.noise import FileNoise, MixedNoise, split_stretches
 from keras_gw_resnet.strain.conditioning import Whitening, whitening_filter
 from keras_gw_resnet.strain.stretches import WhitenedStretch
 

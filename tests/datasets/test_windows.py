@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.datasets.windows import LabelledWindows, check_windows, import_g2net, open_windows, split_windows
+from keras_gw_resnet.datasets.g2net import import_g2net
+from keras_gw_resnet.datasets.windows import LabelledWindows, check_windows, open_windows, split_windows
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
 from tests.conftest import assert_refused, run_command, run_commands

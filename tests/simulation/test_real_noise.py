@@ -14,7 +14,7 @@ from keras_gw_resnet.strain.catalogue import (
     without_events,
 )
 from keras_gw_resnet.strain.files import SegmentHeader, find_segments
-from keras_gw_resnet.strain.stretches import Interval
+from keras_gw_resnet.strain.intervals import Interval
 from tests.conftest import assert_refused, run_command, run_commands, shared
 
 SIMULATE = ("-m", "keras_gw_resnet", "simulate", "set")

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
+from keras_gw_resnet.simulation.injections import coalescence_times, detector_strain, inject
 from keras_gw_resnet.simulation.populations import get_population
-from keras_gw_resnet.simulation.sets import coalescence_times, detector_strain, inject, psds_of, segment_list
+from keras_gw_resnet.simulation.sets import psds_of, segment_list
 from keras_gw_resnet.strain.files import find_segments, read_segment
 from tests.conftest import assert_refused, run_command
 

@@ -6,9 +6,9 @@ import pytest
 import scipy.signal
 
 from keras_gw_resnet import InputError
+from keras_gw_resnet.simulation.injections import detector_strain, inject
 from keras_gw_resnet.simulation.populations import get_population
 from keras_gw_resnet.simulation.psds import load_psd
-from keras_gw_resnet.simulation.sets import detector_strain, inject
 from keras_gw_resnet.strain import stretches
 from keras_gw_resnet.strain.conditioning import Whitening, whiten
 from keras_gw_resnet.strain.files import find_segments

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.strain import stretches
+from keras_gw_resnet.strain import intervals, stretches
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import find_segments
-from keras_gw_resnet.strain.stretches import Coverage, coincident_intervals, whitened_stretches
+from keras_gw_resnet.strain.intervals import coincident_intervals
+from keras_gw_resnet.strain.stretches import Coverage, whitened_stretches
 from keras_gw_resnet.strain.writers import mlgwsc1_file, write_gwosc
 
 SETTINGS = Whitening()
@@ -145,7 +146,7 @@ def test_pieces_are_those_of_the_whole(tmp_path, monkeypatch, rate):
         write_gwosc(tmp_path / f"{detector}.hdf5", detector, 0, rate, values, "SIMULATED")
     headers = find_segments(tmp_path)
     whole = list(whitened_stretches(headers, BOTH, SETTINGS))
-    monkeypatch.setattr(stretches, "PIECE_SECONDS", 3)
+    monkeypatch.setattr(intervals, "PIECE_SECONDS", 3)
     pieces = list(whitened_stretches(headers, BOTH, SETTINGS))
     assert [p.gps_start for p in pieces] == [w.gps_start for w in whole]
     for piece, one in zip(pieces, whole, strict=True):

@@ -7,7 +7,7 @@ import pytest
 
 from keras_gw_resnet import build_model
 from keras_gw_resnet.datasets.batches import InjectionBatches
-from keras_gw_resnet.datasets.noise import GaussianNoise
+from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.front import OWN_LAYERS, TEMPLATE_LAYERS, front_of
 from keras_gw_resnet.models.graph import positions_of

@@ -6,14 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_gw_resnet.datasets.noise import (
-    FileNoise,
-    GaussianNoise,
-    MixedNoise,
-    gaussian_noise,
-    read_noise,
-    split_stretches,
-)
+from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise, gaussian_noise
+from keras_gw_resnet.datasets.noise import FileNoise, MixedNoise, read_noise, split_stretches
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.sets import psds_of
 from keras_gw_resnet.strain.files import find_segments
