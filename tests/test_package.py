@@ -112,9 +112,16 @@ SPECIAL = ("__init__", "__call__", "__getitem__", "__len__")
 
 
 def public_functions(body, prefix=""):
+    """Functions and methods by name, but for those that a base in the same file has, whose hints are theirs."""
+    methods = {}
     for node in body:
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            yield from public_functions(node.body, f"{node.name}.")
+        if isinstance(node, ast.ClassDef):
+            above = set().union(*(methods.get(ast.unparse(base), ()) for base in node.bases)) - {"__init__"}
+            methods[node.name] = above | {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+            if not node.name.startswith("_"):
+                yield from public_functions(
+                    [n for n in node.body if getattr(n, "name", None) not in above], f"{node.name}."
+                )
         if isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or node.name in SPECIAL):
             yield prefix + node.name, node
 

@@ -157,15 +157,7 @@ class LoneSignal(_OfSeveralDetectors):
 
     name, share = "lone signal", "lone_signal_share"
 
-    def add(
-        self,
-        batches: Any,
-        rng: np.random.Generator,
-        strain: np.ndarray,
-        filters: np.ndarray,
-        rows: np.ndarray,
-        index: int,
-    ) -> tuple:
+    def add(self, batches, rng, strain, filters, rows, index):
         """Add what one detector sees of a signal."""
         column = rng.integers(len(batches.noise.detectors), size=len(rows))
         signal, _, _, waveform = batches.signals.draw(rng, filters[rows], index)
@@ -179,15 +171,7 @@ class SimulatedGlitch(Negative):
 
     name, share = "glitch", "glitch_share"
 
-    def add(
-        self,
-        batches: Any,
-        rng: np.random.Generator,
-        strain: np.ndarray,
-        filters: np.ndarray,
-        rows: np.ndarray,
-        index: int,
-    ) -> tuple:
+    def add(self, batches, rng, strain, filters, rows, index):
         """Add a glitch, its SNR log-uniform."""
         glitches, _ = draw_glitches(rng, len(rows), batches.noise.window_samples, batches.signals.bank.sample_rate)
         snr = np.exp(rng.uniform(*np.log(GLITCH_SNR), len(rows)))
@@ -206,15 +190,7 @@ class InconsistentSignal(_OfSeveralDetectors):
 
     name, share = "inconsistent signal", "inconsistent_share"
 
-    def add(
-        self,
-        batches: Any,
-        rng: np.random.Generator,
-        strain: np.ndarray,
-        filters: np.ndarray,
-        rows: np.ndarray,
-        index: int,
-    ) -> tuple:
+    def add(self, batches, rng, strain, filters, rows, index):
         """Add a signal, in one detector at another time."""
         detectors, travel = len(batches.noise.detectors), batches.signals.light_travel_seconds()
         offsets = np.zeros((len(rows), detectors))
@@ -232,19 +208,11 @@ class LoudNoise(Negative):
 
     name, share = "loud noise", "loud_share"
 
-    def fits(self, noise: Any) -> bool:
+    def fits(self, noise):
         """Say whether the noise has such places."""
         return noise.has_loud_places
 
-    def add(
-        self,
-        batches: Any,
-        rng: np.random.Generator,
-        strain: np.ndarray,
-        filters: np.ndarray,
-        rows: np.ndarray,
-        index: int,
-    ) -> tuple:
+    def add(self, batches, rng, strain, filters, rows, index):
         """Show loud noise in place of any."""
         strain[rows] = batches.noise.draw_loud(rng, len(rows))[0]
         return 0.0, -1
@@ -264,7 +232,7 @@ class HardNegative(Negative):
         self.found, self._about = found, about or {}
 
     @classmethod
-    def open(cls, config: Any, noise: Any) -> "HardNegative":
+    def open(cls, config, noise):
         """Read the windows that were found ahead; see `Negative.open`.
 
         Raises:
@@ -280,27 +248,19 @@ class HardNegative(Negative):
         counts = {"windows": own.hard_windows, "steps_per_epoch": config.optimisation.steps_per_epoch}
         return cls(HardNoise(noise, seed=config.seed, ahead=ahead, begun=begun, **counts), about)
 
-    def split(self, share: float) -> tuple["HardNegative", "HardNegative"]:
+    def split(self, share):
         """Return this and nothing: the noise of a validation is ordinary."""
         return self, HardNegative()
 
-    def fingerprint(self) -> dict:
+    def fingerprint(self):
         """Return where windows found ahead are from."""
         return self._about
 
-    def ready(self, index: int) -> bool:
+    def ready(self, index):
         """Say whether hard noise has been found for batch `index`."""
         return self.found is not None and self.found.ready(index)
 
-    def add(
-        self,
-        batches: Any,
-        rng: np.random.Generator,
-        strain: np.ndarray,
-        filters: np.ndarray,
-        rows: np.ndarray,
-        index: int,
-    ) -> tuple:
+    def add(self, batches, rng, strain, filters, rows, index):
         """Show hard noise in place of any."""
         strain[rows] = self.found.draw(rng, len(rows), index)
         return 0.0, -1
