@@ -4,6 +4,7 @@ A new kind is a class here, a line in `TABLE`, and a field of `Negatives` for it
 card follow from these. What it shows from files (glitches of a glitch bank, noise found hard) it opens and splits itself.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from keras_gw_resnet.datasets.hard import HardNoise
 from keras_gw_resnet.errors import InputError, room_flag
-from keras_gw_resnet.simulation.glitch_bank import load_glitches
+from keras_gw_resnet.simulation.glitch_bank import GlitchBank, load_glitches
 from keras_gw_resnet.simulation.glitches import draw_glitches
 
 GLITCH_SNR = (5.0, 60.0)
@@ -291,7 +292,7 @@ class BankGlitch(Negative):
 
     name, share = "recorded glitch", "bank_glitch_share"
 
-    def __init__(self, bank=None, detectors=()):
+    def __init__(self, bank: GlitchBank | None = None, detectors: Sequence[str] = ()) -> None:
         self.bank, self._detectors = bank, tuple(detectors)
         self._known = [] if bank is None else [d for d, own in enumerate(detectors) if own in bank.detector]
 
