@@ -69,8 +69,8 @@ def training_parser(recipes, typed=()):
             return next((name for part, name in names.items() if part in kind), "TEXT")
 
         def _get_help_string(self, action):
-            if action.default is None or action.default is argparse.SUPPRESS or action.required:
-                return action.help
+            if action.help is None or action.default in (None, argparse.SUPPRESS) or action.required:
+                return action.help or ""
             shown = action.default if isinstance(action.default, str) else json.dumps(action.default)
             return action.help if shown in ("[]", "{}") else f"{action.help.rstrip('.')} (default: {shown})"
 
