@@ -135,7 +135,7 @@ def sensitivity(
     return rows
 
 
-def found_by(found: Matched, values: np.ndarray, edges: np.ndarray, threshold: float) -> dict:
+def found_by(found: Matched, values: np.ndarray, edges: Sequence[float] | np.ndarray, threshold: float) -> dict:
     """Return the found fraction of injections in bins of some property.
 
     Args:

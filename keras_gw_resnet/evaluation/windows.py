@@ -58,7 +58,11 @@ def detected_fraction(noise: np.ndarray, signal: np.ndarray, false_alarm_probabi
 
 
 def efficiency(
-    noise: np.ndarray, signal: np.ndarray, snr: np.ndarray, false_alarm_probability: float, edges: np.ndarray
+    noise: np.ndarray,
+    signal: np.ndarray,
+    snr: np.ndarray,
+    false_alarm_probability: float,
+    edges: Sequence[float] | np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the detected fraction of signals by SNR at a fixed false-alarm probability a window.
 

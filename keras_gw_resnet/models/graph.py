@@ -52,7 +52,7 @@ POINTWISE_OPERATIONS = (
 )
 
 
-def layer_giving(tensor: keras.KerasTensor) -> keras.Layer:
+def layer_giving(tensor: keras.KerasTensor) -> keras.Operation:
     """Return the layer, network or operation that a symbolic tensor comes from."""
     return tensor._keras_history.operation  # ty: ignore[missing-attribute]
 

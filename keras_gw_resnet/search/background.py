@@ -55,7 +55,7 @@ class Background:
         if self.alone is None:
             object.__setattr__(self, "alone", np.full(self.time.shape, np.nan))
 
-    def without(self, times: np.ndarray, searched_seconds: float) -> Background:
+    def without(self, times: Sequence[float] | np.ndarray, searched_seconds: float) -> Background:
         """Return the background without the strain around events, those of any detector.
 
         Args:

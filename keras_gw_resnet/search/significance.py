@@ -100,7 +100,7 @@ class Density:
 def astrophysical_probability(
     stat: np.ndarray,
     background: Background,
-    signal_stat: np.ndarray,
+    signal_stat: Sequence[float] | np.ndarray,
     searched_seconds: float,
     threshold: float,
     alone: np.ndarray | None = None,
