@@ -4,7 +4,7 @@ One table translates flags, YAML files, the cards of networks and the records of
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keras_gw_resnet.errors import flag
@@ -96,7 +96,7 @@ def flag_of(place: str) -> str:
     return f"--{place}"
 
 
-def in_words_of(message: str, typed: Iterable[str]) -> str:
+def in_words_of(message: str, typed: Sequence[str] | Mapping) -> str:
     """Return a message with options named as in a command line.
 
     Args:
