@@ -30,7 +30,6 @@ def main():
 
     from keras_gw_resnet.search.background import arranged, slide_shifts
     from keras_gw_resnet.search.detector import Detector
-    from keras_gw_resnet.search.search import search
 
     with tempfile.TemporaryDirectory() as folder:
         path, rows = Path(folder) / "strain.hdf", []
@@ -38,16 +37,16 @@ def main():
         for name in args.networks:
             network = Detector.load(name)
 
-            def seconds(**options):
-                begin = time.perf_counter()
-                search([network], [path], threshold=-2.0, **options)
-                return time.perf_counter() - begin
-
-            seconds(slides=1)  # to compile
+            _seconds(network, path, slides=1)  # to compile
             ratios = []
             for _ in range(args.turns):
-                one = seconds()
-                ratios.append([seconds(slides=args.slides) / one, seconds(slides=args.slides, alone=True) / one])
+                one = _seconds(network, path)
+                ratios.append(
+                    [
+                        _seconds(network, path, slides=args.slides) / one,
+                        _seconds(network, path, slides=args.slides, alone=True) / one,
+                    ]
+                )
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             stretch = next(network.stretches([path]))
             shifts = slide_shifts(network, stretch, 3)
@@ -59,6 +58,14 @@ def main():
             )
         header = ["network", f"{args.slides} slides over one search", "and each alone", "difference of scores", "GB"]
         print(table(rows, header))
+
+
+def _seconds(network, path, **options):
+    from keras_gw_resnet.search.search import search
+
+    begin = time.perf_counter()
+    search([network], [path], threshold=-2.0, **options)
+    return time.perf_counter() - begin
 
 
 if __name__ == "__main__":

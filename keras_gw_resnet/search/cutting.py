@@ -197,7 +197,7 @@ class Cut:
         Returns:
             List of arrays (1, samples / STRIDE, channels).
         """
-        return self._own[detector].predict_on_batch(strain[None, :, None])
+        return _listed(self._own[detector].predict_on_batch(strain[None, :, None]))
 
     def join(self, given):
         """Join what `own` gave for each detector, all of one length; return the evidence, float32 array (n,)."""
@@ -215,7 +215,11 @@ def _phases(model, origins):
 
 def _called(inputs, outputs, given):
     """Return what the part of a network from some tensors to others gives, as a list."""
-    found = keras.Model(inputs, outputs)(given)
+    return _listed(keras.Model(inputs, outputs)(given))
+
+
+def _listed(found):
+    """Return a list of what Keras gives, which is no list where it is only one."""
     return list(found) if isinstance(found, list | tuple) else [found]
 
 

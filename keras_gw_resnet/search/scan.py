@@ -25,7 +25,7 @@ from keras_gw_resnet.search.folding import for_inference
 ROW_SAMPLES, ROWS = 32768, 4
 # Of networks that score window by window: sixteen windows a second at 2048 Hz.
 WINDOW_STRIDE = 128
-SCORED_AT_ONCE = 256
+SCORED_AT_ONCE, COMPARED_AT_ONCE = 256, 8
 # Lengths of what is joined at once are multiples of so many samples, so that few graphs are compiled.
 JOINED_SAMPLES = 16384
 
@@ -175,7 +175,11 @@ class Scanner:
         highest = min(max(0, int(np.argmax(scores)) - self.positions // 2), len(pooled) - 1)
         chosen = np.unique(np.append(np.linspace(0, len(pooled) - 1, windows - 1).astype(int), highest))
         cut = np.stack([strain[i * self.stride : i * self.stride + self.window_shape[0]] for i in chosen])
-        return float(np.max(np.abs(self.score(cut) - scipy.special.logsumexp(pooled[chosen], axis=1))))
+        # A few at once: operation by operation, Keras keeps all that a network works out until it is done.
+        own = np.concatenate(
+            [self.score(cut[at : at + COMPARED_AT_ONCE]) for at in range(0, len(cut), COMPARED_AT_ONCE)]
+        )
+        return float(np.max(np.abs(own - scipy.special.logsumexp(pooled[chosen], axis=1))))
 
     def score(self, windows):
         """Score windows with the network as it was trained, in batches.
