@@ -262,16 +262,58 @@ def _coherent_sum(filtered):
     found = []
     for time in range(times):
         start = (steps * times + time - DELAYS) * templates
-        in_phase, in_quadrature, power = (tensor[:, :, start : start + delays * templates] for tensor in around)
-        own_phase, own_quadrature, own_power = (
+        other = [tensor[:, :, start : start + delays * templates] for tensor in around]
+        own = [
             layers.Concatenate(dtype=PRECISION, name=f"{STATISTIC}{number}_at_{time}")([parts[time]] * delays)
             for number, parts in enumerate(last)
-        )
-        product = own_phase * in_phase + own_quadrature * in_quadrature
-        # The root of a number that rounding made negative is none.
-        root = ops.sqrt(own_power * power + CONCENTRATION**2 - CONCENTRATION * product + 1e-3)
-        found += _slices(0.5 * (own_power + power) + root - CONCENTRATION, templates)
+        ]
+        found += _slices(_coherent(own, other), templates)
     return layers.Maximum(dtype=PRECISION, name=f"{STATISTIC}joined")(found)
+
+
+def _coherent(own, other):
+    """Return the log-likelihood ratio of a signal in two detectors, see `_coherent_sum`, of what `_limited` gives for each."""
+    own_phase, own_quadrature, own_power = own
+    in_phase, in_quadrature, power = other
+    product = own_phase * in_phase + own_quadrature * in_quadrature
+    # The root of a number that rounding made negative is none.
+    root = ops.sqrt(own_power * power + CONCENTRATION**2 - CONCENTRATION * product + 1e-3)
+    return 0.5 * (own_power + power) + root - CONCENTRATION
+
+
+def coherent_parts(model: keras.Model) -> tuple[list, list, keras.KerasTensor] | None:
+    """Return the tensors with which `_coherent_sum` begins and ends in a network; None: it does not join detectors by phase.
+
+    Returns:
+        Tuple (what `_limited` gives for the first detector, copies of what it gives for the last, what is joined).
+    """
+    if f"{STATISTIC}0_padded" not in {layer.name for layer in model.layers}:
+        return None
+    first = [model.get_layer(f"{STATISTIC}{number}_padded").input for number in range(3)]
+    last = [model.get_layer(f"{STATISTIC}{number}_at_0").input[0] for number in range(3)]
+    return first, last, model.get_layer(f"{STATISTIC}joined").output
+
+
+def joined_by_phase(first: list, last: list) -> keras.KerasTensor:
+    """Do what `_coherent_sum` does, without copies: the first detector is shifted past the last.
+
+    Args:
+        first, last: What `_limited` gives for each detector.
+
+    Returns:
+        Tensor (batch, steps, templates).
+    """
+    times = STRIDE // OWN_STRIDE
+    batch, steps, width = ops.shape(first[0])
+    # Times within a step of the front follow each other, so that a delay is a shift.
+    shape = (batch, steps * times, width // times)
+    last = [ops.reshape(own, shape) for own in last]
+    padded = [ops.pad(ops.reshape(own, shape), ((0, 0), (DELAYS, DELAYS), (0, 0))) for own in first]
+    found = None
+    for delay in range(2 * DELAYS + 1):
+        joined = _coherent(last, [own[:, delay : delay + steps * times] for own in padded])
+        found = joined if found is None else ops.maximum(found, joined)
+    return ops.max(ops.reshape(found, (batch, steps, times, width // times)), axis=2)
 
 
 # (which options ask for it, Filtered -> channels that the stack sees), in this order.

@@ -6,7 +6,7 @@ Slides are far longer than light travels between detectors, so nothing that reac
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,6 +86,28 @@ def slide_seconds(window_seconds: float) -> float:
     return float(np.ceil(window_seconds) + 1)
 
 
+def arranged(strain: np.ndarray, shifts: Sequence[int | None]) -> np.ndarray:
+    """Slide the detectors of a stretch; what is pushed out at the end comes in at the beginning.
+
+    Args:
+        strain: Array (samples, detectors).
+        shifts: Of each detector, in samples; None: it is silent, all zeros.
+    """
+    columns = [
+        np.zeros_like(column) if shift is None else np.roll(column, shift)
+        for column, shift in zip(strain.T, shifts, strict=True)
+    ]
+    return np.stack(columns).T
+
+
+def slide_shifts(network: Detector, stretch: WhitenedStretch, slides: int) -> list[tuple[int, ...]]:
+    """Return by how many samples each detector is moved in each slide, see `slid_background`."""
+    rate, number = stretch.sample_rate, len(stretch.detectors)
+    step = round(slide_seconds(network.window_samples / rate) * rate)
+    shifts = [tuple(slide * step * own for own in range(number)) for slide in range(1, slides + 1)]
+    return [own for own in shifts if own[-1] + step <= len(stretch.strain)]
+
+
 def slid_background(
     network: Detector,
     stretch: WhitenedStretch,
@@ -94,6 +116,7 @@ def slid_background(
     vetoes: Sequence | np.ndarray = (),
     progress: Callable | None = None,
     alone: np.ndarray | None = None,
+    scans: Iterable | None = None,
 ) -> Background:
     """Search a stretch again with the detectors slid against each other.
 
@@ -107,26 +130,25 @@ def slid_background(
         vetoes: Array (n, 2) of GPS starts and stops; strain of any detector in them is left out.
         progress: Called with the number of samples done.
         alone: What `Detector.alone` gives for the stretch; None: not known. It moves with the detector's strain.
+        scans: Scan of each of `slide_shifts`; None: they are made here.
 
     Returns:
         Background.
     """
     length, rate, number = len(stretch.strain), stretch.sample_rate, len(stretch.detectors)
-    step = round(slide_seconds(network.window_samples / rate) * rate)
+    every = slide_shifts(network, stretch, slides)
+    if scans is None:
+        scans = (network.scanner.scan(arranged(stretch.strain, shifts), progress) for shifts in every)
     parts = []
-    for slide in range(1, slides + 1):
-        shifts = slide * step * np.arange(number)
-        if shifts[-1] + step > length:
-            break
-        strain = np.stack([np.roll(column, shift) for column, shift in zip(stretch.strain.T, shifts, strict=True)]).T
-        scan = network.scanner.scan(strain, progress)
+    for slide, (shifts, scan) in enumerate(zip(every, scans, strict=True), 1):
+        seconds_moved = np.array(shifts) / rate
 
-        def own_times(time, shifts=shifts):
+        def own_times(time, moved=seconds_moved):
             """Return for times since the beginning the GPS times at which each detector recorded its strain."""
-            return stretch.gps_start + (np.asarray(time)[:, None] - shifts / rate) % (length / rate)
+            return stretch.gps_start + (np.asarray(time)[:, None] - moved) % (length / rate)
 
         at = rate * network.stride_seconds
-        moved = {} if alone is None else {"alone": _moved(alone, shifts / at, length / at)}
+        moved = {} if alone is None else {"alone": _moved(alone, seconds_moved / network.stride_seconds, length / at)}
         events = network.cluster(scan, 0.0, threshold, **moved)
         time = own_times(events.time)
         kept = ~np.any(inside(time, vetoes), axis=1)

@@ -215,12 +215,17 @@ class Detector:
         Returns:
             float32 array (scores, detectors): for each score of a scan the highest within `ALONE_SECONDS` of it.
         """
-        columns, width = [], 2 * round(ALONE_SECONDS / self.stride_seconds) + 1
-        for number in range(len(self.detectors)):
-            one = np.zeros_like(strain)
-            one[:, number] = strain[:, number]
-            columns.append(scipy.ndimage.maximum_filter1d(self.scanner.scan(one, progress).scores, width))
-        return np.stack(columns, axis=-1)
+        return self.loudest_near(list(self.scanner.scan_arranged(strain, self.muted(), progress)))
+
+    def muted(self) -> list[tuple[int | None, ...]]:
+        """Return the arrangements of `Scanner.scan_arranged` in which one detector speaks and the others are silent."""
+        numbers = range(len(self.detectors))
+        return [tuple(0 if number == own else None for number in numbers) for own in numbers]
+
+    def loudest_near(self, scans: Sequence[Scan]) -> np.ndarray:
+        """Return the highest score within `ALONE_SECONDS` of each, array (scores, scans)."""
+        width = 2 * round(ALONE_SECONDS / self.stride_seconds) + 1
+        return np.stack([scipy.ndimage.maximum_filter1d(scan.scores, width) for scan in scans], axis=-1)
 
     def cluster(
         self, scan: Scan, gps_start: float, threshold: float = THRESHOLD, alone: np.ndarray | None = None

@@ -11,7 +11,8 @@ from keras_gw_resnet.models.front import front_layers
 from keras_gw_resnet.models.graph import layer_giving, nodes_in_order
 
 
-def _is_linear(layer):
+def is_linear(layer: keras.Layer) -> bool:
+    """Say whether a layer has no activation."""
     return keras.activations.serialize(layer.activation) == "linear"
 
 
@@ -28,18 +29,23 @@ def _foldable(model):
             continue
         convolution = layer_giving(source)
         alone = readers[id(source)] == 1 and calls[norm.name] == calls[convolution.name] == 1
-        if type(convolution) is layers.Conv1D and _is_linear(convolution) and alone:
+        if type(convolution) is layers.Conv1D and is_linear(convolution) and alone:
             found[convolution.name] = norm
     return found
+
+
+def scale_and_shift(norm: keras.Layer) -> tuple[np.ndarray, np.ndarray]:
+    """Return by what a batch norm multiplies, and what it then adds, in use."""
+    weights = {v.name: np.asarray(w, np.float64) for v, w in zip(norm.weights, norm.get_weights(), strict=True)}
+    scale = weights.get("gamma", 1.0) / np.sqrt(weights["moving_variance"] + norm.epsilon)
+    return scale, weights.get("beta", 0.0) - weights["moving_mean"] * scale
 
 
 def _folded(convolution, norm):
     """Return kernel and bias that do what convolution and batch norm do after each other."""
     kernel, *bias = (np.asarray(w, np.float64) for w in convolution.get_weights())
-    weights = {v.name: np.asarray(w, np.float64) for v, w in zip(norm.weights, norm.get_weights(), strict=True)}
-    scale = weights.get("gamma", 1.0) / np.sqrt(weights["moving_variance"] + norm.epsilon)
-    bias = bias[0] if bias else np.zeros(kernel.shape[-1])
-    return [kernel * scale, (bias - weights["moving_mean"]) * scale + weights.get("beta", 0.0)]
+    scale, shift = scale_and_shift(norm)
+    return [kernel * scale, (bias[0] * scale if bias else 0.0) + shift]
 
 
 def for_inference(model: keras.Model, input_tensors: Any = None, precision: str = "float32") -> keras.Model:

@@ -7,8 +7,9 @@ in the log-sum-exp of logits at positions is ranked by those: each is the score 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -17,14 +18,19 @@ from keras import layers
 
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.front import STRIDE
 from keras_gw_resnet.models.graph import joined_by, parts_of
+from keras_gw_resnet.search.background import arranged
+from keras_gw_resnet.search.cutting import Cut
 from keras_gw_resnet.search.folding import for_inference
 
 # Long rows waste little at their ends; several at once keep all cores busy.
 ROW_SAMPLES, ROWS = 32768, 4
 # Of networks that score window by window: sixteen windows a second at 2048 Hz.
 WINDOW_STRIDE = 128
-SCORED_AT_ONCE = 256
+SCORED_AT_ONCE, COMPARED_AT_ONCE = 256, 8
+# Lengths of what is joined at once are multiples of so many samples, so that few graphs are compiled.
+JOINED_SAMPLES = 16384
 
 
 @dataclass(frozen=True)
@@ -172,7 +178,11 @@ class Scanner:
         highest = min(max(0, int(np.argmax(scores)) - self.positions // 2), len(pooled) - 1)
         chosen = np.unique(np.append(np.linspace(0, len(pooled) - 1, windows - 1).astype(int), highest))
         cut = np.stack([strain[i * self.stride : i * self.stride + self.window_shape[0]] for i in chosen])
-        return float(np.max(np.abs(self.score(cut) - scipy.special.logsumexp(pooled[chosen], axis=1))))
+        # A few at once: operation by operation, Keras keeps all that a network works out until it is done.
+        own = np.concatenate(
+            [self.score(cut[at : at + COMPARED_AT_ONCE]) for at in range(0, len(cut), COMPARED_AT_ONCE)]
+        )
+        return float(np.max(np.abs(own - scipy.special.logsumexp(pooled[chosen], axis=1))))
 
     def score(self, windows: np.ndarray) -> np.ndarray:
         """Score windows with the network as it was trained, in batches.
@@ -215,19 +225,115 @@ class Scanner:
             evidence[first:last] = self._score(strain, first, last, each)
             if progress is not None:
                 progress((last - first) * self.stride)
+        return self._scan_of(evidence)
+
+    def _scan_of(self, evidence):
         total = np.cumsum(np.concatenate([[0.0], evidence]), dtype=np.float64)
         scores = (total[self.reach :] - total[: -self.reach]) / self.reach
         return Scan(scores.astype(np.float32), evidence, self.reach)
 
+    def scan_arranged(
+        self, strain: np.ndarray, arrangements: Iterable[Sequence[int | None]], progress: Callable | None = None
+    ) -> Iterator[Scan]:
+        """Score a stretch with its detectors slid against each other, or with some of them silent.
+
+        What a matched filter makes of each detector alone is worked out once for many arrangements (`cutting.Cut`); where there is none,
+        or a shift is no multiple of its stride, each is scanned by itself.
+
+        Args:
+            strain: Whitened float32 array (samples, detectors), at least one window long.
+            arrangements: Of each scan, what to do to the detectors, see `background.arranged`.
+            progress: Called with the number of samples done.
+
+        Yields:
+            Scan, in the order of the arrangements.
+        """
+        if self._members:
+            scans = [
+                member.scanner.scan_arranged(strain, arrangements, None if index else progress)
+                for index, member in enumerate(self._members)
+            ]
+            windows = (len(strain) - self.window_samples) // self.stride + 1
+            yield from (self._join(each, windows) for each in zip(*scans, strict=True))
+            return
+        for group in _groups(arrangements, ROWS * ROW_SAMPLES):
+            whole = all(shift is None or shift % STRIDE == 0 for shifts in group for shift in shifts)
+            if len(group) > 1 and whole and self._cut:
+                yield from self._scan_group(strain, group, progress)
+            else:
+                yield from (self.scan(arranged(strain, shifts), progress) for shifts in group)
+
+    @cached_property
+    def _cut(self):
+        """The network cut in two, None where it has no matched filter or its scan depends on where rows begin."""
+        if not (self.slides and self.exact and parts_of(self._model).front.templates):
+            return None
+        try:
+            return Cut(self._network)
+        except ValueError:
+            return None
+
+    def _scan_group(self, strain, group, progress):
+        count = (len(strain) - self.window_samples) // self.stride + self.reach
+        most, step = ROWS * ROW_SAMPLES // self.stride, JOINED_SAMPLES // self.stride
+        each = min(most, -(-count // -(-count // most) // step) * step)
+        samples = each * self.stride + self.window_samples - self.reach * self.stride
+        evidence = np.empty((len(group), count), np.float32)
+        for first in range(0, count, each):
+            last = min(count, first + each)
+            columns = [
+                self._own(number, strain[:, number], shifts, first * self.stride, samples)
+                for number, shifts in enumerate(zip(*group, strict=True))
+            ]
+            for row, given in zip(evidence, zip(*columns, strict=True), strict=True):
+                row[first:last] = self._cut.join(given)[: last - first]
+                if progress is not None:
+                    progress((last - first) * self.stride)
+        yield from map(self._scan_of, evidence)
+
+    def _own(self, detector, strain, shifts, start, samples):
+        """Return for each shift what a detector gives in so many samples from `start` on: views of what is worked out once."""
+        moved = [shift for shift in shifts if shift is not None]
+        if moved:
+            # What is pushed out at the end comes in at the beginning.
+            taken = np.arange(start - max(moved), start + samples - min(moved))
+            whole = self._cut.own(detector, np.take(strain, taken, mode="wrap"))
+        silent = self._cut.own(detector, np.zeros(samples, np.float32)) if None in shifts else None
+        given = []
+        for shift in shifts:
+            at = (
+                None
+                if shift is None
+                else slice((max(moved) - shift) // STRIDE, (max(moved) - shift + samples) // STRIDE)
+            )
+            given.append(silent if at is None else [array[:, at] for array in whole])
+        return given
+
     def _joined(self, strain, windows, progress):
-        """Join the scans of members: their scores by weight; of the evidence that of the first, which says where."""
         scans = [member.scanner.scan(strain, None if index else progress) for index, member in enumerate(self._members)]
+        return self._join(scans, windows)
+
+    def _join(self, scans, windows):
+        """Join the scans of members: their scores by weight; of the evidence that of the first, which says where."""
         scores = sum(
             member.weight * scan.scores[member.skipped :][:windows]
             for member, scan in zip(self._members, scans, strict=True)
         )
         scores = (scores + self._bias).astype(np.float32)
         return Scan(scores, scores if self.positions > 1 else scans[0].evidence, scans[0].reach)
+
+
+def _groups(arrangements, spread):
+    """Cut a list of arrangements where the shifts of a detector are further apart than this."""
+    groups = []
+    for shifts in arrangements:
+        joined = [*(groups[-1] if groups else []), shifts]
+        moved = [[shift for shift in own if shift is not None] or [0] for own in zip(*joined, strict=True)]
+        if groups and all(max(own) - min(own) <= spread for own in moved):
+            groups[-1].append(shifts)
+        else:
+            groups.append([shifts])
+    return groups
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.progress import Bar
-from keras_gw_resnet.search.background import join_backgrounds, slid_background
+from keras_gw_resnet.search.background import join_backgrounds, slid_background, slide_shifts
 from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.journal import Journal, forget
 from keras_gw_resnet.search.results import Found, Snapshot, join_found
@@ -56,7 +56,7 @@ def search(
         vetoes: Array (n, 2) of GPS starts and stops; what happens in them is neither event nor searched time.
         slides: Time slides for the background.
         snapshots: How many of the loudest events to keep strain and scores of.
-        alone: Whether to work out what each detector alone gives, which takes a scan more for each.
+        alone: Whether to work out what each detector alone gives, which takes a scan more for each, or the second half of one.
         journal: Folder that remembers finished chunks, so that an interrupted search goes on; None: no such folder.
         description: What the progress bar says.
 
@@ -147,15 +147,18 @@ def _search_chunk(network, chunk, options, progress, first):
 
 
 def _search_stretch(network, stretch, options, progress, compared):
-    scan = network.scanner.scan(stretch.strain, progress)
-    alone = network.alone(stretch.strain, progress) if options.alone else None
+    together, muted = (0,) * len(network.detectors), network.muted() if options.alone else []
+    arrangements = [together, *muted, *slide_shifts(network, stretch, options.slides)]
+    scans = network.scanner.scan_arranged(stretch.strain, arrangements, progress)
+    scan, alone = next(scans), [next(scans) for _ in muted]
+    alone = network.loudest_near(alone) if muted else None
     events = _gated(network.cluster(scan, stretch.gps_start, options.threshold, alone), stretch)
     events = events.select(~inside(events.time, options.vetoes))
     live = ~inside(stretch.gps_start + network.times_of(scan), options.vetoes)
     background = join_backgrounds([], len(network.detectors))
     if options.slides:
         given = (options.slides, options.threshold, options.vetoes)
-        background = slid_background(network, stretch, *given, progress=progress, alone=alone)
+        background = slid_background(network, stretch, *given, alone=alone, scans=scans)
     loudest = events.loudest(options.snapshots)
     return Found(
         events,

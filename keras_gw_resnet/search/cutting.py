@@ -1,0 +1,235 @@
+"""Cut a scan network in two: what it makes of the strain of each detector alone, and what joins the detectors.
+
+Slid against each other, or one of them silent, the detectors give the same each for itself: only the second part runs again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_gw_resnet.backend import jit_compile
+from keras_gw_resnet.models.front import PRECISION, coherent_parts, joined_by_phase
+from keras_gw_resnet.models.graph import nodes_in_order
+from keras_gw_resnet.search.folding import is_linear, scale_and_shift
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# What copies values from one place to another, or costs as little.
+COPIES = ("GetItem", "Concatenate", "Cropping1D", "ZeroPadding1D", "ReLU")
+
+
+class Origins:
+    """Which detectors each tensor of a network depends on.
+
+    Args:
+        model: Functional `keras.Model` of strain (batch, samples, detectors).
+
+    Attributes:
+        columns: Of each detector the tensor (batch, samples, 1) that is its strain; fewer where the network nowhere takes it out.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        (strain,), detectors = model.inputs, range(model.input_shape[-1])
+        self._whose, self._nodes, self._readers, found = {id(strain): frozenset(detectors)}, {}, Counter(), {}
+        for node in nodes_in_order(model):
+            own = frozenset().union(*(self._whose[id(tensor)] for tensor in node.input_tensors))
+            if type(node.operation).__name__ == "GetItem" and node.input_tensors[0] is strain:
+                taken = node.arguments.args[1][-1]
+                chosen = detectors[taken] if isinstance(taken, slice) else detectors
+                if len(chosen) == 1:
+                    own = frozenset(chosen)
+                    found[chosen[0]] = node.output_tensors[0]
+            for tensor in node.output_tensors:
+                self._whose[id(tensor)], self._nodes[id(tensor)] = own, node
+            self._readers.update(id(tensor) for tensor in node.input_tensors)
+        self.columns = [found[detector] for detector in sorted(found)]
+
+    def detector(self, tensor: keras.KerasTensor) -> int | None:
+        """Return the number of the one detector that a tensor depends on; None: on several."""
+        own = self._whose[id(tensor)]
+        return min(own) if len(own) == 1 else None
+
+    def before_copies(self, tensor: keras.KerasTensor) -> list:
+        """Return the tensors that the values of this one are copied from."""
+        node = self._nodes[id(tensor)]
+        if type(node.operation).__name__ not in COPIES or any(tensor is column for column in self.columns):
+            return [tensor]
+        return [source for copied in node.input_tensors for source in self.before_copies(copied)]
+
+    def needed(self, outputs: Iterable, given: Iterable = ()) -> list:
+        """Return what tensors are worked out from: given ones, and those of one detector alone, the last before they are copied.
+
+        Args:
+            outputs: Tensors.
+            given: Tensors that are known.
+
+        Returns:
+            List of tensors, each once.
+        """
+        known, found, seen, todo = {id(tensor) for tensor in given}, {}, set(), list(outputs)
+        while todo:
+            tensor = todo.pop()
+            if id(tensor) in seen:
+                continue
+            seen.add(id(tensor))
+            if id(tensor) in known:
+                found[id(tensor)] = tensor
+            elif self.detector(tensor) is not None:
+                found.update((id(source), source) for source in self.before_copies(tensor))
+            else:
+                todo += self._nodes[id(tensor)].input_tensors
+        return list(found.values())
+
+    def mixing(self) -> tuple[keras.Layer, keras.Layer | None, list] | None:
+        """Return the convolution of kernel size 1 that mixes what each detector gave; None: there is none.
+
+        Returns:
+            Tuple (convolution, the batch norm before it or None, the tensors beside each other that it takes).
+        """
+        for node in self._nodes.values():
+            convolution, source, norm = node.operation, node.input_tensors[0], None
+            pointwise = type(convolution) is layers.Conv1D and convolution.kernel_size == convolution.strides == (1,)
+            if not pointwise or not is_linear(convolution) or convolution.compute_dtype != PRECISION:
+                continue
+            before = self._nodes.get(id(source))
+            if before and isinstance(before.operation, layers.BatchNormalization) and self._readers[id(source)] == 1:
+                norm, source = before.operation, before.input_tensors[0]
+                before = self._nodes.get(id(source))
+            if before and isinstance(before.operation, layers.Concatenate) and self._readers[id(source)] == 1:
+                parts = list(before.input_tensors)
+                if any(self.detector(tensor) is not None for tensor in parts):
+                    return convolution, norm, parts
+        return None
+
+
+class _Mix:
+    """A convolution of kernel size 1, with the batch norm before it: the sum of what it makes of each thing that it takes.
+
+    Args:
+        convolution, norm, parts: See `Origins.mixing`.
+
+    Attributes:
+        output: What it gives.
+    """
+
+    def __init__(self, convolution, norm, parts):
+        kernel, *bias = (np.asarray(weights, np.float64) for weights in convolution.get_weights())
+        scale, shift = scale_and_shift(norm) if norm else (np.ones(kernel.shape[1]), np.zeros(kernel.shape[1]))
+        self.output, self._bias = convolution.output, shift @ kernel[0] + (bias[0] if bias else 0.0)
+        ends = np.cumsum([tensor.shape[-1] for tensor in parts])[:-1]
+        self._kernels = {
+            id(tensor): own for tensor, own in zip(parts, np.split(kernel[0] * scale[:, None], ends), strict=True)
+        }
+
+    def __call__(self, parts, given, *, bias):
+        """Mix some of what it takes.
+
+        Args:
+            parts: Tensors of the network.
+            given: What stands for them.
+            bias: Whether to add the bias.
+        """
+        taken = layers.Concatenate(dtype=PRECISION)(given) if len(given) > 1 else given[0]
+        mix = layers.Conv1D(self.output.shape[-1], 1, use_bias=bias, dtype=PRECISION)
+        mixed = mix(taken)
+        kernel = np.concatenate([self._kernels[id(tensor)] for tensor in parts])
+        mix.set_weights([kernel[None], *([self._bias] if bias else [])])
+        return mixed
+
+
+class PhaseJoin(layers.Layer):
+    """Joins two detectors by phase, see `front.joined_by_phase`."""
+
+    def call(self, limited: list) -> keras.KerasTensor:
+        """Take what is limited of the first detector, then of the last."""
+        return joined_by_phase(limited[: len(limited) // 2], limited[len(limited) // 2 :])
+
+
+class Cut:
+    """A scan network cut in two: `own` for the strain of each detector, `join` for what that gave.
+
+    Args:
+        model: Functional `keras.Model` of strain (batch, samples, detectors) that gives one sequence.
+
+    Raises:
+        ValueError: It does not look at each detector alone.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        origins = Origins(model)
+        if not 1 < len(origins.columns) == model.input_shape[-1]:
+            raise ValueError(f"{model.name} does not look at each detector alone")
+        found, (phases, joined) = origins.mixing(), _phases(model, origins)
+        mix, parts = (_Mix(*found), found[-1]) if found else (None, [])
+        rest = origins.needed(model.outputs, [*joined, *([mix.output] if mix else [])])
+        several = [tensor for tensor in parts if origins.detector(tensor) is None]
+        needed = {id(tensor): tensor for tensor in [*rest, *origins.needed(several), *phases]}
+        # What stands for the tensors at the cut in the second part, in the order in which it takes them.
+        known, inputs, mixed, self._own = {}, [], [], []
+        for detector, column in enumerate(origins.columns):
+            taken = [tensor for tensor in needed.values() if origins.detector(tensor) == detector]
+            own = [tensor for tensor in parts if origins.detector(tensor) == detector]
+            strain = keras.Input((None, 1))
+            given = _called(column, [*taken, *own], strain)
+            given[len(taken) :] = [mix(own, given[len(taken) :], bias=not mixed)] if mix and own else []
+            self._own.append(_compiled(keras.Model(strain, given)))
+            inputs.append([keras.Input(tensor.shape[1:]) for tensor in given])
+            known.update({id(tensor): stands for tensor, stands in zip(taken, inputs[-1], strict=False)})
+            mixed += inputs[-1][len(taken) :]
+        if joined:
+            known[id(joined[0])] = PhaseJoin(dtype=PRECISION)([known[id(tensor)] for tensor in phases])
+        if mix and several:
+            taken = origins.needed(several)
+            given = _called(taken, several, [known[id(tensor)] for tensor in taken])
+            mixed.append(mix(several, given, bias=False))
+        if mix:
+            known[id(mix.output)] = layers.Add(dtype=PRECISION)(mixed)
+        evidence = _called(rest, model.outputs, [known[id(tensor)] for tensor in rest])
+        self._join = _compiled(keras.Model([each for own in inputs for each in own], evidence), fused=bool(joined))
+
+    def own(self, detector: int, strain: np.ndarray) -> list[np.ndarray]:
+        """Return what one detector gives alone.
+
+        Args:
+            detector: Number.
+            strain: Float32 array (samples,), a whole number of `STRIDE`.
+
+        Returns:
+            List of arrays (1, samples / STRIDE, channels).
+        """
+        return _listed(self._own[detector].predict_on_batch(strain[None, :, None]))
+
+    def join(self, given: Iterable[list[np.ndarray]]) -> np.ndarray:
+        """Join what `own` gave for each detector, all of one length; return the evidence, float32 array (n,)."""
+        return self._join.predict_on_batch([array for own in given for array in own])[0, :, 0]
+
+
+def _phases(model, origins):
+    """Return the tensors that are joined by phase, of the first detector and then of the last, and [what is joined]; ([], []): none."""
+    found = coherent_parts(model)
+    if found is None:
+        return [], []
+    first, last, joined = found
+    return [*first, *(source for copy in last for source in origins.before_copies(copy))], [joined]
+
+
+def _called(inputs, outputs, given):
+    """Return what the part of a network from some tensors to others gives, as a list."""
+    return _listed(keras.Model(inputs, outputs)(given))
+
+
+def _listed(found):
+    """Return a list of what Keras gives, which is no list where it is only one."""
+    return list(found) if isinstance(found, list | tuple) else [found]
+
+
+def _compiled(model, *, fused=False):
+    """Compile a model; `fused` joins its operations into few, which convolutions of long kernels do not like."""
+    model.compile(jit_compile=fused or jit_compile())
+    return model
