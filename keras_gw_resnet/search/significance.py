@@ -22,8 +22,13 @@ YEAR_SECONDS = 365.25 * 24 * 3600.0
 # So many of the loudest statistics are taken to fall off exponentially; of noise the slowest of several fits counts.
 TAILS = (50, 25, 12, 6)
 LEAST = 100
-EXPECTATIONS = 200
 KERNELS = 2000
+# Rates of signals, a second, thought of before a search: from about one a day, as detectors find them, to one a second, more than any
+# simulated set has. Ten times the rate is a third as likely (per logarithm, rate^-0.5), so that it takes several signals to raise it.
+RATES, RATE_POWER, STEPS = (1e-5, 1.0), 0.5, 400
+# Beyond its loudest event the noise of a background is taken to fall off as the square of the statistic above the median, as the
+# number of glitches does with their SNR. In 20 slides of half an hour of O1 to O3 the loudest 30 events fall off faster.
+FALL = 2
 # Share of signals louder than noise of which one detector alone seems to speak: assumed for H1 and L1, not measured.
 LONE_SIGNALS = 0.05
 # What its own strain makes again in more than this share of the slides is no coincidence: one detector makes it.
@@ -107,9 +112,11 @@ def astrophysical_probability(
 ) -> np.ndarray | None:
     """Work out for each event the probability that it is a signal, from the rates of signals and noise (arXiv 1302.5341).
 
-    The rate of noise above the threshold is that of the background; the rate of signals is what the events of this
-    search say of it, from Jeffreys' prior. Events that one detector makes alone are a class of their own: their noise is counted
-    and not fitted, and few of the signals are such (`LONE_SIGNALS`).
+    The rate of noise above the threshold is that of the background. The rate of signals is what the events of this search say of
+    it, the loudest left out, since strain is often searched for its sake. The odds of an event are at most one signal, or as many
+    as this rate expects, to the noise events as loud (`noise_as_loud`): a short background cannot show more. Events that one
+    detector makes alone are a class of their own: their noise is counted and not fitted, and few of the signals are such
+    (`LONE_SIGNALS`).
 
     Args:
         stat: Ranking statistics of all events of a search above the threshold, array (n,).
@@ -142,21 +149,34 @@ def astrophysical_probability(
     # What ranks higher is no less likely a signal, whatever the scatter of the densities.
     rising = np.argsort(ranks, kind="stable")
     odds[rising] = np.minimum.accumulate(odds[rising][::-1])[::-1]
-    return _mean_probability(odds)
+    counted = noise_as_loud(ranks, replace(background, stat=every), searched_seconds)
+    return _mean_probability(odds, -np.log(counted), searched_seconds)
 
 
-def _mean_probability(odds):
-    """Return the probability of each event, its mean over the number of signals expected, of Jeffreys' prior.
+def noise_as_loud(ranks, ranked, searched_seconds):
+    """Return how many noise events as loud or louder a search has: counted, and beyond the loudest falling off by `FALL`, array (n,)."""
+    counted = false_alarm_rate(ranks, ranked)[0] * searched_seconds / YEAR_SECONDS
+    middle, loudest = np.median(ranked.stat), ranked.stat.max()
+    return counted * (np.maximum(loudest - middle, 1e-6) / np.maximum(ranks - middle, loudest - middle + 1e-6)) ** FALL
+
+
+def _mean_probability(odds, most, searched_seconds):
+    """Return the probability of each event, its mean over the number of signals expected.
 
     Args:
         odds: Logarithm of the odds of signal to noise at one expected signal, array (n,).
+        most: Logarithm of the highest odds where one signal and fewer are expected, array (n,).
+        searched_seconds: How much strain the events are of.
     """
-    expected = np.geomspace(1e-3, 10 + 2 * len(odds), EXPECTATIONS)[:, None]
-    logit = np.clip(odds + np.log(expected), -700, 700)
-    # In steps of the logarithm the density R^(-1/2) becomes R^(1/2).
-    weight = np.log(expected[:, 0]) / 2 - expected[:, 0] + np.sum(np.logaddexp(0, logit), axis=1)
+    expected = np.geomspace(*RATES, STEPS) * searched_seconds
+    loudest, weight, each = np.argmax(odds), np.empty(STEPS), lambda number: (
+        np.minimum(odds + np.log(number), most + np.log(max(number, 1.0)))
+    )
+    for step, number in enumerate(expected):
+        others = np.delete(each(number), loudest)
+        weight[step] = np.sum(np.logaddexp(0, others)) - number - RATE_POWER * np.log(number)
     weight = np.exp(weight - weight.max())
-    return weight @ scipy.special.expit(logit) / weight.sum()
+    return sum(w * scipy.special.expit(each(n)) for w, n in zip(weight / weight.sum(), expected, strict=True))
 
 
 def significance(
@@ -229,6 +249,11 @@ def judge(
         take_out_signals(events, background, searched_seconds) if slid else (background, np.empty(0, int), np.empty(0))
     )
     columns = significance(events, left, card, searched_seconds, threshold)
+    if len(taken) and "p_astro" in columns and not np.all(signals := columns["p_astro"][taken] > 0.5):
+        # Louder than a short background is not yet a signal: the strain of what is none goes back.
+        taken, rates = taken[signals], rates[signals]
+        left = background.without(events.time[taken], searched_seconds)
+        columns = significance(events, left, card, searched_seconds, threshold)
     ranks, ranked = _ranked(events, left, searched_seconds)
     columns["far"][taken] = rates * YEAR_SECONDS
     columns["far_error"][taken] = np.sqrt(rates / left.seconds) * YEAR_SECONDS
