@@ -169,8 +169,10 @@ def _mean_probability(odds, most, searched_seconds):
         searched_seconds: How much strain the events are of.
     """
     expected = np.geomspace(*RATES, STEPS) * searched_seconds
-    loudest, weight, each = np.argmax(odds), np.empty(STEPS), lambda number: (
-        np.minimum(odds + np.log(number), most + np.log(max(number, 1.0)))
+    loudest, weight, each = (
+        np.argmax(odds),
+        np.empty(STEPS),
+        lambda number: np.minimum(odds + np.log(number), most + np.log(max(number, 1.0))),
     )
     for step, number in enumerate(expected):
         others = np.delete(each(number), loudest)
