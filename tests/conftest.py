@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Networks of width 4 are trained here: oneDNN's gradient of strided 1x1 convolutions of four channels corrupts memory (TensorFlow 2.21).
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 import h5py
 import numpy as np

@@ -50,9 +50,7 @@ def channels_first():
     keras.config.set_dtype_policy(policy)
 
 
-def test_channels_come_last_in_the_commands(channels_first, monkeypatch):
-    # What a search asks of TensorFlow must not stay for the trainings of other tests in this process.
-    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+def test_channels_come_last_in_the_commands(channels_first):
     load_keras()
     assert keras.config.image_data_format() == "channels_last"
     assert keras.config.floatx() == "float32"
@@ -62,3 +60,29 @@ def test_channels_come_last_in_python(channels_first):
     formats = {layer.get_config().get("data_format") for layer in build_model("resnet16", width=4).layers}
     assert formats == {None, "channels_last"}
     assert keras.config.image_data_format() == "channels_first"
+
+
+NARROW = """
+import numpy as np, keras, tensorflow as tf
+from keras_gw_resnet.models.blocks import Style
+strain = keras.Input((512, 4))
+layer = keras.Model(strain, Style().conv(strain, 8, 1, strides=2, name="conv"))
+x = np.random.default_rng(0).normal(size=(16, 512, 4)).astype("float32")
+weight = layer.trainable_variables[0]
+
+@tf.function
+def gradient():
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(x) ** 2)
+    return tape.gradient(loss, weight.value)
+
+kept = x[:, ::2].reshape(-1, 4).astype(float)
+expected = 2 * kept.T @ (kept @ weight.numpy()[0])
+np.testing.assert_allclose(gradient()[0], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's oneDNN")
+def test_narrow_networks_learn_what_they_should_without_avx512():
+    result = run_command("-c", NARROW, env={"TF_ENABLE_ONEDNN_OPTS": "1", "ONEDNN_MAX_CPU_ISA": "AVX2"})
+    assert result.returncode == 0, result.stderr

@@ -72,7 +72,7 @@ def main():
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=5.0, help="for each rate (default: 5)")
     args = parser.parse_args()
-    load_keras(training=True)
+    load_keras()
     from keras_gw_resnet.models.registry import list_models
 
     names = args.names or list_models("resnet*")

@@ -47,7 +47,7 @@ def main():
         steps_per_epoch=args.steps,
         epochs=4,
     )
-    place = load_keras(lambda: prepare(config), training=True)
+    place = load_keras(lambda: prepare(config))
     import keras
 
     from keras_gw_resnet.training.data import load_batches

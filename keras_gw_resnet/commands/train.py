@@ -97,7 +97,7 @@ def _prepare(config, run, out):
 
     if run.backend:
         os.environ["KERAS_BACKEND"] = run.backend
-    place = load_keras(lambda: prepare(config, run.coordinator, run.processes, run.process_id), training=True)
+    place = load_keras(lambda: prepare(config, run.coordinator, run.processes, run.process_id))
     from keras_gw_resnet.training.checks import check_members, check_network
     from keras_gw_resnet.training.folder import check_backend
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Keras' default of 0.99 leaves the moving statistics, and with them every validation, far behind in short runs.
 BATCH_NORM_MOMENTUM = 0.9
 NORMALIZATIONS = ("batch", "group")
+# oneDNN, without AVX-512, gives wrong gradients of convolutions of kernel 1 with a stride over fewer channels than it computes at once
+# (TensorFlow 2.21, 2 to 7 channels).
+AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class Style:
             # Keras has no convolution with both a stride and a dilation.
             "dilation_rate": kernel.dilation if strides == 1 else 1,
         }
+        if kernel.size == 1 and strides > 1 and x.shape[-1] < AT_ONCE:
+            x, strides = layers.AveragePooling1D(1, strides, padding="same", name=f"{name}_every")(x), 1
         return layers.Conv1D(
             filters, kernel.size, strides=strides, use_bias=use_bias, **{**usual, **options}, name=name
         )(x)

@@ -133,7 +133,7 @@ import keras
 config = TrainingConfig.of(model="resnet16", data=sys.argv[1], options={"width": 4}, batch_size=16, steps_per_epoch=20, epochs=1,
     detectors=("H1", "L1"), window_samples=2048, optimizer=sys.argv[2], learning_rate=0.01, schedule="constant",
     validation_noise=20, validation_signals=10, false_alarm_probability=0.9, devices=2)
-two = load_keras(lambda: prepare(config), training=True)
+two = load_keras(lambda: prepare(config))
 keras.config.set_floatx("float64")
 from keras_gw_resnet.training.data import load_batches
 from keras_gw_resnet.training.fit import feed_of
