@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +24,7 @@ from keras_gw_resnet.simulation.noise import GPS_START, NOISE_LOW_FREQUENCY, col
 from keras_gw_resnet.simulation.populations import draw, get_population
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.waveforms import check_waveform
+from keras_gw_resnet.simulation.workers import worker_pool
 from keras_gw_resnet.strain.files import DETECTORS
 from keras_gw_resnet.strain.writers import mlgwsc1_file
 
@@ -237,7 +235,7 @@ def _write_strain(folder, source, parameters, prior, detectors, sample_rate, pro
     if rows:
         check_waveform(rows[0], prior, sample_rate)
     with (
-        ProcessPoolExecutor(processes or len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool,
+        worker_pool(processes) as pool,
         mlgwsc1_file(Path(folder) / FILES[0], detectors, sample_rate, compress=False, **attributes) as foreground,
         mlgwsc1_file(Path(folder) / FILES[1], detectors, sample_rate, compress=False, **attributes) as background,
         Bar(total=len(times), desc="injections", unit="injection") as bar,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +14,7 @@ from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.simulation.detectors import lal_geometry
 from keras_gw_resnet.simulation.populations import draw, get_population
+from keras_gw_resnet.simulation.workers import worker_pool
 
 if TYPE_CHECKING:
     from keras_gw_resnet.simulation.populations import Population
@@ -117,8 +115,7 @@ def make_bank(
     before = round(duration_seconds * sample_rate) - after
     tasks = [({k: v[i] for k, v in drawn.items()}, prior, sample_rate, before, after) for i in range(number)]
     check_waveform(tasks[0][0], prior, sample_rate)
-    processes = processes or len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with worker_pool(processes) as pool:
         waveforms = list(
             Bar(
                 pool.map(_one, tasks, chunksize=4),

@@ -110,3 +110,28 @@ def test_populations_that_have_no_waveforms_are_named(tmp_path, line, capfd):
     with pytest.raises(InputError, match=r"odd\.yaml: PyCBC makes no waveform"):
         make_bank(str(path), 2, seed=0)
     assert capfd.readouterr().err == ""
+
+
+SCRIPT = """
+import os
+from keras_gw_resnet import InputError
+from keras_gw_resnet.simulation.waveforms import make_bank
+from keras_gw_resnet.simulation.workers import worker_pool
+print("run", make_bank("set1", 2, seed=6, processes=1).hplus.shape)
+try:
+    with worker_pool(1) as pool:
+        pool.submit(os._exit, 1).result()
+except InputError as error:
+    print(error)
+"""
+
+
+def test_a_script_that_is_not_guarded_runs_once(tmp_path):
+    """What a spawned process runs first is the file of the script that asked for it."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    result = run_command(script)
+    assert result.returncode == 0, result.stderr
+    ran, ended = result.stdout.splitlines()
+    assert ran == "run (2, 4096)"
+    assert "ended from outside" in ended
