@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_gw_resnet import Detector
 from keras_gw_resnet.strain.writers import mlgwsc1_file
 from tests.conftest import ROOT, run_command, tiny_training
 
@@ -57,20 +58,11 @@ def test_a_search_killed_in_mid_scan_ends_with_the_same_events(small_run, tmp_pa
         for detector in ("H1", "L1"):
             add(detector, 10_000, rng.normal(size=8 * 1024 * 2048) * 1e-21)
     whole, out = tmp_path / "whole" / "e.hdf", tmp_path / "out" / "e.hdf"
-    command = (
-        "-m",
-        "keras_gw_resnet",
-        "search",
-        small_run,
-        strain,
-        "--slides",
-        3,
-        "--threshold",
-        0,
-        "--plot",
-        out.with_suffix(".png"),
-    )
+    _, scan = next(Detector.load(small_run).scan(strain))
+    options = ("--slides", 3, "--threshold", np.quantile(scan.scores, 0.999), "--plot", out.with_suffix(".png"))
+    command = ("-m", "keras_gw_resnet", "search", small_run, strain, *options)
     assert run_command(*command, "--output", whole, timeout=600).returncode == 0
+    assert len(contents(whole)[0]["time"]) > 50
     command = (*command, "--output", out, "--overwrite")
     killed = 0
     while True:
