@@ -13,15 +13,20 @@ import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.shipped import GW150914
+from keras_gw_resnet.training.rooms import LEAST_FALSE_ALARMS, Metric
 
 ROOT = Path(__file__).parents[1]
-# What the demo plans to take after the first search, and after which no evaluation begins; all of it is to end within 8 minutes.
-PLANNED_SECONDS, LATEST_SECONDS = 300, 400
+# What the demo plans to take after the first search, of it at least for the training and what follows, and after which no
+# evaluation begins; all of it is to end within 8 minutes.
+PLANNED_SECONDS, LEAST_SECONDS, LATEST_SECONDS = 330, 100, 400
 TEST_WAVEFORMS = 120
 # Fewest windows that still show something.
 LEAST = {"noise": 2000, "signals": 200, "windows": 4000}
 NETWORK = {"width": 16, "templates": 128, "coincidence": True, "template_stride": 4, "pooling": "logsumexp"}
-ALWAYS_LEFT_OUT = ("hard negatives (--hard-share 0.5)", "templates of the statistic's own (--statistic-templates 40)")
+ALWAYS_LEFT_OUT = (
+    "hard negatives (--negatives.hard_share 0.5)",
+    "templates of the statistic's own (--ranking.templates 40)",
+)
 WHOLE = "python train.py --recipe templates --data runs/demo/train --out runs/whole"
 PSDS = (
     "aLIGOMidHighSensitivityP1200087",
@@ -78,6 +83,10 @@ class Plan:
     signals: int = 1000
     windows: int = 30000
 
+    def false_alarm_probability(self):
+        """Return the lowest, a window, that the held-out windows of noise can show, not below the usual one."""
+        return max(Metric.false_alarm_probability, LEAST_FALSE_ALARMS / self.noise)
+
     def left_out(self):
         """Say what the whole demo would do more, line by line."""
         whole, words = (
@@ -95,7 +104,7 @@ class Plan:
         return [f"{own} of {full} {words[name]}" for name, (own, full) in pairs.items() if own < full]
 
 
-def plan(rate, waveform_rate, seconds=PLANNED_SECONDS):
+def plan(rate, waveform_rate, seconds):
     """Choose how much to do.
 
     Args:
@@ -125,7 +134,7 @@ def measure_rate():
     """Print how many examples a second this machine trains the network of the demo with."""
     from keras_gw_resnet.backend import load_keras
 
-    load_keras(training=True)
+    load_keras()
     import keras
 
     from keras_gw_resnet import build_model
@@ -166,10 +175,11 @@ def _planned(folder):
     record = folder / "plan.json"
     if record.exists():
         return Plan(**json.loads(record.read_text()))
+    begun = time.monotonic()
     print("\n[measure] how fast this machine trains and simulates", flush=True)
     seconds = _simulate(folder, "test", 3, TEST_WAVEFORMS, 2)
     rate, waveform_rate = _measured_rate(), TEST_WAVEFORMS / max(seconds, 1.0)
-    chosen = plan(rate, waveform_rate)
+    chosen = plan(rate, waveform_rate, max(LEAST_SECONDS, PLANNED_SECONDS - (time.monotonic() - begun)))
     print(f"{rate:.0f} examples/s in training, {waveform_rate:.1f} waveforms/s", flush=True)
     record.write_text(json.dumps(vars(chosen)))
     return chosen
@@ -200,7 +210,7 @@ def demo(folder, *, seed=0):
     begun, model = time.monotonic(), folder / f"resnet18-w16-templates-seed{seed}"
     chosen = _planned(folder)
     _simulate(folder, "train", 6, chosen.waveforms, 1)
-    run_step("train", model / "card.json", *_train_command(), *_training(chosen, folder, model, seed))
+    run_step("train", model / "card.json", *_train_command(), *training_options(chosen, folder, model, seed))
     evaluation = model / "evaluation"
     left_out = [*chosen.left_out(), *ALWAYS_LEFT_OUT]
     if time.monotonic() - begun < LATEST_SECONDS:
@@ -214,18 +224,19 @@ def demo(folder, *, seed=0):
     print("Left out, for want of time: " + "; ".join(left_out) + ".\nAll of it: " + WHOLE, flush=True)
 
 
-def _training(chosen, folder, model, seed):
+def training_options(chosen, folder, model, seed):
     """Return the options of the training."""
     options = {
         "--recipe": "templates",
         "--epochs": chosen.epochs,
         "--steps-per-epoch": chosen.steps,
-        "--validation-noise": chosen.noise,
-        "--validation-signals": chosen.signals,
-        "--statistic-shortcut": 0,
-        "--statistic-templates": 0,
-        "--statistic-coherent": "false",
-        "--hard-share": 0,
+        "--metric.noise_windows": chosen.noise,
+        "--metric.signal_windows": chosen.signals,
+        "--metric.false_alarm_probability": chosen.false_alarm_probability(),
+        "--ranking.statistic": 0,
+        "--ranking.templates": 0,
+        "--ranking.coherent": "false",
+        "--negatives.hard_share": 0,
         "--data": folder / "train",
         "--out": model,
         "--seed": seed,

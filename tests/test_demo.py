@@ -1,6 +1,7 @@
 import pytest
 
-from keras_gw_resnet.demo import LEAST, Plan, plan
+from keras_gw_resnet.commands.train_arguments import old_names, parse_training
+from keras_gw_resnet.demo import LEAST, Plan, plan, training_options
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.shipped import with_shipped
 
@@ -30,3 +31,11 @@ def test_gw150914_ships(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "GW150914").mkdir()
     assert with_shipped(["GW150914"]) == ["GW150914"]  # a folder of this name comes first
+
+
+@pytest.mark.parametrize("rate", [10, 100, 1000])
+def test_the_planned_training_is_one_that_can_be(rate, tmp_path):
+    given = [str(part) for part in training_options(plan(rate, 3, 200), tmp_path, tmp_path / "run", 0)]
+    config, _ = parse_training(given)
+    assert config.metric.noise_windows == plan(rate, 3, 200).noise
+    assert old_names(given) == {}
