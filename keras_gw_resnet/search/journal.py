@@ -15,7 +15,7 @@ from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.inputs import read_text
 from keras_gw_resnet.search.results import Found
 
-IDENTITY = "search.json"
+IDENTITY, DIGEST = "search.json", "sha256"
 
 
 class Journal:
@@ -48,14 +48,42 @@ class Journal:
             return {}
         chunks = {}
         for path in sorted(self._folder.glob("chunk-*.npz")):
+            if path.is_dir() and not path.is_symlink():
+                raise InputError(f"{path}: is a folder, not a part of an unfinished search; remove it")
             try:
-                if path.is_symlink():
-                    raise ValueError("a link")
-                each, gps_start = _read_chunk(path)
+                if path.is_symlink() or not path.is_file():
+                    raise ValueError("a link or a pipe")
+                each, gps_start = self._read(path)
                 chunks[gps_start] = each
             except MALFORMED:
-                path.unlink()  # damaged when the machine stopped: that chunk is searched again
+                path.unlink()  # damaged when the machine stopped, or of another search: that chunk is searched again
         return chunks
+
+    def _read(self, path):
+        """Return (list of Found, GPS start) of a finished chunk.
+
+        Raises:
+            Exception: One of `MALFORMED`, where the file is damaged or of another search.
+        """
+        with zipfile.ZipFile(path) as archive:
+            if (
+                sum(member.file_size for member in archive.infolist()) > 2 * path.stat().st_size
+            ):  # they are not compressed
+                raise ValueError("declares more than it holds")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        if str(arrays.pop(DIGEST)) != self._digest(arrays):
+            raise ValueError("not what was written")
+        each = [Found.from_arrays(arrays, f"{i}/") for i in range(int(arrays["networks"]))]
+        return each, float(arrays["gps_start"])
+
+    def _digest(self, arrays):
+        """Return the sha256 of what a chunk of this search holds."""
+        sha256 = hashlib.sha256(self._identity.encode())
+        for name in sorted(arrays):
+            array = np.ascontiguousarray(arrays[name])
+            sha256.update(f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes())
+        return sha256.hexdigest()
 
     def add(self, gps_start: float, found: Sequence) -> None:
         """Keep what the networks found in a chunk, a list of Found."""
@@ -68,6 +96,7 @@ class Journal:
         arrays = {"networks": len(found), "gps_start": gps_start}
         for number, one in enumerate(found):
             arrays |= {f"{number}/{name}": value for name, value in one.to_arrays().items()}
+        arrays |= {DIGEST: self._digest(arrays)}
         name = hashlib.sha256(repr(float(gps_start)).encode()).hexdigest()[:16]
         with written_aside(self._folder / f"chunk-{name}.npz") as aside:
             np.savez(aside, **arrays)  # ty: ignore[invalid-argument-type]
@@ -76,25 +105,6 @@ class Journal:
 def journal_of(output: Path, part: str = "") -> Path:
     """Return the folder that remembers an unfinished search, beside its output; to be forgotten when all is written."""
     return output.with_name(f".{output.name}.{part}unfinished")
-
-
-def _read_chunk(path):
-    """Return (list of Found, GPS start) of a file of a journal.
-
-    Raises:
-        Exception: One of `MALFORMED`, where the file is damaged.
-    """
-    with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > 2 * path.stat().st_size:  # they are not compressed
-            raise ValueError("declares more than it holds")
-    with np.load(path, allow_pickle=False) as arrays:
-        each = [Found.from_arrays(arrays, f"{i}/") for i in range(int(arrays["networks"]))]
-        for found in each:
-            events, background = found.events, found.background
-            shapes = {np.shape(column) for column in (events.time, events.stat, events.var)}
-            if shapes != {(len(events.time),)} or len(background.stat) != len(background.time):
-                raise ValueError("columns of different lengths")
-        return each, float(arrays["gps_start"])
 
 
 def forget(folder: Path | None) -> None:

@@ -103,8 +103,9 @@ def _search_chunks(networks, headers, window, options, kept, description):
         bar.update(round(sum(each[0].coverage.given for each in parts.values())))
         share = len(networks) * (1 + options.slides + options.alone * len(first.detectors)) * first.sample_rate
         for chunk in _ahead(chunks):
+            first_of_all = all(chunk.gps_start < gps_start for gps_start in parts)
             each = [
-                _search_chunk(network, chunk, options, lambda done: bar.update(done / share), not parts)
+                _search_chunk(network, chunk, options, lambda done: bar.update(done / share), first_of_all)
                 for network in networks
             ]
             kept.add(chunk.gps_start, each)

@@ -1,9 +1,13 @@
+import os
+import shutil
+
 import h5py
 import numpy as np
 import pytest
 
 from keras_gw_resnet import Detector, InputError
 from keras_gw_resnet.search import search as module
+from keras_gw_resnet.search.journal import Journal
 from keras_gw_resnet.search.search import search
 from keras_gw_resnet.strain import stretches
 from keras_gw_resnet.strain.writers import mlgwsc1_file
@@ -110,6 +114,27 @@ def test_a_damaged_journal_costs_a_chunk_and_no_more(network, tmp_path, monkeypa
     two.write_bytes(b"")
     equal(search_one(network, [path], threshold=-np.inf, slides=2, journal=journal), whole)
     assert three.exists()
+
+
+def test_a_journal_with_something_else_in_it(tmp_path):
+    journal = Journal(tmp_path / "j", {"a": 1})
+    journal.add(5.0, [])
+    (own,) = (tmp_path / "j").glob("chunk-*")
+    shutil.copy(own, tmp_path / "kept")
+    assert journal.finished() == {5.0: []}
+    assert Journal(tmp_path / "j", {"a": 1}).finished() == {5.0: []}
+    other = Journal(tmp_path / "other", {"a": 2})
+    other.add(5.0, [])
+    (theirs,) = (tmp_path / "other").glob("chunk-*")
+    shutil.copy(own, theirs)  # of another search
+    os.mkfifo(tmp_path / "other" / "chunk-1.npz")
+    (tmp_path / "other" / "chunk-2.npz").symlink_to(tmp_path / "kept")
+    assert other.finished() == {}
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["search.json"]
+    assert (tmp_path / "kept").exists()
+    (tmp_path / "other" / "chunk-3.npz").mkdir()
+    with pytest.raises(InputError, match=r"chunk-3\.npz: is a folder"):
+        other.finished()
 
 
 def test_vetoes_leave_out_time_and_events(network, tmp_path):
