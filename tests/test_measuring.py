@@ -16,7 +16,6 @@ PACKAGE = ("-m", "keras_gw_resnet")
 def test_sensitive_distance_of_a_set(small_run, tmp_path):
     data = tmp_path / "set"
     simulate = ("simulate", "set", "--population", "set1", "--duration", 200, "--seed", 5, "--output", data)
-    assert run_command(*PACKAGE, *simulate).returncode == 0
     parts = [
         part for name in ("foreground", "background", "injections") for part in (f"--{name}", data / f"{name}.hdf")
     ]
@@ -25,8 +24,20 @@ def test_sensitive_distance_of_a_set(small_run, tmp_path):
     shutil.copytree(small_run, other)
     card = json.loads((other / "card.json").read_text())
     (other / "card.json").write_text(json.dumps({**card, "name": "other"}))
-    result = run_command("evaluate.py", small_run, "--compare", other, *parts, "--output", out)
+    evaluate = ("evaluate", small_run)
+    wrong = [*parts[:5], data / "background.hdf", "--output", tmp_path / "x"]
+    simulated, result, incomplete, swapped = run_commands(
+        [
+            simulate,
+            (*evaluate, "--compare", other, *parts, "--output", out),
+            (*evaluate, *parts[:4]),
+            (*evaluate, *wrong),
+        ]
+    )
+    assert simulated.returncode == 0, simulated.stderr
     assert result.returncode == 0, result.stderr
+    assert_refused(incomplete, "--foreground, --background and --injections")
+    assert_refused(swapped, "background.hdf", "injections")
     assert "background too short" in result.stdout
     report = json.loads((out / "sensitivity.json").read_text())
     assert report["data"]["population"] == "set1"
@@ -54,9 +65,6 @@ def test_sensitive_distance_of_a_set(small_run, tmp_path):
         assert len(file["time"]) > 50
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
     assert one["slides"] == 0 and not (out / "tiny-slides.hdf").exists()
-    assert_refused(run_command("evaluate.py", small_run, *parts[:4]), "--foreground, --background and --injections")
-    wrong = [*parts[:5], data / "background.hdf", "--output", tmp_path / "x"]
-    assert_refused(run_command("evaluate.py", small_run, *wrong), "background.hdf", "injections")
     with h5py.File(data / "injections.hdf", "a") as file:
         file["tc"][:] += [0.0] + [1e6] * (len(file["tc"]) - 1)
     slid = ("--published", "set3", "--slides", 3)

@@ -95,32 +95,36 @@ def test_the_split_shares_no_window(windows_file):
 
 
 def test_a_network_trains_on_labelled_windows(windows_file, tmp_path):
-    out = tmp_path / "net"
-    size = ("--epochs", 3, "--steps-per-epoch", 6, "--batch-size", 16, "--width", 4, "--validation-share", 0.25)
-    result = run_command("train.py", "--model", "resnet16", "--data", windows_file, "--out", out, *size)
-    assert result.returncode == 0, result.stderr
-    assert "30 labelled windows" in result.stdout
-    assert "event times are not calibrated" in result.stdout
+    out, part = tmp_path / "net", tmp_path / "part.hdf5"
+    with h5py.File(windows_file) as old, h5py.File(part, "w") as new:
+        new.attrs.update(old.attrs)
+        new["x"], new["y"] = old["x"][5:30], old["y"][5:30]
+    train = ("train", "--model", "resnet16", "--data", windows_file, "--width", 4, "--out")
+    size = ("--epochs", 2, "--steps-per-epoch", 3, "--batch-size", 16, "--validation-share", 0.25)
+    with_positions = ("--options.pooling", "logsumexp", "--merger-tolerance", 0.02)
+    trained, measured, strict, fewer, without_times = run_commands(
+        [
+            (*train, out, *size),
+            ("evaluate", out, "--data", windows_file, "--output", tmp_path / "measured"),
+            ("evaluate", out, "--data", part, "--output", tmp_path / "strict", "--strict"),
+            (*train, tmp_path / "wrong", "--detectors", "H1", "L1"),
+            (*train, tmp_path / "wrong", *with_positions),
+        ]
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "30 labelled windows" in trained.stdout
+    assert "event times are not calibrated" in trained.stdout
     card = json.loads((out / "card.json").read_text())
     assert (card["detectors"], card["window_samples"]) == (["H1", "L1", "V1"], 4096)
     data = card["training"]["data"]
     assert (data["number"], data["held_out"], data["windows"]["file"]) == (30, 10, "windows.hdf5")
     assert (len(data["windows"]["trained_on"]), len(data["windows"]["held_out"])) == (30, 10)
-    measured = run_command("evaluate.py", out, "--data", windows_file, "--output", tmp_path / "measured")
     assert measured.returncode == 0, measured.stderr
     assert measured.stdout.startswith("NOTE: net knows these data: it was trained on the others of this file, the 10")
-    part = tmp_path / "part.hdf5"
-    with h5py.File(windows_file) as old, h5py.File(part, "w") as new:
-        new.attrs.update(old.attrs)
-        new["x"], new["y"] = old["x"][5:30], old["y"][5:30]
-    strict = run_command("evaluate.py", out, "--data", part, "--output", tmp_path / "strict", "--strict")
     assert_refused(strict, "trained on windows that are among these")
     result = json.loads((tmp_path / "measured" / "evaluation.json").read_text())
     assert result["signal_windows"] + result["noise_windows"] == 10
     assert 0 <= result["auc"] <= 1
-    train = ("train", "--model", "resnet16", "--data", windows_file, "--out", tmp_path / "wrong")
-    with_positions = ("--options.pooling", "logsumexp", "--merger-tolerance", 0.02, "--width", 4)
-    fewer, without_times = run_commands([(*train, "--detectors", "H1", "L1"), (*train, *with_positions)])
     assert_refused(fewer, "windows.hdf5", "4096 samples of H1 L1 V1")
     assert_refused(without_times, "windows.hdf5", "do not say where a signal is", "--merger-tolerance 0")
     assert not (tmp_path / "wrong").exists()

@@ -32,9 +32,9 @@ def test_run_leaves_what_it_says(small_run):
 
 
 LONGER = {
-    "--epochs": 6,
-    "--steps-per-epoch": 12,
-    "--early-stopping": 4,
+    "--epochs": 4,
+    "--steps-per-epoch": 6,
+    "--early-stopping": 3,
     "--weight-averaging": 0.9,
     "--options.pooling": "logsumexp",
     "--options.head-kernel-size": 8,
@@ -121,7 +121,7 @@ def test_a_diverging_run_stops_and_saves_no_network(small_data, tmp_path):
     assert not list(out.glob("checkpoints/*"))
 
 
-# Two networks of one seed, trained for 20 steps with batch norm over both devices, in one process with two devices.
+# Two networks of one seed, trained for 8 steps with batch norm over both devices, in one process with two devices.
 TWO_DEVICES = """
 import sys
 from dataclasses import replace
@@ -130,7 +130,7 @@ from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.distribution import Place, prepare
 import keras
-config = TrainingConfig.of(model="resnet16", data=sys.argv[1], options={"width": 4}, batch_size=16, steps_per_epoch=20, epochs=1,
+config = TrainingConfig.of(model="resnet16", data=sys.argv[1], options={"width": 4}, batch_size=16, steps_per_epoch=8, epochs=1,
     detectors=("H1", "L1"), window_samples=2048, optimizer=sys.argv[2], learning_rate=0.01, schedule="constant",
     validation_noise=20, validation_signals=10, false_alarm_probability=0.9, devices=2)
 two = load_keras(lambda: prepare(config))
@@ -142,15 +142,15 @@ batches, trained = load_batches(config).training, []
 for place in (two, Place(("CPU:0",))):
     with place.scope():
         model = for_training(new_network(config), config, len(place.devices))
-        compile_for_training(model, config, 20)
-    model.fit(feed_of(batches, 0, 20), steps_per_epoch=20, shuffle=False, verbose=0)
+        compile_for_training(model, config, 8)
+    model.fit(feed_of(batches, 0, 8), steps_per_epoch=8, shuffle=False, verbose=0)
     trained.append(model.get_weights())
 print(len(two.devices), max(np.abs(a - b).max() for a, b in zip(*trained)))
 """
 
 
 def test_two_devices_equal_one(small_data):
-    """With batch norm over both replicas, 20 steps on two devices end with the weights of one device.
+    """With batch norm over both replicas, 8 steps on two devices end with the weights of one device.
 
     In double precision: from step to step such a network amplifies what rounding leaves in single precision.
     """

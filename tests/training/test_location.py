@@ -123,7 +123,12 @@ def test_labels_allow_the_places_near_the_coalescence(small_bank):
 
 def test_trained_through_the_command_line(small_data, tmp_path):
     out = tmp_path / "run"
-    changes = {"--options.pooling": "logsumexp", "--options.head-kernel-size": 8, "--merger-tolerance": 0.02}
+    changes = {
+        "--options.pooling": "logsumexp",
+        "--options.head-kernel-size": 8,
+        "--merger-tolerance": 0.02,
+        "--epochs": 1,
+    }
     templates = {"--options.templates": 8, "--options.template-samples": 512, "--options.coincidence": "true"}
     templates |= {"--statistic-shortcut": 0.5, "--statistic-templates": 4, "--statistic-coherent": "true"}
     # A network without positions has nothing to learn where a signal is with, and nothing to add a ranking statistic to.
