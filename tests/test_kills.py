@@ -87,7 +87,7 @@ def test_a_search_killed_in_mid_scan_ends_with_the_same_events(small_run, tmp_pa
 @pytest.mark.slow
 def test_a_training_killed_after_checkpoints_ends_with_the_same_weights(small_data, tmp_path):
     whole, out = tmp_path / "whole" / "run", tmp_path / "out" / "run"
-    longer = {"--epochs": 8, "--steps-per-epoch": 6, "--hard-share": 0.5, "--hard-windows": 500}
+    longer = {"--epochs": 8, "--steps-per-epoch": 8, "--negatives.hard_share": 0.5, "--negatives.hard_windows": 500}
     assert run_command("train.py", *tiny_training(small_data, whole, **longer)).returncode == 0
     killed = 0
     while killed < KILLS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from keras_gw_resnet.errors import InputError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 def check_network(config: TrainingConfig) -> None:
     """Raise InputError where the network of a training cannot be built, or cannot be trained as is asked."""
+    check_memory(config)
     network = new_network(config)
     if not network.trainable_weights:
         raise InputError(
@@ -34,6 +36,19 @@ def check_network(config: TrainingConfig) -> None:
                 f"--optimisation.warmup_epochs {config.optimisation.warmup_epochs} leaves nothing of the {shortest} epochs that a "
                 "block is trained for; take fewer, or more --epochs"
             )
+
+
+def check_memory(config: TrainingConfig) -> None:
+    """Raise InputError where the windows that every epoch is judged by would take more than half of this machine's memory."""
+    own, size = config.metric, config.optimisation.batch_size
+    windows = own.batches * size + own.noise_windows + own.signal_windows
+    detectors, samples = len(config.data.detectors or ("H1", "L1")), config.data.window_samples or 2048
+    takes, there = 4 * windows * samples * detectors, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if takes > there / 2:
+        raise InputError(
+            f"--metric.batches {own.batches} of {size}, --metric.noise_windows {own.noise_windows} and --metric.signal_windows "
+            f"{own.signal_windows} take {takes / 1e9:.0f} GB of memory, and {there / 1e9:.0f} GB are there; give fewer"
+        )
 
 
 def check_members(config: TrainingConfig, cards: dict[str, dict]) -> None:

@@ -93,15 +93,20 @@ class Data:
     whitening: Whitening = field(default_factory=Whitening)
 
     def __post_init__(self):
-        for names in (self.detectors or (), self.quality):
-            if len(set(names)) < len(names):
-                raise InputError(f"{' '.join(names)}; expected each once")
+        for name in ("detectors", "quality"):
+            given = getattr(self, name) or ()
+            if len(set(given)) < len(given):
+                raise InputError(f"--data.{name} is {' '.join(given)}; expected each once")
         if self.detectors == ():
             raise InputError("--data.detectors is empty; expected at least one")
         _check_counts(self, "window_samples")
         _check_between(self, "validation_share")
         if self.noise != "files" and not self.psd:
             raise InputError(f"--data.noise {self.noise} needs --data.psd: at least one PSD name or file")
+        if self.noise == "files" and self.psd:
+            raise InputError(
+                "--data.psd is for simulated noise: give --data.noise gaussian or both too, or leave it out"
+            )
         self._check_whitening()
 
     def _check_whitening(self):

@@ -4,6 +4,7 @@ import pytest
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.training.checks import check_memory
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.names import in_words_of
 
@@ -30,6 +31,7 @@ def test_survives_json_and_names_differences():
         ({"options": {"input_shape": [2048, 2]}}, "--options.input_shape"),
         ({"options": {"classes": 3}}, "--options.classes"),
         ({"noise": "both"}, "--noise both needs --psd"),
+        ({"psd": ("aLIGOZeroDetHighPower",)}, "--noise gaussian or both"),
         ({"glitch_share": 0.9}, "sum to 1 at most"),
         ({"snr_start": (10, 25)}, "belong together"),
         ({"curriculum_epochs": 3}, "belong together"),
@@ -40,7 +42,7 @@ def test_survives_json_and_names_differences():
         ({"finetune_epochs": 2}, "--growth blockwise"),
         ({"validation_noise": 9000}, "expected at least 10000"),
         ({"batch_size": 9, "devices": 2}, "cannot be divided among 2 devices"),
-        ({"detectors": ("H1", "H1")}, "expected each once"),
+        ({"detectors": ("H1", "H1")}, "--detectors is H1 H1; expected each once"),
         ({"seed": -1}, "--seed"),
         ({"weight_averaging": 1.0}, "--weight-averaging"),
         ({"statistic_templates": 3}, "--statistic-shortcut too"),
@@ -61,3 +63,9 @@ def test_contradictions_are_refused(options, mentioned):
     with pytest.raises(InputError) as refused:
         TrainingConfig.of(model="resnet18", data="d", **options)
     assert mentioned in in_words_of(str(refused.value), options)
+
+
+def test_windows_that_no_memory_holds_are_refused():
+    check_memory(TrainingConfig.of(model="resnet18", data="d"))
+    with pytest.raises(InputError, match="GB of memory"):
+        check_memory(TrainingConfig.of(model="resnet18", data="d", metric={"batches": 10**9}))

@@ -33,7 +33,7 @@ def test_run_leaves_what_it_says(small_run):
 
 LONGER = {
     "--epochs": 4,
-    "--steps-per-epoch": 6,
+    "--steps-per-epoch": 8,
     "--early-stopping": 3,
     "--weight-averaging": 0.9,
     "--options.pooling": "logsumexp",
