@@ -111,10 +111,14 @@ def main(argv=None):
     return 0
 
 
+@contextlib.contextmanager
 def owned_output(args):
-    """Return the context in which a command alone writes to its output; 'fetch' sees to each file itself."""
-    output = getattr(args, "output", None)
-    return owned(output) if output and args.command != "fetch" else contextlib.nullcontext()
+    """Let a command alone write to its output and pictures while the block runs; 'fetch' sees to each file itself."""
+    given = {getattr(args, name, None) for name in ("output", "plot", "report")} - {None}
+    with contextlib.ExitStack() as stack:
+        for path in sorted(given, key=str) if args.command != "fetch" else ():
+            stack.enter_context(owned(path))
+        yield
 
 
 def _line(error):

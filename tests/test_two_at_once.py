@@ -12,14 +12,18 @@ from tests.conftest import ROOT, assert_refused, run_command, run_commands, tiny
 
 def test_a_second_search_is_refused(small_data, small_run, tmp_path):
     output = tmp_path / "e.hdf"
+    other = ("search", small_run, small_data / "noise.hdf", "--output", tmp_path / "other.hdf", "--overwrite")
+    plot, report = output.with_suffix(".png"), output.with_suffix(".html")
     commands = [
         ("search", small_run, small_data / "noise.hdf", "--output", output, "--overwrite"),
         ("mlgwsc", small_run, small_data / "noise.hdf", output, "--overwrite"),
         ("statistics", small_data / "noise.hdf", "--output", output, "--overwrite"),
+        (*other, "--plot", plot),
+        (*other, "--report", report),
     ]
-    with owned(output):
-        for result in run_commands(commands):
-            assert_refused(result, "e.hdf: is being written by process", "choose another output path")
+    with owned(output), owned(plot), owned(report):
+        for result, path in zip(run_commands(commands), [output] * 3 + [plot, report], strict=True):
+            assert_refused(result, f"{path.name}: is being written by process", "choose another output path")
     assert list(tmp_path.iterdir()) == []
 
 

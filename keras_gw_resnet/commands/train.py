@@ -13,7 +13,6 @@ from keras_gw_resnet.commands.train_arguments import old_names, parse_training
 from keras_gw_resnet.commands.train_parser import TEXT
 from keras_gw_resnet.errors import InputError, LostProcessError, flag
 from keras_gw_resnet.files import FULL
-from keras_gw_resnet.owners import owned
 
 # Longest time between the signals that a queue system sends to the processes of a job.
 SIGNAL_SECONDS = 2.0
@@ -42,7 +41,7 @@ def run_train(argv):
 
 
 def _run(argv):
-    from keras_gw_resnet.training.folder import CHECKPOINTS, check_folder, check_logs
+    from keras_gw_resnet.training.folder import CHECKPOINTS, check_folder, check_logs, owned_folders
     from keras_gw_resnet.training.stopping import stopping_on_sigterm, the_same_command
 
     config, run = parse_training(argv)
@@ -55,7 +54,7 @@ def _run(argv):
         place = _prepare(config, run, out)
         stopping.watch(place)
         if place.first:  # of several processes that train together, this one writes
-            stack.enter_context(owned(out, "choose another --out"))
+            stack.enter_context(owned_folders(out, log_dir))
             check_folder(config, out, run.overwrite)
         from keras_gw_resnet.training.data import load_batches
 

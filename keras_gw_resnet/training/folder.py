@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_gw_resnet.errors import InputError, UnreadableError
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.inputs import read_json
-from keras_gw_resnet.owners import LOCK, PARTIAL
+from keras_gw_resnet.owners import LOCK, PARTIAL, owned
 
 if TYPE_CHECKING:
     from keras_gw_resnet.training.config import TrainingConfig
@@ -96,6 +98,17 @@ def check_logs(log_dir: Path | str, out: Path) -> None:
         raise InputError(
             f"{log_dir}: holds the logs of {f'the run in {whose}' if whose else 'another run'}; choose another --log-dir"
         )
+
+
+@contextlib.contextmanager
+def owned_folders(out: Path, log_dir: Path) -> Generator[None]:
+    """Let this process alone write to the folder of a run, and to that of its logs, while the block runs."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(owned(out, "choose another --out"))
+        if not log_dir.resolve().is_relative_to(out.resolve()):
+            stack.enter_context(owned(log_dir, "choose another --log-dir"))
+            check_logs(log_dir, out)
+        yield
 
 
 def note_logs(log_dir: Path | str, out: Path, afresh: bool) -> None:

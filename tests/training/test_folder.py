@@ -5,7 +5,14 @@ import pytest
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.training.config import TrainingConfig
-from keras_gw_resnet.training.folder import check_backend, check_folder, check_logs, claim_folder, note_logs
+from keras_gw_resnet.training.folder import (
+    check_backend,
+    check_folder,
+    check_logs,
+    claim_folder,
+    note_logs,
+    owned_folders,
+)
 
 CONFIG = TrainingConfig.of(model="resnet18", data="d")
 OTHER = TrainingConfig.of(model="resnet18", data="d", batch_size=64)
@@ -68,3 +75,15 @@ def test_logs_of_another_run_are_not_mixed_in(tmp_path):
     with pytest.raises(InputError, match="holds the logs of another run"):
         check_logs(first / "logs", second)
     check_logs(first / "logs", first)
+
+
+def test_two_runs_do_not_share_a_folder_of_logs(tmp_path):
+    with owned_folders(tmp_path / "one", tmp_path / "logs"):
+        with (
+            pytest.raises(InputError, match=r"logs: is being written by process .* choose another --log-dir"),
+            owned_folders(tmp_path / "two", tmp_path / "logs"),
+        ):
+            pass
+        with owned_folders(tmp_path / "two", tmp_path / "two" / "logs"):
+            pass
+    assert list(tmp_path.iterdir()) == []
