@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import keras
 
 from keras_gw_resnet.datasets.gaussian_noise import gaussian_noise
 from keras_gw_resnet.errors import InputError
@@ -18,9 +19,6 @@ from keras_gw_resnet.simulation.waveforms import make_bank
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.zoo import load_model
 from keras_gw_resnet.zoo import save_model as write_model
-
-if TYPE_CHECKING:
-    import keras
 
 # Waveforms that the calibration draws its signals from, and their seed.
 WAVEFORMS, BANK_SEED = 400, 1_000_099
@@ -50,10 +48,11 @@ def adopted_card(
         Dictionary as `zoo.save_model` takes it. What was measured with the saved network is not in it.
 
     Raises:
-        InputError: No such network, one that takes other strain, or a calibration that lacks population or spectra.
+        InputError: No such network, one that takes other strain or is no functional Keras model, or a calibration that lacks population
+            or spectra.
     """
     known, card = load_model(like)
-    expected = known.input_shape
+    expected, model = known.input_shape, as_functional(model)
     if model.input_shape != expected or model.output_shape[-1] != 1:
         raise InputError(
             f"{model.name}: takes {model.input_shape} and gives {model.output_shape}; "
@@ -94,8 +93,39 @@ def save_model(
     Returns:
         The card as written.
     """
+    model = as_functional(model)
     card = adopted_card(model, like, name=name or Path(folder).resolve().name, bank=bank, psd=psd)
     return write_model(model, card, folder)
+
+
+def as_functional(model: keras.Model) -> keras.Model:
+    """Return a network as a functional model.
+
+    Raises:
+        InputError: It is none, or has layers that bare Keras does not load with safe_mode on.
+    """
+    if not type(model).__module__.startswith("keras.") or not getattr(model, "inputs", None):
+        raise InputError(
+            f"{getattr(model, 'name', model)!r:.100}: expected a functional Keras model, keras.Model(inputs, outputs), as "
+            "keras.saving.load_model gives back a saved network"
+        )
+    for layer in _layers(model):
+        if isinstance(layer, keras.layers.Lambda) or not type(layer).__module__.startswith("keras."):
+            raise InputError(
+                f"{model.name}: bare Keras does not load its layer {layer.name} ({type(layer).__name__}) with safe_mode on; "
+                "build it of Keras' own layers"
+            )
+    return (
+        keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+        if isinstance(model, keras.Sequential)
+        else model
+    )
+
+
+def _layers(model):
+    for layer in model.layers:
+        yield layer
+        yield from _layers(layer) if isinstance(layer, keras.Model) else ()
 
 
 def load_trained(path: Path) -> keras.Model:

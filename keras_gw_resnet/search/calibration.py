@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
 from keras_gw_resnet.datasets.signals import Signals, SignalSource
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.search.candidates import find_events
 
@@ -38,6 +39,9 @@ def _statistic_and_lag(scanner, bank, taps, detectors, whitening, settings, sign
     """Scan simulated signals in Gaussian noise; return the loudest statistic of each, and its event's lag.
 
     The lag is the coalescence time less that of the evidence, in seconds.
+
+    Raises:
+        InputError: A score is not finite.
     """
     sample_rate = whitening.sample_rate
     window = seconds * sample_rate
@@ -58,6 +62,10 @@ def _statistic_and_lag(scanner, bank, taps, detectors, whitening, settings, sign
                 threshold=-np.inf,
             )
             loudest = events.loudest(1)
+            if not len(loudest):
+                raise InputError(
+                    f"the network's scores of simulated signals are not finite ({description}); it cannot be searched with"
+                )
             found.append((loudest.stat[0], at - loudest.time[0]))
     return np.array(found[:signals]).T
 

@@ -73,8 +73,9 @@ class Detector:
             raise InputError("a Detector takes a network with its card, or with like=, the name of a saved network")
         if card is None:
             # With PyCBC, which a search does not need.
-            from keras_gw_resnet.search.adoption import adopted_card
+            from keras_gw_resnet.search.adoption import adopted_card, as_functional
 
+            model = as_functional(model)
             card = adopted_card(model, like)  # ty: ignore[invalid-argument-type]
         self.model, self.card, self.precision = model, card, precision
         self.name, self.detectors = card["name"], tuple(card["detectors"])

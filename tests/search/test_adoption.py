@@ -83,6 +83,56 @@ def test_a_network_that_takes_other_strain_is_refused(known, tmp_path):
     assert not (tmp_path / "mine").exists()
 
 
+class Doubled(keras.layers.Layer):
+    def call(self, strain):
+        return 2 * strain
+
+
+class Subclassed(keras.Model):
+    def call(self, strain):
+        return strain[:, 0, :1]
+
+
+def behind(layer):
+    strain = keras.Input((2048, 2))
+    return keras.Model(strain, build_model("resnet16", width=4)(layer(strain)))
+
+
+@pytest.mark.parametrize(
+    ("made", "mentioned"),
+    [
+        (lambda: behind(Doubled()), r"doubled.*\(Doubled\) with safe_mode on"),
+        (lambda: keras.Sequential([keras.Input((2048, 2)), behind(Doubled())]), r"\(Doubled\) with safe_mode on"),
+        (lambda: behind(keras.layers.Lambda(lambda strain: 2 * strain)), r"\(Lambda\) with safe_mode on"),
+        (Subclassed, "expected a functional Keras model"),
+        (lambda: keras.Sequential([keras.layers.Dense(1)]), "expected a functional Keras model"),
+        (lambda: "model.keras", "'model.keras': expected a functional Keras model"),
+    ],
+)
+def test_what_bare_keras_would_not_load_is_refused(made, mentioned, known, tmp_path):
+    model = made()
+    with pytest.raises(InputError, match=mentioned):
+        save_model(model, tmp_path / "mine", like=known)
+    with pytest.raises(InputError, match=mentioned):
+        Detector(model, like=known)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_sequential_network_is_searched(trained, known, few, small_data, tmp_path):
+    wrapped = keras.Sequential([keras.Input((2048, 2)), trained[0]])
+    save_model(wrapped, tmp_path / "mine", like=known, bank=small_data / "bank.hdf")
+    strain = np.random.default_rng(0).normal(size=(2, 2048, 2)).astype("float32")
+    np.testing.assert_allclose(Detector.load(tmp_path / "mine").score(strain), wrapped(strain)[:, 0], rtol=1e-5)
+
+
+def test_a_network_that_diverged_is_refused(known, few, small_data, tmp_path):
+    model = build_model("resnet16", width=4)
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    with pytest.raises(InputError, match="not finite"):
+        save_model(model, tmp_path / "mine", like=known, bank=small_data / "bank.hdf")
+    assert not (tmp_path / "mine").exists()
+
+
 def test_the_command_refuses_what_it_cannot_use(known, tmp_path):
     command = ("-m", "keras_gw_resnet", "adopt", tmp_path / "none.keras", "--like", known, "--output", tmp_path / "out")
     assert_refused(run_command(*command), "none.keras", "expected a .keras file")
