@@ -18,7 +18,7 @@ $(READY): requirements.txt pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-demo: $(READY)  ## find GW150914 with what ships; then simulate, train, evaluate, search, in 10 minutes at most
+demo: $(READY)  ## find GW150914 with what ships; then simulate, train, evaluate, search, in 8 minutes at most
 	@$(BIN)/python -m keras_gw_resnet demo
 
 test: $(READY)  ## run the tests

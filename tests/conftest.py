@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# As `load_keras` has it, so that this process and those it starts compute alike.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import h5py
 import numpy as np
