@@ -28,6 +28,15 @@ def require_space(path, needed, remedy="choose another output path"):
         )
 
 
+def require_memory(needed, what):
+    """Raise InputError when `what` takes so many bytes that it is more than half of this machine's memory."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there / 2:
+        raise InputError(
+            f"{what}: takes {needed / 1e9:.3g} GB of memory, and {there / 1e9:.0f} GB are there; ask for less"
+        )
+
+
 @contextlib.contextmanager
 def written_aside(path):
     """Give a temporary path beside `path`, and rename it to `path` when the block ends well.

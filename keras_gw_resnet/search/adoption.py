@@ -72,9 +72,9 @@ def adopted_card(
     }
     detectors = tuple(card["detectors"])
     scanner, whitening = Scanner(model), Whitening(**card["whitening"])
-    signals = _bank(bank, data, detectors, whitening)
     spectra = psds_of(psd or _psds(data, like), detectors)
     noise = gaussian_noise(spectra, card["window_samples"], whitening)
+    signals = _bank(bank, data, detectors, whitening)
     given = (scanner, signals, noise.taps, detectors, whitening)
     return {**adopted, "timing": calibrate_timing(*given), "signals": calibrate_statistic(*given)}
 

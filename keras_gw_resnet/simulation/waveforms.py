@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_gw_resnet.backend import quiet_stderr
 from keras_gw_resnet.errors import InputError, first_line
+from keras_gw_resnet.files import require_memory
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.simulation.detectors import lal_geometry
@@ -108,6 +109,9 @@ def make_bank(
         raise InputError(
             f"--duration is {duration_seconds:g} s; expected {2 * SECONDS_AFTER_MERGER:g} to {LONGEST_SECONDS:g} s"
         )
+    require_memory(
+        8 * number * duration_seconds * sample_rate, f"--number {number} waveforms of {duration_seconds:g} s"
+    )
     geometries = {name: lal_geometry(name) for name in detectors}
     prior = get_population(population)
     drawn = draw(prior, number, np.random.default_rng(seed))

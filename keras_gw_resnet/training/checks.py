@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.files import require_memory
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.training.growth import check_growth, phases_of
 from keras_gw_resnet.training.location import check_positions
@@ -43,12 +43,8 @@ def check_memory(config: TrainingConfig) -> None:
     own, size = config.metric, config.optimisation.batch_size
     windows = own.batches * size + own.noise_windows + own.signal_windows
     detectors, samples = len(config.data.detectors or ("H1", "L1")), config.data.window_samples or 2048
-    takes, there = 4 * windows * samples * detectors, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if takes > there / 2:
-        raise InputError(
-            f"--metric.batches {own.batches} of {size}, --metric.noise_windows {own.noise_windows} and --metric.signal_windows "
-            f"{own.signal_windows} take {takes / 1e9:.0f} GB of memory, and {there / 1e9:.0f} GB are there; give fewer"
-        )
+    asked = f"--metric.batches {own.batches}, --metric.noise_windows {own.noise_windows}, --metric.signal_windows {own.signal_windows}"
+    require_memory(4 * windows * samples * detectors, asked)
 
 
 def check_members(config: TrainingConfig, cards: dict[str, dict]) -> None:

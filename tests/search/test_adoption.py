@@ -133,6 +133,14 @@ def test_a_network_that_diverged_is_refused(known, few, small_data, tmp_path):
     assert not (tmp_path / "mine").exists()
 
 
+def test_spectra_are_looked_at_before_waveforms_are_made(known, tmp_path, monkeypatch):
+    from keras_gw_resnet.search import adoption
+
+    monkeypatch.setattr(adoption, "make_bank", lambda *given, **options: pytest.fail("waveforms were made"))
+    with pytest.raises(InputError, match="unknown PSD 'nosuch'"):
+        save_model(load_model(known)[0], tmp_path / "mine", like=known, psd=["nosuch"])
+
+
 def test_the_command_refuses_what_it_cannot_use(known, tmp_path):
     command = ("-m", "keras_gw_resnet", "adopt", tmp_path / "none.keras", "--like", known, "--output", tmp_path / "out")
     assert_refused(run_command(*command), "none.keras", "expected a .keras file")

@@ -112,6 +112,11 @@ def test_populations_that_have_no_waveforms_are_named(tmp_path, line, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_more_waveforms_than_memory_holds_are_refused_at_once():
+    with pytest.raises(InputError, match=r"--number 1000000000 waveforms of 2 s: takes .* GB of memory"):
+        make_bank("set1", 10**9, seed=1)
+
+
 SCRIPT = """
 import os
 from keras_gw_resnet import InputError
