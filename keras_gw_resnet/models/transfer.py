@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_gw_resnet.errors import InputError, first_line
+from keras_gw_resnet.models.blocks import EVERY
 from keras_gw_resnet.models.front import JOIN_LAYER, OWN_LAYERS, TEMPLATE_LAYERS, front_of, is_apart
 from keras_gw_resnet.models.graph import blocks_of, positions_of
 from keras_gw_resnet.models.weights import WEIGHTS, find_weights, load_keras_file
@@ -30,14 +31,24 @@ WIDENED = ("Conv1D", "Dense", "BatchNormalization", "GroupNormalization", "Layer
 
 
 def _signature(model, top):
-    """List what the layers of a network do, as far as its weights depend on it; dropout leaves no trace in use, a ranking statistic is apart."""
-    own = []
+    """List what the layers of a network do, as far as its weights depend on it; dropout leaves no trace in use, a ranking statistic is apart.
+
+    A layer that takes every second sample counts as the stride of the convolution behind it.
+    """
+    own, strides = [], {each.name: str(each.strides) for each in model.layers if each.name.endswith(EVERY)}
     for layer in model.layers:
         kind, config = type(layer).__name__, layer.get_config()
-        if kind in ("InputLayer", "Dropout") or (not top and layer.name in HEAD) or is_apart(layer.name):
+        if (
+            kind in ("InputLayer", "Dropout")
+            or layer.name in strides
+            or (not top and layer.name in HEAD)
+            or is_apart(layer.name)
+        ):
             continue
         activation = "" if layer.name == "score" else config.get("activation", "")
         decisive = {name: str(config[name]) for name in DECISIVE if name in config}
+        if layer.name + EVERY in strides:
+            decisive["strides"] = strides[layer.name + EVERY]
         own.append((layer.name, kind, activation, decisive, [w.shape for w in _weights(model, layer)]))
     return own
 

@@ -10,9 +10,9 @@ from tests.conftest import scores_of
 
 
 def test_four_blocks_double_the_channels_and_halve_the_length():
-    model = ResidualCNN(width=4)
+    model = ResidualCNN(width=8)
     shapes = [model.get_layer(f"stage{s}_block0_out").output.shape[1:] for s in (1, 2, 3, 4)]
-    assert shapes == [(512, 8), (256, 16), (128, 32), (64, 64)]
+    assert shapes == [(512, 16), (256, 32), (128, 64), (64, 128)]
     assert sum(isinstance(layer, layers.Add) for layer in model.layers) == 4
     poolings = (layers.MaxPooling1D, layers.AveragePooling1D)
     assert sum(isinstance(layer, poolings) for layer in model.layers) == 1

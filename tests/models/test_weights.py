@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import DenseNet, HighwayNet, InputError, ResNet, build_model, load_model
+from keras_gw_resnet.models import blocks
 from tests.conftest import saved_names, scores_of, settle_batch_norm
 
 STRAIN = np.random.default_rng(0).normal(size=(2, 2048, 2)).astype("float32")
@@ -106,6 +107,20 @@ def test_weights_by_name(name):
     built = build_model(card["model"], input_shape=shape, **{**card["options"], "weights": name})
     strain = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
     np.testing.assert_array_equal(scores_of(built, strain), scores_of(model, strain))
+
+
+def test_every_second_sample_before_a_convolution_is_its_stride(tmp_path, monkeypatch):
+    """Networks of a few channels, which are built so, take weights of those that are not, and the other way round."""
+    strain = np.random.default_rng(0).normal(size=(4, 2048, 2)).astype("float32")
+    for at_once in (8, 1):
+        monkeypatch.setattr(blocks, "AT_ONCE", at_once)
+        model = build_model("resnet16", width=4)
+        settle_batch_norm(model)
+        model.save(tmp_path / f"{at_once}.keras")
+        monkeypatch.setattr(blocks, "AT_ONCE", 9 - at_once)
+        built = build_model("resnet16", width=4, weights=tmp_path / f"{at_once}.keras")
+        assert len(built.layers) != len(model.layers)
+        np.testing.assert_allclose(scores_of(built, strain), scores_of(model, strain), atol=1e-5)
 
 
 @pytest.mark.parametrize("width", [4, 8])
