@@ -86,8 +86,9 @@ def write_search_report(
     snapshots: Sequence[Snapshot],
     attributes: dict,
     lines: Sequence[str] = (),
+    tables: Sequence[tuple] = (),
 ) -> None:
-    """Write the report of a search: what was searched, the events, and a picture of each of the loudest.
+    """Write the report of a search: what was searched, the events, further tables, and a picture of each of the loudest.
 
     Args:
         path: HTML file.
@@ -96,10 +97,12 @@ def write_search_report(
         snapshots: List of `search.results.Snapshot`.
         attributes: What is known about the search, by name.
         lines: What is to be said of all of it.
+        tables: List of (heading, header, rows).
     """
     where = ", ".join(attributes["files"][:4])
     header, rows = events
     sections = [("Events", text_html(*lines) + table_html(header, rows))]
+    sections += [(heading, table_html(*own)) for heading, *own in tables]
     for rank, snapshot in enumerate(snapshots, 1):
         title = f"statistic {snapshot.stat:.1f} ({network.name})"
         figure = draw_event(snapshot, network.detectors, title)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 REMOVED_SECONDS = 1.0
 # An event that noise makes in fewer than one of ten such searches counts as a signal, and is no background.
 SIGNAL_FALSE_ALARMS = 0.1
+# Among events that one detector makes alone the loudest ranks first, all of them so little below their ceiling.
+BETWEEN = 1e-6
 
 # Behind the sha256 of a network that is searched with tests of consistency which it was not saved with.
 CONSISTENCY = "+consistency"
@@ -55,17 +57,20 @@ class Background:
         if self.alone is None:
             object.__setattr__(self, "alone", np.full(self.time.shape, np.nan))
 
-    def without(self, times: Sequence[float] | np.ndarray, searched_seconds: float) -> Background:
+    def without(
+        self, times: Sequence[float] | np.ndarray, searched_seconds: float, margin: float = REMOVED_SECONDS
+    ) -> Background:
         """Return the background without the strain around events, those of any detector.
 
         Args:
             times: GPS seconds.
             searched_seconds: How much strain was searched without slides, more than none.
+            margin: Seconds on either side that are taken out.
         """
         near = np.zeros(len(self.stat), bool)
         for time in times:
-            near |= np.any(np.abs(self.time - time) <= REMOVED_SECONDS, axis=1)
-        share = 2 * REMOVED_SECONDS * self.time.shape[1] * len(times) / searched_seconds
+            near |= np.any(np.abs(self.time - time) <= margin, axis=1)
+        share = 2 * margin * self.time.shape[1] * len(times) / searched_seconds
         kept = {name: getattr(self, name)[~near] for name in ("stat", "time", "alone")}
         return replace(self, **kept, seconds=max(0.0, self.seconds * (1 - share)))
 
@@ -176,24 +181,39 @@ def ceiling(background: Background, searched_seconds: float) -> float:
     """Return the rank that one detector alone reaches at most, however loud.
 
     What one detector makes alone is as loud in every slide, so no slide can show it rarer than once in the strain that
-    was searched: it ranks where the background of several detectors has as many events as that.
+    was searched: it ranks where the background of several detectors has as many events as that, or as there are of one alone.
 
     Args:
         background: Background.
         searched_seconds: How much strain was searched without slides, more than none.
     """
-    several = np.sort(background.stat[speaks_alone(background.stat, background.alone) < 0])[::-1]
-    number = math.ceil(background.seconds / searched_seconds)
-    return several[number - 1] if number <= len(several) else -np.inf
+    alone = of_one(background)
+    several, once = np.sort(background.stat[~alone])[::-1], math.ceil(background.seconds / searched_seconds)
+    if once > len(several):
+        return -np.inf
+    number = max(once, np.count_nonzero(background.stat[alone] >= several[once - 1]))
+    return several[min(number, len(several)) - 1]
 
 
-def rank(stat: np.ndarray, alone: np.ndarray, highest: float) -> np.ndarray:
-    """Return what events are ranked by: their statistic, where one detector speaks alone `highest` at most."""
-    return np.where(speaks_alone(stat, alone) >= 0, np.minimum(stat, highest), stat)
+def rank(stat: np.ndarray, lone: np.ndarray, highest: float) -> np.ndarray:
+    """Return what events are ranked by: their statistic, or just below `highest` where one detector speaks alone and louder.
+
+    Args:
+        stat: Statistics, array (n,).
+        lone: Which events one detector makes alone, boolean array (n,).
+        highest: See `ceiling`.
+    """
+    above = np.where(lone, stat - highest, -1.0)
+    return np.where(above >= 0, highest - BETWEEN / (1 + np.maximum(above, 0)), stat)
+
+
+def of_one(found: Background | Candidates) -> np.ndarray:
+    """Say which events of a background or of a search one detector makes alone, boolean array (n,)."""
+    return speaks_alone(found.stat, found.alone) >= 0
 
 
 def take_out_signals(
-    events: Candidates, background: Background, searched_seconds: float
+    events: Candidates, background: Background, searched_seconds: float, lone: np.ndarray
 ) -> tuple[Background, np.ndarray, np.ndarray]:
     """Take the strain of signals out of a background, the loudest event first, each judged by the background with it.
 
@@ -204,6 +224,7 @@ def take_out_signals(
         events: Candidates of the search without slides.
         background: Background of the same strain.
         searched_seconds: How much strain the events are of.
+        lone: Which of the events one detector makes alone, boolean array (n,).
 
     Returns:
         Tuple (Background, indices, rates): without the events at these indices, and the rate, a second, at which the
@@ -212,22 +233,16 @@ def take_out_signals(
     left, taken, rates = background, [], []
     while len(taken) < len(events) and left.seconds:
         highest = ceiling(left, searched_seconds)
-        ranks = rank(events.stat, events.alone, highest)
+        ranks = rank(events.stat, lone, highest)
         ranks[taken] = -np.inf
         loudest = int(np.argmax(ranks))
-        louder = np.count_nonzero(rank(left.stat, left.alone, highest) >= ranks[loudest])
+        louder = np.count_nonzero(rank(left.stat, of_one(left), highest) >= ranks[loudest])
         rate = (1 + louder) / left.seconds
         without = background.without(events.time[[*taken, loudest]], searched_seconds)
         if rate * searched_seconds > SIGNAL_FALSE_ALARMS or not without.seconds:
             break
         left, taken, rates = without, [*taken, loudest], [*rates, rate]
     return left, np.array(taken, int), np.array(rates)
-
-
-def exclude_signals(events: Candidates, background: Background, searched_seconds: float) -> tuple[Background, int]:
-    """Return (Background, number of events taken out of it), see `take_out_signals`."""
-    left, taken, _ = take_out_signals(events, background, searched_seconds)
-    return left, len(taken)
 
 
 def write_background(background: Background, path: Path | str, detectors: Sequence[str], attributes: dict) -> None:

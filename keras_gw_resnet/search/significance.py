@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,8 +10,7 @@ import numpy as np
 import scipy.special
 import scipy.stats
 
-from keras_gw_resnet.search.background import REMOVED_SECONDS, ceiling, rank, take_out_signals
-from keras_gw_resnet.search.candidates import speaks_alone
+from keras_gw_resnet.search.background import REMOVED_SECONDS, ceiling, of_one, rank, take_out_signals
 
 if TYPE_CHECKING:
     from keras_gw_resnet.search.background import Background
@@ -31,8 +29,11 @@ RATES, RATE_POWER, STEPS = (1e-5, 1.0), 0.5, 400
 FALL = 2
 # Share of signals louder than noise of which one detector alone seems to speak: assumed for H1 and L1, not measured.
 LONE_SIGNALS = 0.05
-# What its own strain makes again in more than this share of the slides is no coincidence: one detector makes it.
-AGAIN = 0.1
+# What its own strain makes again in more than this share of the slides is no coincidence: one detector makes it. Chance, which
+# counts more the more background there is, is exceeded by so many standard deviations.
+AGAIN, CHANCE = 0.1, 4.0
+# Events of which the surroundings are looked through at once.
+AT_ONCE = 10_000
 
 
 def false_alarm_rate(stat: np.ndarray, background: Background) -> tuple[np.ndarray, np.ndarray]:
@@ -108,15 +109,15 @@ def astrophysical_probability(
     signal_stat: Sequence[float] | np.ndarray,
     searched_seconds: float,
     threshold: float,
-    alone: np.ndarray | None = None,
+    lone: np.ndarray | None = None,
 ) -> np.ndarray | None:
     """Work out for each event the probability that it is a signal, from the rates of signals and noise (arXiv 1302.5341).
 
     The rate of noise above the threshold is that of the background. The rate of signals is what the events of this search say of
-    it, the loudest left out, since strain is often searched for its sake. The odds of an event are at most one signal, or as many
-    as this rate expects, to the noise events as loud (`noise_as_loud`): a short background cannot show more. Events that one
-    detector makes alone are a class of their own: their noise is counted and not fitted, and few of the signals are such
-    (`LONE_SIGNALS`).
+    it. The odds of an event are at most one signal, or as many as that rate expects, to the noise events as loud
+    (`noise_as_loud`): a short background cannot show more, and one loud event, however loud, tells nothing of its faint
+    neighbours. Events that one detector makes alone are a class of their own: their noise is counted and not fitted, and few of
+    the signals are such (`LONE_SIGNALS`).
 
     Args:
         stat: Ranking statistics of all events of a search above the threshold, array (n,).
@@ -124,33 +125,36 @@ def astrophysical_probability(
         signal_stat: Statistics of simulated signals, uniform in volume.
         searched_seconds: How much strain the events are of.
         threshold: Lowest statistic of an event.
-        alone: Statistics of each detector alone, array (n, detectors); None: not known.
+        lone: Which events one detector makes alone, boolean array (n,); None: none.
 
     Returns:
         float64 array (n,) from 0 to 1; None where background or signals have too few events above the threshold.
     """
     if not len(stat):
         return None
-    alone = np.zeros((len(stat), 0)) if alone is None else alone
-    highest, each = ceiling(background, searched_seconds), searched_seconds / background.seconds
-    several = background.stat[speaks_alone(background.stat, background.alone) < 0]
-    every = rank(background.stat, background.alone, highest)
-    signals = np.asarray(signal_stat, np.float64)
+    lone = np.zeros(len(stat), bool) if lone is None else lone
+    highest, each, alone = (
+        ceiling(background, searched_seconds),
+        searched_seconds / background.seconds,
+        of_one(background),
+    )
+    ranked, several = rank(background.stat, alone, highest), background.stat[~alone]
+    signals, ranks = np.asarray(signal_stat, np.float64), rank(stat, lone, highest)
     if min(np.count_nonzero(s >= threshold) for s in (several, signals)) < LEAST:
         return None
-    ranks, signal = rank(stat, alone, highest), Density(signals, threshold).log(stat)
+    signal, odds = Density(signals, threshold).log(stat), np.empty(len(stat))
     # What several detectors make is held against the noise that several make, what one makes alone against all of it.
-    odds = np.empty(len(stat))
-    for chosen, noise in ((speaks_alone(stat, alone) < 0, several), (speaks_alone(stat, alone) >= 0, every)):
+    for chosen, noise in ((~lone, several), (lone, ranked)):
         expected = np.count_nonzero(noise >= threshold) * each
         odds[chosen] = signal[chosen] - Density(noise, threshold, TAILS).log(stat[chosen]) - np.log(expected)
+        # What is louder is no less likely a signal, whatever the scatter of the densities.
+        rising = np.flatnonzero(chosen)[np.argsort(stat[chosen], kind="stable")]
+        odds[rising] = np.minimum.accumulate(odds[rising][::-1])[::-1]
     share = LONE_SIGNALS * max(np.mean(signals >= highest), 1 / len(signals))
-    odds[ranks < stat] = np.log(share) - np.log(_lone_count(background, highest, searched_seconds) * each)
-    # What ranks higher is no less likely a signal, whatever the scatter of the densities.
-    rising = np.argsort(ranks, kind="stable")
-    odds[rising] = np.minimum.accumulate(odds[rising][::-1])[::-1]
-    counted = noise_as_loud(ranks, replace(background, stat=every), searched_seconds)
-    return _mean_probability(odds, -np.log(counted), searched_seconds)
+    odds[ranks < stat] = np.log(share) - np.log((1 + np.count_nonzero(ranked < background.stat)) * each)
+    counted = noise_as_loud(ranks, replace(background, stat=ranked), searched_seconds)
+    probability = _mean_probability(odds, -np.log(counted), searched_seconds)
+    return np.where(lone, np.minimum(probability, LONE_SIGNALS), probability)
 
 
 def noise_as_loud(ranks, ranked, searched_seconds):
@@ -168,21 +172,25 @@ def _mean_probability(odds, most, searched_seconds):
         most: Logarithm of the highest odds where one signal and fewer are expected, array (n,).
         searched_seconds: How much strain the events are of.
     """
-    expected = np.geomspace(*RATES, STEPS) * searched_seconds
-    loudest, weight, each = (
-        np.argmax(odds),
-        np.empty(STEPS),
-        lambda number: np.minimum(odds + np.log(number), most + np.log(max(number, 1.0))),
-    )
+    expected, weight = np.geomspace(*RATES, STEPS) * searched_seconds, np.empty(STEPS)
+
+    def logit(number):
+        return np.minimum(odds + np.log(number), most + np.log(max(number, 1.0)))
+
+    # One rate at a time: a search of months has a million events.
     for step, number in enumerate(expected):
-        others = np.delete(each(number), loudest)
-        weight[step] = np.sum(np.logaddexp(0, others)) - number - RATE_POWER * np.log(number)
+        weight[step] = np.sum(np.logaddexp(0, logit(number))) - number - RATE_POWER * np.log(number)
     weight = np.exp(weight - weight.max())
-    return sum(w * scipy.special.expit(each(n)) for w, n in zip(weight / weight.sum(), expected, strict=True))
+    return sum(w * scipy.special.expit(logit(n)) for w, n in zip(weight / weight.sum(), expected, strict=True))
 
 
 def significance(
-    events: Candidates, background: Background, card: dict, searched_seconds: float, threshold: float
+    events: Candidates,
+    background: Background,
+    card: dict,
+    searched_seconds: float,
+    threshold: float,
+    lone: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Work out what a background says about the events of a search.
 
@@ -192,36 +200,24 @@ def significance(
         card: Card of the network; with simulated signals in `signals` there is an astrophysical probability.
         searched_seconds: How much strain the events are of.
         threshold: Lowest statistic of an event.
+        lone: Which events one detector makes alone, boolean array (n,); None: those of `background.of_one`.
 
     Returns:
         Dictionary of float64 arrays (n,): far and far_error (a year), ifar (years), and p_astro where it can be had.
     """
-    ranks, ranked = _ranked(events, background, searched_seconds)
-    rate, error = false_alarm_rate(ranks, ranked)
-    if np.any(lone := ranks < events.stat):
-        count, years = (
-            _lone_count(background, ceiling(background, searched_seconds), searched_seconds),
-            background.seconds / YEAR_SECONDS,
-        )
-        rate[lone], error[lone] = count / years, np.sqrt(count) / years
+    lone = of_one(events) if lone is None else lone
+    rate, error = false_alarm_rate(*_ranked(events, background, searched_seconds, lone))
     columns = {"far": rate, "far_error": error, "ifar": 1 / rate}
     signals = card.get("signals", {}).get("stat", [])
-    given = (events.stat, background, signals, searched_seconds, threshold, events.alone)
-    probability = astrophysical_probability(*given)
+    probability = astrophysical_probability(events.stat, background, signals, searched_seconds, threshold, lone)
     return columns if probability is None else {**columns, "p_astro": probability}
 
 
-def _lone_count(background, highest, searched_seconds):
-    """Count the background events that one detector makes alone, ranked at `highest`; never rarer than one a search."""
-    lone = rank(background.stat, background.alone, highest) < background.stat
-    return max(1 + np.count_nonzero(lone), math.ceil(background.seconds / searched_seconds))
-
-
-def _ranked(events, background, searched_seconds):
+def _ranked(events, background, searched_seconds, lone):
     """Return the ranks of events, and their background with ranks in place of its statistics."""
     highest = ceiling(background, searched_seconds) if searched_seconds else -np.inf
-    ranked = rank(background.stat, background.alone, highest)
-    return rank(events.stat, events.alone, highest), replace(background, stat=ranked)
+    ranked = rank(background.stat, of_one(background), highest)
+    return rank(events.stat, lone, highest), replace(background, stat=ranked)
 
 
 def judge(
@@ -245,27 +241,28 @@ def judge(
     Returns:
         Tuple (Background, dictionary, taken): the background without signals; the columns of `significance` and
         far_exclusive (without the strain around the event, a year), far_is_limit (no background event ranks as high:
-        an upper limit), far_extrapolated and ranked_down (one detector alone speaks, see `background.ceiling`); and the indices of the events that were taken out.
+        an upper limit), far_extrapolated and ranked_down (one detector alone speaks, or its strain makes the event again in
+        the slides, see `background.ceiling`); and the indices of the events that were taken out.
     """
-    left, taken, rates = (
-        take_out_signals(events, background, searched_seconds) if slid else (background, np.empty(0, int), np.empty(0))
-    )
-    columns = significance(events, left, card, searched_seconds, threshold)
+    lone, left, taken, rates = of_one(events), background, np.empty(0, int), np.empty(0)
+    given = (card, searched_seconds, threshold)
+    if slid and len(events):
+        lone |= _made_again(events, background, searched_seconds)
+        left, taken, rates = take_out_signals(events, background, searched_seconds, lone)
+    columns = significance(events, left, *given, lone)
     if len(taken) and "p_astro" in columns and not np.all(signals := columns["p_astro"][taken] > 0.5):
         # Louder than a short background is not yet a signal: the strain of what is none goes back.
         taken, rates = taken[signals], rates[signals]
         left = background.without(events.time[taken], searched_seconds)
-        columns = significance(events, left, card, searched_seconds, threshold)
-    ranks, ranked = _ranked(events, left, searched_seconds)
+        columns = significance(events, left, *given, lone)
+    ranks, ranked = _ranked(events, left, searched_seconds, lone)
     columns["far"][taken] = rates * YEAR_SECONDS
     columns["far_error"][taken] = np.sqrt(rates / left.seconds) * YEAR_SECONDS
     columns["far_exclusive"] = columns["far"].copy()
-    if slid:
-        own, exclusive = _own_and_others(events, ranks, ranked, searched_seconds)
-        columns["far_exclusive"] = exclusive
-        if "p_astro" in columns:
-            again = own > AGAIN * left.seconds / searched_seconds
-            columns["p_astro"][again] = np.minimum(columns["p_astro"][again], LONE_SIGNALS)
+    if slid and len(events):
+        every = false_alarm_rate(ranks, ranked)[0] * left.seconds / YEAR_SECONDS
+        rest = max(left.without([0.0], searched_seconds).seconds, 1e-9)
+        columns["far_exclusive"] = (every - own_number(events.time, ranks, ranked)) * YEAR_SECONDS / rest
     limit = (ranks > ranked.stat.max(initial=-np.inf)) & (ranks == events.stat)
     limit[taken] = rates * left.seconds < 1.5
     fitted = _fitted_rate(ranks, ranked, threshold) if extrapolate else None
@@ -284,24 +281,38 @@ def judge(
     return left, {**columns, **what}, taken
 
 
-def _own_and_others(events, ranks, ranked, searched_seconds):
-    """Say of each event what its own strain makes in the slides, and what the rest of the strain makes.
+def _made_again(events, background, searched_seconds):
+    """Say which events their own strain makes again in the slides, as loud or louder and more often than by chance."""
+    rising, slides = np.sort(background.stat), background.seconds / searched_seconds
+    louder = len(rising) - np.searchsorted(rising, events.stat, side="left")
+    chance = louder * 2 * REMOVED_SECONDS * background.time.shape[1] / searched_seconds
+    own = own_number(events.time, events.stat, background)
+    return own > AGAIN * slides + chance + CHANCE * np.sqrt(chance)
+
+
+def own_number(time: np.ndarray, stat: np.ndarray, background: Background) -> np.ndarray:
+    """Count the background events as loud as each event that hold strain around it.
+
+    Args:
+        time, stat: Of events, arrays (n,).
+        background: Background.
 
     Returns:
-        Tuple (number, rate): how many background events of its rank hold strain around it, and the rate, a year, at which
-        the background without that strain makes one.
+        Integer array (n,).
     """
-    rising, own = np.sort(ranked.stat), np.zeros(len(events), int)
-    orders = [np.argsort(column) for column in ranked.time.T]
-    times = [column[order] for column, order in zip(ranked.time.T, orders, strict=True)]
-    for number, (time, least) in enumerate(zip(events.time, ranks, strict=True)):
-        near = set()
-        for column, order in zip(times, orders, strict=True):
-            first, last = np.searchsorted(column, [time - REMOVED_SECONDS, time + REMOVED_SECONDS])
-            near.update(order[first:last].tolist())
-        own[number] = np.count_nonzero(ranked.stat[list(near)] >= least)
-    others = 1 + len(rising) - np.searchsorted(rising, ranks, side="left") - own
-    return own, others * YEAR_SECONDS / max(ranked.without([0.0], searched_seconds).seconds, 1e-9)
+    number = np.zeros(len(time), int)
+    orders = [np.argsort(column) for column in background.time.T]
+    for some in np.array_split(np.arange(len(time)), len(time) // AT_ONCE + 1):
+        for detector, order in enumerate(orders):
+            edges = time[some] + np.array([[-REMOVED_SECONDS], [REMOVED_SECONDS]])
+            first, last = np.searchsorted(background.time[order, detector], edges)
+            event = np.repeat(some, last - first)
+            at = order[np.arange(len(event)) + np.repeat(last - np.cumsum(last - first), last - first)]
+            counted = background.stat[at] >= stat[event]
+            # What holds it in an earlier detector too is counted there.
+            counted &= ~np.any(np.abs(background.time[at, :detector] - time[event, None]) <= REMOVED_SECONDS, axis=1)
+            number += np.bincount(event[counted], minlength=len(time))
+    return number
 
 
 def _fitted_rate(stat, background, threshold):

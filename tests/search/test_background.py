@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from keras_gw_resnet import InputError
 from keras_gw_resnet.search.background import (
     Background,
-    exclude_signals,
     read_background,
     slid_background,
     slide_seconds,
+    take_out_signals,
     write_background,
 )
 from keras_gw_resnet.search.candidates import Candidates
@@ -96,12 +96,13 @@ def test_signals_are_taken_out_and_no_more():
     noise[:30] = 8
     background = Background(noise, time, 1e5)
     events = Candidates(np.array([100.0, 500.0, 900.0]), np.array([2.0, 12.0, 1.0]), np.full(3, 0.1))
-    exclusive, taken = exclude_signals(events, background, 1000.0)
-    assert taken == 1
+    exclusive, taken, rates = take_out_signals(events, background, 1000.0, np.zeros(3, bool))
+    assert taken.tolist() == [1] and rates == [pytest.approx(1 / 1e5)]
     assert exclusive.stat.max() < 5
     assert exclusive.seconds == pytest.approx(1e5 * (1 - 4 / 1000))
-    untouched, none = exclude_signals(Candidates(*np.array([[100.0], [2.0], [0.1]])), background, 1000.0)
-    assert none == 0
+    faint = Candidates(*np.array([[100.0], [2.0], [0.1]]))
+    untouched, none, _ = take_out_signals(faint, background, 1000.0, np.zeros(1, bool))
+    assert len(none) == 0
     assert len(untouched.stat) == 2000
 
 
