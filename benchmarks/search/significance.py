@@ -8,12 +8,17 @@ without signals, how many events lie below stated false-alarm rates (the mean, w
 its probability if they were Poisson), and for searches with signals how many events of each p astro are some.
 """
 
+import argparse
+import itertools
+
 import numpy as np
 import scipy.stats
 
+from keras_gw_resnet.commands.printing import table
 from keras_gw_resnet.search.background import Background
 from keras_gw_resnet.search.candidates import Candidates
 from keras_gw_resnet.search.significance import YEAR_SECONDS, judge
+from keras_gw_resnet.zoo import load_card
 
 THRESHOLD = -4.0
 # Events of noise a second, the scales of bulk and tail, and the share of the tail: resnet18-w16 on real strain of O1 to O3 slid.
@@ -90,8 +95,51 @@ def judged(rng, card, **options):
     return truth, columns["p_astro"], columns["far"] / YEAR_SECONDS * options["seconds"]
 
 
+def false_alarms(rng, card, sets, **options):
+    """Count in searches without signals the events at or below `RATES`, as numbers expected in such a search: array (sets, rates)."""
+    expected = [judged(rng, card, **options)[2] for _ in range(sets)]
+    return np.array([[np.count_nonzero(own <= rate) for rate in RATES] for own in expected])
+
+
+def probabilities(rng, card, sets, **options):
+    """Return (truth, p_astro) of all events of searches with signals."""
+    every = [judged(rng, card, **options)[:2] for _ in range(sets)]
+    return tuple(np.concatenate(own) for own in zip(*every, strict=True))
+
+
 def dispersion(counts):
     """Return (mean, variance over mean, probability that Poisson numbers scatter as much or more, as little or less)."""
     mean, spread = np.mean(counts), np.sum((counts - np.mean(counts)) ** 2) / np.mean(counts)
     law = scipy.stats.chi2(len(counts) - 1)
     return mean, spread / (len(counts) - 1), law.sf(spread), law.cdf(spread)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="+", help="saved networks, whose cards say what signals score")
+    parser.add_argument("--sets", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=600.0, help="searched strain of a set (default: 600)")
+    parser.add_argument("--slides", type=int, default=20)
+    parser.add_argument("--signals", type=float, default=5.0, help="signals a set in the second table (default: 5)")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    for name in args.networks:
+        given, options = (load_card(name), args.sets), {"seconds": args.seconds, "slides": args.slides}
+        counts = false_alarms(np.random.default_rng([args.seed, 0]), *given, **options)
+        print(f"{name}: {args.sets} searches of {args.seconds:g} s with glitches and {args.slides} slides")
+        rows = [
+            (f"{rate:g}", *(f"{x:.2f}" for x in dispersion(own))) for rate, own in zip(RATES, counts.T, strict=True)
+        ]
+        print(table(rows, ("false alarms expected", "counted, mean", "variance / mean", "P(more)", "P(less)")))
+        rate = args.signals / args.seconds
+        truth, probability = probabilities(np.random.default_rng([args.seed, 1]), *given, signal_rate=rate, **options)
+        rows = []
+        for low, high in itertools.pairwise(EDGES):
+            own = (probability >= low) & (probability < high)
+            share = f"{np.mean(truth[own]):.2f}" if np.any(own) else "-"
+            rows.append((f"{low:g} to {min(high, 1):g}", np.count_nonzero(own), share))
+        print(table(rows, ("p astro", "events", "share of signals")))
+
+
+if __name__ == "__main__":
+    main()

@@ -173,16 +173,14 @@ def _threshold_table(found, taken, known):
 
 
 def _catalogue_table(events, columns, known):
-    """Return (header, rows) of known events, (GPS seconds, name)."""
+    """Return (header, rows) of known events, (GPS seconds, name), loudest first."""
     titles = {"far": "false alarms a year", "p_astro": "p astro"}
     header = ["catalogue event", "statistic", "rank", *(title for name, title in titles.items() if name in columns)]
-    order, rows = np.argsort(events.stat)[::-1], []
-    for _, name in known:
-        ranks = np.flatnonzero(columns["catalogue"][order] == name)
-        if not len(ranks):
-            rows.append([name, "not found", *["-"] * (len(header) - 2)])
-            continue
-        i = order[ranks[0]]
-        row = [name, f"{events.stat[i]:.2f}", str(ranks[0] + 1), *(_rate(columns, i)[:1] if "far" in columns else [])]
-        rows.append([*row, *([f"{columns['p_astro'][i]:.4f}"] if "p_astro" in columns else [])])
-    return header, rows
+    order, rows, lost = np.argsort(events.stat)[::-1], [], {name for _, name in known}
+    for rank, i in enumerate(order, 1):
+        name = columns["catalogue"][i]
+        if name in lost:
+            lost.remove(name)
+            row = [name, f"{events.stat[i]:.2f}", str(rank), *(_rate(columns, i)[:1] if "far" in columns else [])]
+            rows.append([*row, *([f"{columns['p_astro'][i]:.4f}"] if "p_astro" in columns else [])])
+    return header, rows + [[name, "not found", *["-"] * (len(header) - 2)] for _, name in known if name in lost]

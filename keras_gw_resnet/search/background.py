@@ -31,6 +31,7 @@ SIGNAL_FALSE_ALARMS = 0.1
 # Among events that one detector makes alone the loudest ranks first, all of them so little below their ceiling.
 BETWEEN = 1e-6
 
+PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 # Behind the sha256 of a network that is searched with tests of consistency which it was not saved with.
 CONSISTENCY = "+consistency"
 
@@ -246,16 +247,20 @@ def take_out_signals(
 
 
 def write_background(background: Background, path: Path | str, detectors: Sequence[str], attributes: dict) -> None:
-    """Write a background to HDF5: 1-D `stat`, `time_H1`, `stat_H1`, ..., with the root attribute `searched_seconds`."""
+    """Write a background to HDF5: 1-D `stat`, `time_H1`, `stat_H1`, ..., with the root attribute `searched_seconds`.
+
+    Statistics are float32, as networks give them; all is compressed, so that months of slides fit into a file.
+    """
+    columns = {"stat": background.stat.astype(np.float32)}
+    columns |= {f"time_{name}": time for name, time in zip(detectors, background.time.T, strict=True)}
+    if not np.all(np.isnan(background.alone)):
+        own = background.alone.T.astype(np.float32)
+        columns |= {f"stat_{name}": alone for name, alone in zip(detectors, own, strict=True)}
     with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(attributes)
         file.attrs["searched_seconds"] = background.seconds
-        file["stat"] = background.stat
-        for name, time in zip(detectors, background.time.T, strict=True):
-            file[f"time_{name}"] = time
-        if not np.all(np.isnan(background.alone)):
-            for name, alone in zip(detectors, background.alone.T, strict=True):
-                file[f"stat_{name}"] = alone
+        for name, column in columns.items():
+            file.create_dataset(name, data=column, **(PACKED if len(column) else {}))
 
 
 def read_background(path: Path | str, card: dict, threshold: float, precision: str) -> Background:

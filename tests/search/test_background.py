@@ -114,6 +114,9 @@ def test_written_and_read_again(tmp_path):
     np.testing.assert_array_equal(again.stat, background.stat)
     np.testing.assert_array_equal(again.time, background.time)
     assert again.seconds == 123.5
+    with h5py.File(tmp_path / "b.hdf") as file:
+        assert file["stat"].dtype == np.float32 and file["time_H1"].dtype == np.float64
+        assert file["stat"].compression == "gzip"
     with pytest.raises(InputError, match="another network than m"):
         read_background(tmp_path / "b.hdf", {**CARD, "sha256": "other"}, *GIVEN[1:])
     with pytest.raises(InputError, match="no such file"):
@@ -126,7 +129,10 @@ def test_written_and_read_again(tmp_path):
     with pytest.raises(InputError, match="--precision float32"):
         read_background(tmp_path / "b.hdf", CARD, 0.0, "bfloat16")
     for odd in (np.ones((2, 2)), np.array([1, 2j]), np.array([1.0, np.nan])):
-        write_background(Background(odd, background.time, 1.0), tmp_path / "odd.hdf", ("H1", "L1"), made)
+        write_background(Background(background.stat, background.time, 1.0), tmp_path / "odd.hdf", ("H1", "L1"), made)
+        with h5py.File(tmp_path / "odd.hdf", "a") as file:
+            del file["stat"]
+            file["stat"] = odd
         with pytest.raises(InputError, match=r"odd\.hdf: (cannot be read|has 1 s)"):
             read_background(tmp_path / "odd.hdf", *GIVEN)
     with h5py.File(tmp_path / "b.hdf", "a") as file:

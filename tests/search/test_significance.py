@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.search.significance import RATES, dispersion, false_alarms, probabilities
 from keras_gw_resnet.search.background import Background, join_backgrounds
 from keras_gw_resnet.search.candidates import Candidates
 from keras_gw_resnet.search.significance import (
@@ -14,6 +15,7 @@ from keras_gw_resnet.search.significance import (
     own_number,
     significance,
 )
+from keras_gw_resnet.zoo import load_card
 
 
 def background_of(stat, seconds=YEAR_SECONDS):
@@ -170,17 +172,33 @@ def test_rates_beyond_the_background_are_extrapolated_where_asked(signal_card):
     assert columns["far_error"][-1] > columns["far"][-1]
 
 
+def test_false_alarms_are_poisson_with_the_rate_that_is_stated():
+    """In 100 searches of strain with glitches, at every rate: the mean within three standard errors, the dispersion that of Poisson."""
+    counts = false_alarms(np.random.default_rng(21), load_card("resnet18-w16"), 100, seconds=600.0, slides=20)
+    for rate, own in zip(RATES, counts.T, strict=True):
+        mean, ratio, more, less = dispersion(own)
+        print(f"{rate:g} expected, {mean:.2f} counted, variance over mean {ratio:.2f}")
+        assert abs(mean - rate) < 3 * np.sqrt(rate / 100)
+        assert more > 1e-3
+        # The same glitches are in searched and slid strain, so that the most frequent false alarms scatter less.
+        assert rate > 3 or less > 1e-3
+
+
 @pytest.mark.slow
-def test_half_sure_events_are_half_of_them_signals(signal_card):
-    rng, pairs = np.random.default_rng(6), []
-    signals = np.array(signal_card["signals"]["stat"])
-    for _ in range(60):
-        drawn = rng.choice(signals[signals > -4], rng.poisson(rng.uniform(5, 30)))
-        events, background, seconds = search_of(rng, signals=drawn, slides=5)
-        columns, _ = judged(events, background, seconds, signal_card)
-        pairs += zip(columns["p_astro"], np.arange(len(events)) >= len(events) - len(drawn), strict=True)
-    probability, true = np.array(pairs).T
+@pytest.mark.parametrize("network", ["resnet18-w16", "flagship"])
+def test_half_sure_events_are_half_of_them_signals(network):
+    card, every = load_card(network), []
+    for seconds, rate, slides, sets in (
+        (300, 0.003, 8, 200),
+        (1800, 0.001, 20, 40),
+        (1800, 0.008, 20, 20),
+        (3600, 0.025, 20, 6),
+    ):
+        options = {"seconds": float(seconds), "signal_rate": rate, "slides": slides}
+        every.append(probabilities(np.random.default_rng(int(seconds * rate)), card, sets, **options))
+    truth, probability = (np.concatenate(own) for own in zip(*every, strict=True))
     half = (probability > 0.4) & (probability < 0.6)
-    print(f"of {np.count_nonzero(half)} events with p astro between 0.4 and 0.6 {np.mean(true[half]):.2f} are signals")
-    assert np.count_nonzero(half) > 20
-    assert 0.3 < np.mean(true[half]) < 0.7
+    print(f"of {np.count_nonzero(half)} events with p astro between 0.4 and 0.6 {np.mean(truth[half]):.2f} are signals")
+    assert np.count_nonzero(half) > 60
+    assert 0.3 < np.mean(truth[half]) < 0.7
+    assert np.mean(truth[probability > 0.99]) > 0.95
