@@ -118,7 +118,7 @@ def _finish(args, network, found, output, seen, background, headers):
     slid = background if args.slides else None
     with written(output, events, columns, slid, network.detectors, attributes) as stack:
         if drawn:
-            paths += _draw(args, network, (header, rows), lines, tables, found.snapshots, attributes, stack)
+            paths += _draw(args, network, (header, rows), (lines, tables, headers), found.snapshots, attributes, stack)
     if len(events):
         print(f"{len(events)} events with a statistic above {args.threshold:g}; the loudest:")
         print(table(rows[: args.top], header))
@@ -133,7 +133,7 @@ def _finish(args, network, found, output, seen, background, headers):
     )
 
 
-def _draw(args, network, events, lines, tables, snapshots, attributes, stack):
+def _draw(args, network, events, said, snapshots, attributes, stack):
     """Draw into files that stand at their places when `stack` ends; return their paths."""
     from keras_gw_resnet.evaluation.candidate_plots import draw_event
     from keras_gw_resnet.evaluation.plots import save
@@ -142,9 +142,9 @@ def _draw(args, network, events, lines, tables, snapshots, attributes, stack):
     if args.plot:
         where = ", ".join(attributes["files"][:4])
         title = f"{where}\nloudest event, statistic {snapshots[0].stat:.1f} ({network.name})"
-        save(draw_event(snapshots[0], network.detectors, title), stack.enter_context(written_aside(args.plot)))
+        marks = snapshots[0].marks(network.detectors, said[-1])
+        save(draw_event(snapshots[0], network.detectors, title, marks), stack.enter_context(written_aside(args.plot)))
     if args.report:
-        header, rows = events
         aside = stack.enter_context(written_aside(args.report))
-        write_search_report(aside, network, (header, rows[: 10 * args.top]), snapshots, attributes, lines, tables)
+        write_search_report(aside, network, (events[0], events[1][: 10 * args.top]), snapshots, attributes, *said)
     return [path for path in (args.plot, args.report) if path]
