@@ -11,6 +11,7 @@ import numpy as np
 from keras_gw_resnet.evaluation.sensitivity import FALSE_ALARMS_A_MONTH, MONTH_SECONDS, threshold_at_rate
 from keras_gw_resnet.search.background import SIGNAL_FALSE_ALARMS
 from keras_gw_resnet.strain.catalogue import LEFT_OUT_SECONDS, catalogue_events
+from keras_gw_resnet.strain.layouts import MEASURED
 
 if TYPE_CHECKING:
     from keras_gw_resnet.search.background import Background
@@ -135,12 +136,13 @@ def further_tables(found: Found, columns: dict, taken: Sequence[int], intervals:
         found: `search.results.Found`.
         columns: Of its events: `catalogue`, and what `significance.judge` gives where there is a background.
         taken: Indices of the events whose strain left the background.
-        intervals: Rows of GPS start, GPS stop and more, which were searched.
+        intervals: Rows of GPS start, GPS stop and origin, which were searched; those of simulated strain hold no known events.
 
     Returns:
         Tuple (tables, attributes): list of (heading, header, rows) of text; the thresholds of `FALSE_ALARMS_A_MONTH` as numbers.
     """
-    known = [event for event in catalogue_events() if any(start <= event[0] < stop for start, stop, *_ in intervals)]
+    measured = [(start, stop) for start, stop, origin in intervals if origin == MEASURED]
+    known = [event for event in catalogue_events() if any(start <= event[0] < stop for start, stop in measured)]
     tables, attributes = [], {}
     if known:
         tables.append(("Catalogue events in the strain", *_catalogue_table(found.events, columns, known)))

@@ -14,6 +14,7 @@ from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.search.background import Background, join_backgrounds, write_background
 from keras_gw_resnet.search.candidates import Candidates, event_files, join, speaks_alone, write_events
 from keras_gw_resnet.strain.catalogue import names_at
+from keras_gw_resnet.strain.layouts import MEASURED
 from keras_gw_resnet.strain.stretches import Coverage
 
 if TYPE_CHECKING:
@@ -179,13 +180,17 @@ def describing_columns(
 
     `stat_H1`, ...: the statistic of this detector alone, the strain of the others replaced by zeros, where it is known;
     `one_detector`: the detector that alone speaks, as a glitch does, empty where several do; `catalogue`: the name of the
-    known event there, or empty; `remarks`: see `remarks_of`.
+    known event there, or empty, as in simulated strain; `remarks`: see `remarks_of`.
     """
     columns = {f"stat_{name}": own for name, own in zip(detectors, events.alone.T, strict=False)}
     names = np.array([*detectors, ""], str)
     if columns:
         columns["one_detector"] = names[speaks_alone(events.stat, events.alone)]
-    return {**columns, "catalogue": names_at(events.time), "remarks": remarks_of(events, detectors, headers)}
+    known = names_at(events.time)
+    for header in headers:
+        if header.origin != MEASURED:
+            known[(events.time >= header.gps_start) & (events.time < header.gps_stop)] = ""
+    return {**columns, "catalogue": known, "remarks": remarks_of(events, detectors, headers)}
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def test_catalogue_events_and_thresholds_are_listed():
     time = np.repeat(np.array([gw150914 + 1000, gw150914 - 3.5, gw150914 + 9.5]), [2000, 500, 2])
     background = Background(stat, np.stack([time, time + 1000], axis=-1), month)
     found = Found(events, background, Coverage(), 1e9, 0.0, [], 0.0)
-    tables, numbers = further_tables(found, columns, [1, 2], [[gw150914 - 50, gw150914 + 50, "O1"]])
+    tables, numbers = further_tables(found, columns, [1, 2], [[gw150914 - 50, gw150914 + 50, "measured"]])
     (_, _, rows), (heading, _, levels) = tables
     assert rows == [["GW150914", "50.00", "2", "< 0.5", "0.9000"]]
     assert "720.07 h" in heading
@@ -137,7 +137,13 @@ def test_catalogue_events_and_thresholds_are_listed():
     short = Found(events, Background(stat[:9], background.time[:9], 3600.0), Coverage(), 1e9, 0.0, [], 0.0)
     (_, _, few), numbers = further_tables(short, columns, [], [])[0][0], further_tables(short, columns, [], [])[1]
     assert few[1] == ["100", "> 0.08 (not shown)"] and numbers["threshold_is_limit"] == [False, True, True, True]
-    lost = [[gw150914 - 50, gw150914 + 50, ""]]
+    lost = [[gw150914 - 50, gw150914 + 50, "measured"]]
+    assert (
+        further_tables(short, columns, [], [[gw150914 - 50, gw150914 + 50, "simulated"]])[0]
+        == further_tables(short, columns, [], [])[0]
+    )
+    simulated = SimpleNamespace(origin="simulated", gps_start=0, gps_stop=2e9, detector="H1", remarks=())
+    assert describing_columns(events, ("H1", "L1"), [simulated])["catalogue"].tolist() == [""] * 3
     assert further_tables(
         replace(short, events=events.select([0])), {**columns, "catalogue": np.array([""])}, [], lost
     )[0][0][2] == [["GW150914", "not found", "-", "-", "-"]]
