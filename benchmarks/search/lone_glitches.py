@@ -25,7 +25,8 @@ THRESHOLD = -4.0
 def searched(network, strain, slides):
     """Search whitened strain (samples, detectors) from GPS 0; return (events, columns, expected false alarms as loud in such a search)."""
     from keras_gw_resnet.search.background import slid_background, slide_shifts
-    from keras_gw_resnet.search.significance import YEAR_SECONDS, judge
+    from keras_gw_resnet.search.ranks import YEAR_SECONDS
+    from keras_gw_resnet.search.significance import judge
     from keras_gw_resnet.strain.stretches import WhitenedStretch
 
     stretch = WhitenedStretch(0.0, network.sample_rate, network.detectors, strain, ())

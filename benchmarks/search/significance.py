@@ -17,7 +17,8 @@ import scipy.stats
 from keras_gw_resnet.commands.printing import table
 from keras_gw_resnet.search.background import Background
 from keras_gw_resnet.search.candidates import Candidates
-from keras_gw_resnet.search.significance import YEAR_SECONDS, judge
+from keras_gw_resnet.search.ranks import YEAR_SECONDS
+from keras_gw_resnet.search.significance import judge
 from keras_gw_resnet.zoo import load_card
 
 THRESHOLD = -4.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_gw_resnet.evaluation.sensitivity import FALSE_ALARMS_A_MONTH, MONTH_SECONDS, threshold_at_rate
-from keras_gw_resnet.search.background import SIGNAL_FALSE_ALARMS
+from keras_gw_resnet.search.ranks import SIGNAL_FALSE_ALARMS
 from keras_gw_resnet.strain.catalogue import LEFT_OUT_SECONDS, catalogue_events
 from keras_gw_resnet.strain.layouts import MEASURED
 

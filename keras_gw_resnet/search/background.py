@@ -5,7 +5,6 @@ Slides are far longer than light travels between detectors, so nothing that reac
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,20 +15,14 @@ import numpy as np
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, written_aside
 from keras_gw_resnet.hdf5 import attribute, open_hdf5, read, text
-from keras_gw_resnet.search.candidates import speaks_alone
 from keras_gw_resnet.strain.quality import inside
 
 if TYPE_CHECKING:
-    from keras_gw_resnet.search.candidates import Candidates
     from keras_gw_resnet.search.detector import Detector
     from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 # Strain around a removed event that is removed with it, either side.
 REMOVED_SECONDS = 1.0
-# An event that noise makes in fewer than one of ten such searches counts as a signal, and is no background.
-SIGNAL_FALSE_ALARMS = 0.1
-# Among events that one detector makes alone the loudest ranks first, all of them so little below their ceiling.
-BETWEEN = 1e-6
 
 PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 # Behind the sha256 of a network that is searched with tests of consistency which it was not saved with.
@@ -176,74 +169,6 @@ def _moved(alone, shifts, around):
     scores = np.arange(len(alone))
     at = [np.minimum(np.round((scores - shift) % around).astype(int), len(alone) - 1) for shift in shifts]
     return np.stack([own[index] for own, index in zip(alone.T, at, strict=True)], axis=-1)
-
-
-def ceiling(background: Background, searched_seconds: float) -> float:
-    """Return the rank that one detector alone reaches at most, however loud.
-
-    What one detector makes alone is as loud in every slide, so no slide can show it rarer than once in the strain that
-    was searched: it ranks where the background of several detectors has as many events as that, or as there are of one alone.
-
-    Args:
-        background: Background.
-        searched_seconds: How much strain was searched without slides, more than none.
-    """
-    alone = of_one(background)
-    several, once = np.sort(background.stat[~alone])[::-1], math.ceil(background.seconds / searched_seconds)
-    if once > len(several):
-        return -np.inf
-    number = max(once, np.count_nonzero(background.stat[alone] >= several[once - 1]))
-    return several[min(number, len(several)) - 1]
-
-
-def rank(stat: np.ndarray, lone: np.ndarray, highest: float) -> np.ndarray:
-    """Return what events are ranked by: their statistic, or just below `highest` where one detector speaks alone and louder.
-
-    Args:
-        stat: Statistics, array (n,).
-        lone: Which events one detector makes alone, boolean array (n,).
-        highest: See `ceiling`.
-    """
-    above = np.where(lone, stat - highest, -1.0)
-    return np.where(above >= 0, highest - BETWEEN / (1 + np.maximum(above, 0)), stat)
-
-
-def of_one(found: Background | Candidates) -> np.ndarray:
-    """Say which events of a background or of a search one detector makes alone, boolean array (n,)."""
-    return speaks_alone(found.stat, found.alone) >= 0
-
-
-def take_out_signals(
-    events: Candidates, background: Background, searched_seconds: float, lone: np.ndarray
-) -> tuple[Background, np.ndarray, np.ndarray]:
-    """Take the strain of signals out of a background, the loudest event first, each judged by the background with it.
-
-    Hierarchical removal against the inclusive background (arXiv 1508.02357): the strain of an event stays in the
-    background by which that event is judged, and leaves it only for the events below.
-
-    Args:
-        events: Candidates of the search without slides.
-        background: Background of the same strain.
-        searched_seconds: How much strain the events are of.
-        lone: Which of the events one detector makes alone, boolean array (n,).
-
-    Returns:
-        Tuple (Background, indices, rates): without the events at these indices, and the rate, a second, at which the
-        background that held each of them makes an event of its rank.
-    """
-    left, taken, rates = background, [], []
-    while len(taken) < len(events) and left.seconds:
-        highest = ceiling(left, searched_seconds)
-        ranks = rank(events.stat, lone, highest)
-        ranks[taken] = -np.inf
-        loudest = int(np.argmax(ranks))
-        louder = np.count_nonzero(rank(left.stat, of_one(left), highest) >= ranks[loudest])
-        rate = (1 + louder) / left.seconds
-        without = background.without(events.time[[*taken, loudest]], searched_seconds)
-        if rate * searched_seconds > SIGNAL_FALSE_ALARMS or not without.seconds:
-            break
-        left, taken, rates = without, [*taken, loudest], [*rates, rate]
-    return left, np.array(taken, int), np.array(rates)
 
 
 def write_background(background: Background, path: Path | str, detectors: Sequence[str], attributes: dict) -> None:

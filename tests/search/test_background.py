@@ -10,10 +10,10 @@ from keras_gw_resnet.search.background import (
     read_background,
     slid_background,
     slide_seconds,
-    take_out_signals,
     write_background,
 )
 from keras_gw_resnet.search.candidates import Candidates
+from keras_gw_resnet.search.ranks import take_out_signals
 from keras_gw_resnet.search.scan import Scan
 from keras_gw_resnet.strain.stretches import WhitenedStretch
 

@@ -6,15 +6,9 @@ from hypothesis import strategies as st
 from benchmarks.search.significance import RATES, dispersion, false_alarms, probabilities
 from keras_gw_resnet.search.background import Background, join_backgrounds
 from keras_gw_resnet.search.candidates import Candidates
-from keras_gw_resnet.search.significance import (
-    YEAR_SECONDS,
-    Density,
-    astrophysical_probability,
-    false_alarm_rate,
-    judge,
-    own_number,
-    significance,
-)
+from keras_gw_resnet.search.probability import Density, astrophysical_probability
+from keras_gw_resnet.search.ranks import YEAR_SECONDS, false_alarm_rate, own_number
+from keras_gw_resnet.search.significance import judge, significance
 from keras_gw_resnet.zoo import load_card
 
 
