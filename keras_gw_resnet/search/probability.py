@@ -20,8 +20,9 @@ TAILS = (50, 25, 12, 6)
 LEAST = 100
 KERNELS = 2000
 # Rates of signals, a second, thought of before a search: from about one a day, as detectors find them, to one a second, more than any
-# simulated set has. Ten times the rate is a third as likely (per logarithm, rate^-0.5), so that it takes several signals to raise it.
-RATES, RATE_POWER, STEPS = (1e-5, 1.0), 0.5, 400
+# simulated set has. Ten times the rate is a tenth as likely (per logarithm), so that it takes several signals to raise it and
+# one event that is louder than a short background stays doubtful.
+RATES, STEPS = (1e-5, 1.0), 400
 # Beyond its loudest event the noise of a background is taken to fall off as the square of the statistic above the median, as the
 # number of glitches does with their SNR. In 20 slides of half an hour of O1 to O3 the loudest 30 events fall off faster.
 FALL = 2
@@ -154,6 +155,6 @@ def _mean_probability(odds, most, searched_seconds):
 
     # One rate at a time: a search of months has a million events.
     for step, number in enumerate(expected):
-        weight[step] = np.sum(np.logaddexp(0, logit(number))) - number - RATE_POWER * np.log(number)
+        weight[step] = np.sum(np.logaddexp(0, logit(number))) - number - np.log(number)
     weight = np.exp(weight - weight.max())
     return sum(w * scipy.special.expit(logit(n)) for w, n in zip(weight / weight.sum(), expected, strict=True))
