@@ -180,7 +180,7 @@ def describing_columns(
 
     `stat_H1`, ...: the statistic of this detector alone, the strain of the others replaced by zeros, where it is known;
     `one_detector`: the detector that alone speaks, as a glitch does, empty where several do; `catalogue`: the name of the
-    known event there, or empty, as in simulated strain; `remarks`: see `remarks_of`.
+    known event there, for the loudest within a second, or empty, as in simulated strain; `remarks`: see `remarks_of`.
     """
     columns = {f"stat_{name}": own for name, own in zip(detectors, events.alone.T, strict=False)}
     names = np.array([*detectors, ""], str)
@@ -190,6 +190,9 @@ def describing_columns(
     for header in headers:
         if header.origin != MEASURED:
             known[(events.time >= header.gps_start) & (events.time < header.gps_stop)] = ""
+    louder = np.argsort(-events.stat, kind="stable")
+    fainter = np.delete(louder, np.unique(known[louder], return_index=True)[1])
+    known[fainter] = ""  # another event beside it is not the known one
     return {**columns, "catalogue": known, "remarks": remarks_of(events, detectors, headers)}
 
 

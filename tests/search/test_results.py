@@ -116,6 +116,8 @@ def test_catalogue_events_and_thresholds_are_listed():
     events = events_at(gw150914 - 5, gw150914 + 0.3, gw150914 + 9)
     columns = describing_columns(events, ("H1", "L1"), ())
     assert columns["catalogue"].tolist() == ["", "GW150914", ""]
+    beside = replace(events_at(gw150914 - 0.9, gw150914 + 0.3), stat=np.array([3.0, 50.0]))
+    assert describing_columns(beside, ("H1", "L1"), ())["catalogue"].tolist() == ["", "GW150914"]
     columns |= {
         "far": np.array([9.0, 0.5, 3.0]),
         "far_is_limit": np.array([False, True, False]),
