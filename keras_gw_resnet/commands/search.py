@@ -92,34 +92,38 @@ def load_networks(names, precision="float32", exact=False, gate=None, consistenc
 
 def _finish(args, network, found, output, seen, background, headers):
     """Judge what one network found, write it and print it."""
-    from keras_gw_resnet.evaluation.event_table import background_lines, event_lines, event_table, searched_lines
+    from keras_gw_resnet.evaluation import event_table as texts
     from keras_gw_resnet.search.results import attributes_of, describing_columns, written
     from keras_gw_resnet.search.significance import judge
+    from keras_gw_resnet.strain.intervals import intervals_of
 
     events, searched = found.events, found.searched_seconds
     more = {"threshold": args.threshold, "quality": list(args.quality), "seen_in_training": seen}
     attributes = attributes_of(network, found, args.strain, **more)
-    columns, lines = describing_columns(events, network.detectors, headers), searched_lines(network, found)
+    columns, lines = describing_columns(events, network.detectors, headers), texts.searched_lines(network, found)
     background, taken = found.background if args.slides else background, ()
     if background is not None and background.seconds:
         given = (events, background, network.card, searched, args.threshold)
         background, rates, taken = judge(*given, slid=bool(args.slides), extrapolate=args.extrapolate)
         columns |= rates
         attributes |= {"background_seconds": background.seconds, "extrapolated": args.extrapolate}
+    tables, numbers = texts.further_tables(found, columns, taken, intervals_of(headers, network.detectors))
     if args.slides:
-        attributes |= {"signals_taken_out_of_background": len(taken), "slides": background.slides}
-        lines += background_lines(background, searched, len(taken), shown(output.background))
-    lines += event_lines(events, columns)
+        attributes |= {"signals_taken_out_of_background": len(taken), "slides": background.slides, **numbers}
+        lines += texts.background_lines(background, searched, len(taken), shown(output.background))
+    lines += texts.event_lines(events, columns)
     print("\n".join(lines))
-    header, rows = event_table(events, columns, network.detectors)
+    header, rows = texts.event_table(events, columns, network.detectors)
     drawn, paths = len(events) and output.events == args.output, output.files(args.slides)
     slid = background if args.slides else None
     with written(output, events, columns, slid, network.detectors, attributes) as stack:
         if drawn:
-            paths += _draw(args, network, (header, rows), lines, found.snapshots, attributes, stack)
+            paths += _draw(args, network, (header, rows), (lines, tables, headers), found.snapshots, attributes, stack)
     if len(events):
         print(f"{len(events)} events with a statistic above {args.threshold:g}; the loudest:")
         print(table(rows[: args.top], header))
+        for heading, titles, own in tables:
+            print(f"{heading}:\n{table(own, titles)}")
         print(f"saved: {', '.join(str(shown(path)) for path in paths)}")
         return
     undrawn = [str(path) for path in (args.plot, args.report) if path]
@@ -129,7 +133,7 @@ def _finish(args, network, found, output, seen, background, headers):
     )
 
 
-def _draw(args, network, events, lines, snapshots, attributes, stack):
+def _draw(args, network, events, said, snapshots, attributes, stack):
     """Draw into files that stand at their places when `stack` ends; return their paths."""
     from keras_gw_resnet.evaluation.candidate_plots import draw_event
     from keras_gw_resnet.evaluation.plots import save
@@ -138,9 +142,9 @@ def _draw(args, network, events, lines, snapshots, attributes, stack):
     if args.plot:
         where = ", ".join(attributes["files"][:4])
         title = f"{where}\nloudest event, statistic {snapshots[0].stat:.1f} ({network.name})"
-        save(draw_event(snapshots[0], network.detectors, title), stack.enter_context(written_aside(args.plot)))
+        marks = snapshots[0].marks(network.detectors, said[-1])
+        save(draw_event(snapshots[0], network.detectors, title, marks), stack.enter_context(written_aside(args.plot)))
     if args.report:
-        header, rows = events
         aside = stack.enter_context(written_aside(args.report))
-        write_search_report(aside, network, (header, rows[: 10 * args.top]), snapshots, attributes, lines)
+        write_search_report(aside, network, (events[0], events[1][: 10 * args.top]), snapshots, attributes, *said)
     return [path for path in (args.plot, args.report) if path]

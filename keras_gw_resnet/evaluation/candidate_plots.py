@@ -19,16 +19,19 @@ if TYPE_CHECKING:
 SECONDS_SHOWN = 0.6
 # Of the constant-Q map: energy at which its colours end.
 HIGHEST_ENERGY = 25.0
+# Colours of what files flag, of glitch-like stretches and of gates.
+MARKED = ("tab:orange", "tab:red", "0.5")
 TICKS = (20, 50, 100, 200, 400)
 
 
-def draw_event(snapshot: Snapshot, detectors: Sequence[str], title: str) -> Figure:
+def draw_event(snapshot: Snapshot, detectors: Sequence[str], title: str, marks: Sequence[tuple] = ()) -> Figure:
     """Draw the whitened strain and the constant-Q map of every detector over the network's statistic, together and alone.
 
     Args:
         snapshot: `search.results.Snapshot`.
         detectors: Names, in column order.
         title: Line above the picture; says where the strain comes from.
+        marks: Stretches that are shaded, see `Snapshot.marks`.
 
     Returns:
         matplotlib Figure.
@@ -60,6 +63,14 @@ def draw_event(snapshot: Snapshot, detectors: Sequence[str], title: str) -> Figu
         axes[-1].plot(snapshot.score_time - snapshot.time, own, color=colour, linewidth=1, label=f"{name} alone")
     if snapshot.alone.size:
         axes[-1].legend(fontsize=7, loc="upper right")
+    for detector, start, stop, what in marks:
+        axis = axes[-1] if detector is None else axes[2 * list(detectors).index(detector)]
+        first, last = np.clip([start - snapshot.time, stop - snapshot.time], time[0], time[-1])
+        axis.axvspan(
+            first, last, color=MARKED[what.endswith("glitch-like") + 2 * (what == "gated")], alpha=0.3, linewidth=0
+        )
+        if max(first, -SECONDS_SHOWN) < min(last, SECONDS_SHOWN):
+            axis.text(max(first, -SECONDS_SHOWN), axis.get_ylim()[0], what, fontsize=7, verticalalignment="bottom")
     axes[-1].axvline(0, color="0.6", linewidth=0.8, zorder=0)
     axes[-1].set_ylabel("statistic")
     axes[-1].set_xlabel(f"time in seconds from GPS {snapshot.time:.3f}")

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_gw_resnet.search.background import SIGNAL_FALSE_ALARMS
+from keras_gw_resnet.evaluation.sensitivity import FALSE_ALARMS_A_MONTH, MONTH_SECONDS, threshold_at_rate
+from keras_gw_resnet.search.ranks import SIGNAL_FALSE_ALARMS
+from keras_gw_resnet.strain.catalogue import LEFT_OUT_SECONDS, catalogue_events
+from keras_gw_resnet.strain.layouts import MEASURED
 
 if TYPE_CHECKING:
     from keras_gw_resnet.search.background import Background
@@ -73,8 +76,8 @@ def event_lines(events: Candidates, columns: dict) -> list[str]:
     down = columns["ranked_down"][order] if "ranked_down" in columns else ()
     if lone := [rank for rank, own in enumerate(down, 1) if own]:
         lines.append(
-            f"NOTE: {_numbered(lone)}: one detector speaks alone, as a glitch does; that is as loud in every slide, so that "
-            "the slides cannot show it to be rarer than once in the strain searched"
+            f"NOTE: {_numbered(lone)}: one detector speaks alone, as a glitch does, or makes the same again in slides; the "
+            "slides cannot show that to be rarer than once in the strain searched"
         )
     injected = [rank for rank, text in enumerate(columns["remarks"][order], 1) if "hardware injection" in text]
     if injected:
@@ -122,4 +125,64 @@ def _rate(columns, i):
 
 def _remark(events, columns, i):
     lone = columns["one_detector"][i] if "one_detector" in columns and events.stat[i] > 0 else ""
-    return "; ".join(part for part in (f"{lone} alone: glitch-like" if lone else "", columns["remarks"][i]) if part)
+    said = (columns["catalogue"][i], f"{lone} alone: glitch-like" if lone else "", columns["remarks"][i])
+    return "; ".join(part for part in said if part)
+
+
+def further_tables(found: Found, columns: dict, taken: Sequence[int], intervals: Sequence) -> tuple[list, dict]:
+    """Return what became of catalogue events in the searched strain, and which statistic noise exceeds in the slides.
+
+    Args:
+        found: `search.results.Found`.
+        columns: Of its events: `catalogue`, and what `significance.judge` gives where there is a background.
+        taken: Indices of the events whose strain left the background.
+        intervals: Rows of GPS start, GPS stop and origin, which were searched; those of simulated strain hold no known events.
+
+    Returns:
+        Tuple (tables, attributes): list of (heading, header, rows) of text; the thresholds of `FALSE_ALARMS_A_MONTH` as numbers.
+    """
+    measured = [(start, stop) for start, stop, origin in intervals if origin == MEASURED]
+    known = [event for event in catalogue_events() if any(start <= event[0] < stop for start, stop in measured)]
+    tables, attributes = [], {}
+    if known:
+        tables.append(("Catalogue events in the strain", *_catalogue_table(found.events, columns, known)))
+    if found.background.seconds:
+        header, rows, attributes = _threshold_table(found, taken, [time for time, _ in known])
+        hours = attributes["threshold_background_seconds"] / 3600
+        heading = f"What noise exceeds ({hours:.2f} h of slides without catalogue events and what else stands out)"
+        tables.append((heading, header, rows))
+    return tables, attributes
+
+
+def _threshold_table(found, taken, known):
+    """Return (header, rows, attributes): where the background is too short to show a rate, the threshold lies above its loudest."""
+    times = found.events.time[taken]
+    others = [time for time in times if not np.any(np.abs(np.subtract(known, time)) <= LEFT_OUT_SECONDS)]
+    searched = found.searched_seconds
+    quiet = found.background.without(known, searched, LEFT_OUT_SECONDS).without(others, searched)
+    loudest, rows, levels = float(quiet.stat.max(initial=-np.inf)), [], []
+    for rate in FALSE_ALARMS_A_MONTH:
+        level = threshold_at_rate(quiet.stat, quiet.seconds, rate / MONTH_SECONDS)
+        levels.append(level)
+        rows.append([f"{rate:g}", f"> {loudest:.2f} (not shown)" if level is None else f"{level:.2f}"])
+    attributes = {
+        "threshold_rates": list(FALSE_ALARMS_A_MONTH),
+        "thresholds": [loudest if level is None else level for level in levels],
+        "threshold_is_limit": [level is None for level in levels],
+        "threshold_background_seconds": quiet.seconds,
+    }
+    return ["false alarms a month", "statistic"], rows, attributes
+
+
+def _catalogue_table(events, columns, known):
+    """Return (header, rows) of known events, (GPS seconds, name), loudest first."""
+    titles = {"far": "false alarms a year", "p_astro": "p astro"}
+    header = ["catalogue event", "statistic", "rank", *(title for name, title in titles.items() if name in columns)]
+    order, rows, lost = np.argsort(events.stat)[::-1], [], {name for _, name in known}
+    for rank, i in enumerate(order, 1):
+        name = columns["catalogue"][i]
+        if name in lost:
+            lost.remove(name)
+            row = [name, f"{events.stat[i]:.2f}", str(rank), *(_rate(columns, i)[:1] if "far" in columns else [])]
+            rows.append([*row, *([f"{columns['p_astro'][i]:.4f}"] if "p_astro" in columns else [])])
+    return header, rows + [[name, "not found", *["-"] * (len(header) - 2)] for _, name in known if name in lost]

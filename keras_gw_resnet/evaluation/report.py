@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from keras_gw_resnet.search.detector import Detector
     from keras_gw_resnet.search.results import Snapshot
+    from keras_gw_resnet.strain.layouts import SegmentHeader
 
 # So narrow, what is written in a picture can be read on a telephone.
 TELEPHONE_INCHES = 5.0
@@ -86,8 +87,10 @@ def write_search_report(
     snapshots: Sequence[Snapshot],
     attributes: dict,
     lines: Sequence[str] = (),
+    tables: Sequence[tuple] = (),
+    headers: Sequence[SegmentHeader] = (),
 ) -> None:
-    """Write the report of a search: what was searched, the events, and a picture of each of the loudest.
+    """Write the report of a search: what was searched, the events, further tables, and a picture of each of the loudest.
 
     Args:
         path: HTML file.
@@ -96,23 +99,40 @@ def write_search_report(
         snapshots: List of `search.results.Snapshot`.
         attributes: What is known about the search, by name.
         lines: What is to be said of all of it.
+        tables: List of (heading, header, rows).
+        headers: SegmentHeader list of the strain, whose flags and injections are marked.
     """
     where = ", ".join(attributes["files"][:4])
     header, rows = events
     sections = [("Events", text_html(*lines) + table_html(header, rows))]
-    for rank, snapshot in enumerate(snapshots, 1):
-        title = f"statistic {snapshot.stat:.1f} ({network.name})"
-        figure = draw_event(snapshot, network.detectors, title)
+    sections += [(heading, table_html(*own)) for heading, *own in tables]
+    for rank, (snapshot, row) in enumerate(zip(snapshots, rows, strict=False), 1):
+        marks = snapshot.marks(network.detectors, headers)
+        figure = draw_event(snapshot, network.detectors, f"statistic {snapshot.stat:.1f} ({network.name})", marks)
         figure.set_figwidth(TELEPHONE_INCHES)
         picture = figure_html(
             figure,
             f"whitened strain, time-frequency maps, statistic and that of each detector alone around GPS {snapshot.time:.3f}",
         )
-        remark = rows[rank - 1][-1] if header[-1] == "remarks" else ""
+        remark = row[-1] if header[-1] == "remarks" else ""
         heading = f"{rank}. GPS {snapshot.time:.3f}, statistic {snapshot.stat:.2f}{f' ({remark})' if remark else ''}"
-        sections.append((heading, picture))
+        sections.append((heading, _shares(header, row) + _marked(marks) + picture))
     sections.append(("The search", facts_html(attributes)))
     write_page(path, f"Events in {where}", sections)
+
+
+def _shares(header, row):
+    """Say of an event what each detector makes of it alone."""
+    own = [f"{title} {value}" for title, value in zip(header, row, strict=True) if title.endswith(" alone")]
+    return text_html(f"Statistic {row[header.index('statistic')]} of all detectors; {', '.join(own)}.") if own else ""
+
+
+def _marked(marks):
+    """List the stretches around an event that are shaded in its picture."""
+    if not marks:
+        return ""
+    rows = [(what, detector or "", f"{start:.3f}", f"{stop:.3f}") for detector, start, stop, what in marks]
+    return table_html(("marked", "detector", "from GPS (s)", "to GPS (s)"), rows)
 
 
 def write_set_report(path: Path | str, title: str, tables: Mapping, figures: Mapping, data: dict) -> None:

@@ -5,7 +5,6 @@ Slides are far longer than light travels between detectors, so nothing that reac
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,19 +15,16 @@ import numpy as np
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, written_aside
 from keras_gw_resnet.hdf5 import attribute, open_hdf5, read, text
-from keras_gw_resnet.search.candidates import speaks_alone
 from keras_gw_resnet.strain.quality import inside
 
 if TYPE_CHECKING:
-    from keras_gw_resnet.search.candidates import Candidates
     from keras_gw_resnet.search.detector import Detector
     from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 # Strain around a removed event that is removed with it, either side.
 REMOVED_SECONDS = 1.0
-# An event that noise makes in fewer than one of ten such searches counts as a signal, and is no background.
-SIGNAL_FALSE_ALARMS = 0.1
 
+PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 # Behind the sha256 of a network that is searched with tests of consistency which it was not saved with.
 CONSISTENCY = "+consistency"
 
@@ -55,17 +51,20 @@ class Background:
         if self.alone is None:
             object.__setattr__(self, "alone", np.full(self.time.shape, np.nan))
 
-    def without(self, times: Sequence[float] | np.ndarray, searched_seconds: float) -> Background:
+    def without(
+        self, times: Sequence[float] | np.ndarray, searched_seconds: float, margin: float = REMOVED_SECONDS
+    ) -> Background:
         """Return the background without the strain around events, those of any detector.
 
         Args:
             times: GPS seconds.
             searched_seconds: How much strain was searched without slides, more than none.
+            margin: Seconds on either side that are taken out.
         """
         near = np.zeros(len(self.stat), bool)
         for time in times:
-            near |= np.any(np.abs(self.time - time) <= REMOVED_SECONDS, axis=1)
-        share = 2 * REMOVED_SECONDS * self.time.shape[1] * len(times) / searched_seconds
+            near |= np.any(np.abs(self.time - time) <= margin, axis=1)
+        share = 2 * margin * self.time.shape[1] * len(times) / searched_seconds
         kept = {name: getattr(self, name)[~near] for name in ("stat", "time", "alone")}
         return replace(self, **kept, seconds=max(0.0, self.seconds * (1 - share)))
 
@@ -172,75 +171,21 @@ def _moved(alone, shifts, around):
     return np.stack([own[index] for own, index in zip(alone.T, at, strict=True)], axis=-1)
 
 
-def ceiling(background: Background, searched_seconds: float) -> float:
-    """Return the rank that one detector alone reaches at most, however loud.
-
-    What one detector makes alone is as loud in every slide, so no slide can show it rarer than once in the strain that
-    was searched: it ranks where the background of several detectors has as many events as that.
-
-    Args:
-        background: Background.
-        searched_seconds: How much strain was searched without slides, more than none.
-    """
-    several = np.sort(background.stat[speaks_alone(background.stat, background.alone) < 0])[::-1]
-    number = math.ceil(background.seconds / searched_seconds)
-    return several[number - 1] if number <= len(several) else -np.inf
-
-
-def rank(stat: np.ndarray, alone: np.ndarray, highest: float) -> np.ndarray:
-    """Return what events are ranked by: their statistic, where one detector speaks alone `highest` at most."""
-    return np.where(speaks_alone(stat, alone) >= 0, np.minimum(stat, highest), stat)
-
-
-def take_out_signals(
-    events: Candidates, background: Background, searched_seconds: float
-) -> tuple[Background, np.ndarray, np.ndarray]:
-    """Take the strain of signals out of a background, the loudest event first, each judged by the background with it.
-
-    Hierarchical removal against the inclusive background (arXiv 1508.02357): the strain of an event stays in the
-    background by which that event is judged, and leaves it only for the events below.
-
-    Args:
-        events: Candidates of the search without slides.
-        background: Background of the same strain.
-        searched_seconds: How much strain the events are of.
-
-    Returns:
-        Tuple (Background, indices, rates): without the events at these indices, and the rate, a second, at which the
-        background that held each of them makes an event of its rank.
-    """
-    left, taken, rates = background, [], []
-    while len(taken) < len(events) and left.seconds:
-        highest = ceiling(left, searched_seconds)
-        ranks = rank(events.stat, events.alone, highest)
-        ranks[taken] = -np.inf
-        loudest = int(np.argmax(ranks))
-        louder = np.count_nonzero(rank(left.stat, left.alone, highest) >= ranks[loudest])
-        rate = (1 + louder) / left.seconds
-        without = background.without(events.time[[*taken, loudest]], searched_seconds)
-        if rate * searched_seconds > SIGNAL_FALSE_ALARMS or not without.seconds:
-            break
-        left, taken, rates = without, [*taken, loudest], [*rates, rate]
-    return left, np.array(taken, int), np.array(rates)
-
-
-def exclude_signals(events: Candidates, background: Background, searched_seconds: float) -> tuple[Background, int]:
-    """Return (Background, number of events taken out of it), see `take_out_signals`."""
-    left, taken, _ = take_out_signals(events, background, searched_seconds)
-    return left, len(taken)
-
-
 def write_background(background: Background, path: Path | str, detectors: Sequence[str], attributes: dict) -> None:
-    """Write a background to HDF5: 1-D `stat`, `time_H1`, `stat_H1`, ..., with the root attribute `searched_seconds`."""
+    """Write a background to HDF5: 1-D `stat`, `time_H1`, `stat_H1`, ..., with the root attribute `searched_seconds`.
+
+    Statistics are float32, as networks give them; all is compressed, so that months of slides fit into a file.
+    """
+    columns = {"stat": background.stat.astype(np.float32)}
+    columns |= {f"time_{name}": time for name, time in zip(detectors, background.time.T, strict=True)}
+    if not np.all(np.isnan(background.alone)):
+        own = background.alone.T.astype(np.float32)
+        columns |= {f"stat_{name}": alone for name, alone in zip(detectors, own, strict=True)}
     with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(attributes)
         file.attrs["searched_seconds"] = background.seconds
-        file["stat"] = background.stat
-        for name, time in zip(detectors, background.time.T, strict=True):
-            file[f"time_{name}"] = time
-        if not np.all(np.isnan(background.alone)):
-            for name, alone in zip(detectors, background.alone.T, strict=True):
-                file[f"stat_{name}"] = alone
+        for name, column in columns.items():
+            file.create_dataset(name, data=column, **(PACKED if len(column) else {}))
 
 
 def read_background(path: Path | str, card: dict, threshold: float, precision: str) -> Background:

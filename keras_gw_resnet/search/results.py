@@ -13,6 +13,8 @@ import numpy as np
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.search.background import Background, join_backgrounds, write_background
 from keras_gw_resnet.search.candidates import Candidates, event_files, join, speaks_alone, write_events
+from keras_gw_resnet.strain.catalogue import names_at
+from keras_gw_resnet.strain.layouts import MEASURED
 from keras_gw_resnet.strain.stretches import Coverage
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class Snapshot:
         score_time: GPS time that each score tells of, see `Detector.times_of`.
         scores: The network's statistic.
         alone: Statistic of each detector alone, (scores, detectors); (scores, 0): not worked out.
+        gates: Rows of detector column, GPS start and GPS stop of strain that was gated, (n, 3).
     """
 
     time: float
@@ -42,10 +45,30 @@ class Snapshot:
     score_time: np.ndarray
     scores: np.ndarray
     alone: np.ndarray = None
+    gates: np.ndarray = None
 
     def __post_init__(self):
-        if self.alone is None:
-            object.__setattr__(self, "alone", np.zeros((len(self.scores), 0)))
+        for name, shape in (("alone", (len(self.scores), 0)), ("gates", (0, 3))):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros(shape))
+
+    def marks(self, detectors: Sequence[str], headers: Sequence[SegmentHeader] = ()) -> list[tuple]:
+        """List what is to be said of the strain shown: (detector or None, GPS start, GPS stop, what).
+
+        Gated strain, what the files flag or mark as injected, and glitch-like stretches, in which one detector alone makes the statistic.
+
+        Args:
+            detectors: Names, in column order.
+            headers: SegmentHeader list of the strain.
+        """
+        marks = [(detectors[int(column)], start, stop, "gated") for column, start, stop in self.gates]
+        marks += [(h.detector, *remark) for h in headers if h.detector in detectors for remark in h.remarks]
+        lone = np.where(self.scores > 0, speaks_alone(self.scores, self.alone), -1)
+        for column, name in enumerate(detectors):
+            edges = np.flatnonzero(np.diff(lone == column, prepend=False, append=False)).reshape(-1, 2)
+            marks += [(None, *self.score_time[[a, b - 1]], f"{name} alone: glitch-like") for a, b in edges]
+        first, last = self.gps_start, self.gps_start + len(self.strain) / self.sample_rate
+        return [mark for mark in marks if mark[1] < last and mark[2] > first]
 
 
 # Names of strain files that are written into the events.
@@ -156,13 +179,21 @@ def describing_columns(
     """Return what is known about each event beside its significance, a dictionary of arrays (n,).
 
     `stat_H1`, ...: the statistic of this detector alone, the strain of the others replaced by zeros, where it is known;
-    `one_detector`: the detector that alone speaks, as a glitch does, empty where several do; `remarks`: see `remarks_of`.
+    `one_detector`: the detector that alone speaks, as a glitch does, empty where several do; `catalogue`: the name of the
+    known event there, for the loudest within a second, or empty, as in simulated strain; `remarks`: see `remarks_of`.
     """
     columns = {f"stat_{name}": own for name, own in zip(detectors, events.alone.T, strict=False)}
     names = np.array([*detectors, ""], str)
     if columns:
         columns["one_detector"] = names[speaks_alone(events.stat, events.alone)]
-    return {**columns, "remarks": remarks_of(events, detectors, headers)}
+    known = names_at(events.time)
+    for header in headers:
+        if header.origin != MEASURED:
+            known[(events.time >= header.gps_start) & (events.time < header.gps_stop)] = ""
+    louder = np.argsort(-events.stat, kind="stable")
+    fainter = np.delete(louder, np.unique(known[louder], return_index=True)[1])
+    known[fainter] = ""  # another event beside it is not the known one
+    return {**columns, "catalogue": known, "remarks": remarks_of(events, detectors, headers)}
 
 
 @dataclass(frozen=True)

@@ -195,4 +195,5 @@ def _snapshot(network, stretch, scan, alone, time, stat):
         stretch.gps_start + times[near],
         scan.scores[near],
         None if alone is None else alone[near],  # ty: ignore[invalid-argument-type]
+        np.array([(column, *gate) for column, own in enumerate(stretch.gates) for gate in own], float).reshape(-1, 3),
     )

@@ -2,187 +2,35 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.special
-import scipy.stats
 
-from keras_gw_resnet.search.background import REMOVED_SECONDS, ceiling, rank, take_out_signals
-from keras_gw_resnet.search.candidates import speaks_alone
+from keras_gw_resnet.search.probability import LEAST, astrophysical_probability, tails_of
+from keras_gw_resnet.search.ranks import (
+    YEAR_SECONDS,
+    ceiling,
+    false_alarm_rate,
+    made_again,
+    of_one,
+    own_number,
+    rank,
+    take_out_signals,
+)
 
 if TYPE_CHECKING:
     from keras_gw_resnet.search.background import Background
     from keras_gw_resnet.search.candidates import Candidates
 
-YEAR_SECONDS = 365.25 * 24 * 3600.0
-# So many of the loudest statistics are taken to fall off exponentially; of noise the slowest of several fits counts.
-TAILS = (50, 25, 12, 6)
-LEAST = 100
-KERNELS = 2000
-# Rates of signals, a second, thought of before a search: from about one a day, as detectors find them, to one a second, more than any
-# simulated set has. Ten times the rate is a third as likely (per logarithm, rate^-0.5), so that it takes several signals to raise it.
-RATES, RATE_POWER, STEPS = (1e-5, 1.0), 0.5, 400
-# Beyond its loudest event the noise of a background is taken to fall off as the square of the statistic above the median, as the
-# number of glitches does with their SNR. In 20 slides of half an hour of O1 to O3 the loudest 30 events fall off faster.
-FALL = 2
-# Share of signals louder than noise of which one detector alone seems to speak: assumed for H1 and L1, not measured.
-LONE_SIGNALS = 0.05
-# What its own strain makes again in more than this share of the slides is no coincidence: one detector makes it.
-AGAIN = 0.1
-
-
-def false_alarm_rate(stat: np.ndarray, background: Background) -> tuple[np.ndarray, np.ndarray]:
-    """Work out how often noise alone makes an event as loud or louder.
-
-    The rate is (1 + n) / T for n of them in T of background, so that it is never put at zero.
-
-    Args:
-        stat: Ranking statistics, array (n,).
-        background: `background.Background`.
-
-    Returns:
-        Tuple (rate, error): float64 arrays (n,), a year; the error is the Poisson standard error of the counted events.
-    """
-    rising = np.sort(background.stat)
-    louder = 1 + len(rising) - np.searchsorted(rising, stat, side="left")
-    years = background.seconds / YEAR_SECONDS
-    return louder / years, np.sqrt(louder) / years
-
-
-def tails_of(rising: np.ndarray, numbers: Sequence[int] = TAILS) -> list[tuple]:
-    """Fit exponentials to the loudest of statistics.
-
-    Args:
-        rising: Statistics in rising order.
-        numbers: How many of the loudest to fit to; half of all at most.
-
-    Returns:
-        List of (edge, scale, number): where each tail begins, how it falls off, how many it holds.
-    """
-    tails = []
-    for number in numbers:
-        edge = rising[-min(number, len(rising) // 2) - 1]
-        tail = rising[rising > edge]
-        tails.append((edge, max(np.mean(tail - edge), 1e-6), len(tail)))
-    return tails
-
-
-class Density:
-    """Density of a ranking statistic above a threshold: a kernel estimate, and beyond the 50th loudest an exponential.
-
-    Args:
-        stat: Sample of statistics.
-        threshold: Where it begins.
-        tails: Of how many of the loudest to take exponentials; the highest of them counts. Noise with a few glitches
-            does not fall off as its bulk does.
-    """
-
-    def __init__(self, stat: np.ndarray, threshold: float, tails: Sequence[int] = TAILS[:1]) -> None:
-        above = np.sort(stat[stat >= threshold])
-        self._tails, self._size = tails_of(above, tails), len(above)
-        self._edge, _, number = self._tails[0]
-        # Every so many of the sorted statistics say as much as all; mirrored, so that none leaks below the threshold.
-        some = above[:: -(-len(above) // KERNELS)]
-        self._core = scipy.stats.gaussian_kde(np.concatenate([some, 2 * threshold - some]))
-        self._norm = self._core.integrate_box_1d(threshold, self._edge) / (1 - number / len(above))
-
-    def log(self, stat: np.ndarray) -> np.ndarray:
-        """Return the logarithm of the density at statistics, array (n,)."""
-        stat = np.asarray(stat, np.float64)
-        with np.errstate(divide="ignore"):
-            within = self._core.logpdf(np.minimum(stat, self._edge)) - np.log(self._norm)
-        beyond = [
-            np.where(stat >= edge, np.log(number / self._size / scale) - (stat - edge) / scale, -np.inf)
-            for edge, scale, number in self._tails
-        ]
-        return np.where(stat > self._edge, np.max(beyond, axis=0), within)
-
-
-def astrophysical_probability(
-    stat: np.ndarray,
-    background: Background,
-    signal_stat: Sequence[float] | np.ndarray,
-    searched_seconds: float,
-    threshold: float,
-    alone: np.ndarray | None = None,
-) -> np.ndarray | None:
-    """Work out for each event the probability that it is a signal, from the rates of signals and noise (arXiv 1302.5341).
-
-    The rate of noise above the threshold is that of the background. The rate of signals is what the events of this search say of
-    it, the loudest left out, since strain is often searched for its sake. The odds of an event are at most one signal, or as many
-    as this rate expects, to the noise events as loud (`noise_as_loud`): a short background cannot show more. Events that one
-    detector makes alone are a class of their own: their noise is counted and not fitted, and few of the signals are such
-    (`LONE_SIGNALS`).
-
-    Args:
-        stat: Ranking statistics of all events of a search above the threshold, array (n,).
-        background: `background.Background`.
-        signal_stat: Statistics of simulated signals, uniform in volume.
-        searched_seconds: How much strain the events are of.
-        threshold: Lowest statistic of an event.
-        alone: Statistics of each detector alone, array (n, detectors); None: not known.
-
-    Returns:
-        float64 array (n,) from 0 to 1; None where background or signals have too few events above the threshold.
-    """
-    if not len(stat):
-        return None
-    alone = np.zeros((len(stat), 0)) if alone is None else alone
-    highest, each = ceiling(background, searched_seconds), searched_seconds / background.seconds
-    several = background.stat[speaks_alone(background.stat, background.alone) < 0]
-    every = rank(background.stat, background.alone, highest)
-    signals = np.asarray(signal_stat, np.float64)
-    if min(np.count_nonzero(s >= threshold) for s in (several, signals)) < LEAST:
-        return None
-    ranks, signal = rank(stat, alone, highest), Density(signals, threshold).log(stat)
-    # What several detectors make is held against the noise that several make, what one makes alone against all of it.
-    odds = np.empty(len(stat))
-    for chosen, noise in ((speaks_alone(stat, alone) < 0, several), (speaks_alone(stat, alone) >= 0, every)):
-        expected = np.count_nonzero(noise >= threshold) * each
-        odds[chosen] = signal[chosen] - Density(noise, threshold, TAILS).log(stat[chosen]) - np.log(expected)
-    share = LONE_SIGNALS * max(np.mean(signals >= highest), 1 / len(signals))
-    odds[ranks < stat] = np.log(share) - np.log(_lone_count(background, highest, searched_seconds) * each)
-    # What ranks higher is no less likely a signal, whatever the scatter of the densities.
-    rising = np.argsort(ranks, kind="stable")
-    odds[rising] = np.minimum.accumulate(odds[rising][::-1])[::-1]
-    counted = noise_as_loud(ranks, replace(background, stat=every), searched_seconds)
-    return _mean_probability(odds, -np.log(counted), searched_seconds)
-
-
-def noise_as_loud(ranks, ranked, searched_seconds):
-    """Return how many noise events as loud or louder a search has: counted, and beyond the loudest falling off by `FALL`, array (n,)."""
-    counted = false_alarm_rate(ranks, ranked)[0] * searched_seconds / YEAR_SECONDS
-    middle, loudest = np.median(ranked.stat), ranked.stat.max()
-    return counted * (np.maximum(loudest - middle, 1e-6) / np.maximum(ranks - middle, loudest - middle + 1e-6)) ** FALL
-
-
-def _mean_probability(odds, most, searched_seconds):
-    """Return the probability of each event, its mean over the number of signals expected.
-
-    Args:
-        odds: Logarithm of the odds of signal to noise at one expected signal, array (n,).
-        most: Logarithm of the highest odds where one signal and fewer are expected, array (n,).
-        searched_seconds: How much strain the events are of.
-    """
-    expected = np.geomspace(*RATES, STEPS) * searched_seconds
-    loudest, weight, each = (
-        np.argmax(odds),
-        np.empty(STEPS),
-        lambda number: np.minimum(odds + np.log(number), most + np.log(max(number, 1.0))),
-    )
-    for step, number in enumerate(expected):
-        others = np.delete(each(number), loudest)
-        weight[step] = np.sum(np.logaddexp(0, others)) - number - RATE_POWER * np.log(number)
-    weight = np.exp(weight - weight.max())
-    return sum(w * scipy.special.expit(each(n)) for w, n in zip(weight / weight.sum(), expected, strict=True))
-
 
 def significance(
-    events: Candidates, background: Background, card: dict, searched_seconds: float, threshold: float
+    events: Candidates,
+    background: Background,
+    card: dict,
+    searched_seconds: float,
+    threshold: float,
+    lone: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Work out what a background says about the events of a search.
 
@@ -192,36 +40,24 @@ def significance(
         card: Card of the network; with simulated signals in `signals` there is an astrophysical probability.
         searched_seconds: How much strain the events are of.
         threshold: Lowest statistic of an event.
+        lone: Which events one detector makes alone, boolean array (n,); None: those of `ranks.of_one`.
 
     Returns:
         Dictionary of float64 arrays (n,): far and far_error (a year), ifar (years), and p_astro where it can be had.
     """
-    ranks, ranked = _ranked(events, background, searched_seconds)
-    rate, error = false_alarm_rate(ranks, ranked)
-    if np.any(lone := ranks < events.stat):
-        count, years = (
-            _lone_count(background, ceiling(background, searched_seconds), searched_seconds),
-            background.seconds / YEAR_SECONDS,
-        )
-        rate[lone], error[lone] = count / years, np.sqrt(count) / years
+    lone = of_one(events) if lone is None else lone
+    rate, error = false_alarm_rate(*_ranked(events, background, searched_seconds, lone))
     columns = {"far": rate, "far_error": error, "ifar": 1 / rate}
     signals = card.get("signals", {}).get("stat", [])
-    given = (events.stat, background, signals, searched_seconds, threshold, events.alone)
-    probability = astrophysical_probability(*given)
+    probability = astrophysical_probability(events.stat, background, signals, searched_seconds, threshold, lone)
     return columns if probability is None else {**columns, "p_astro": probability}
 
 
-def _lone_count(background, highest, searched_seconds):
-    """Count the background events that one detector makes alone, ranked at `highest`; never rarer than one a search."""
-    lone = rank(background.stat, background.alone, highest) < background.stat
-    return max(1 + np.count_nonzero(lone), math.ceil(background.seconds / searched_seconds))
-
-
-def _ranked(events, background, searched_seconds):
+def _ranked(events, background, searched_seconds, lone):
     """Return the ranks of events, and their background with ranks in place of its statistics."""
     highest = ceiling(background, searched_seconds) if searched_seconds else -np.inf
-    ranked = rank(background.stat, background.alone, highest)
-    return rank(events.stat, events.alone, highest), replace(background, stat=ranked)
+    ranked = rank(background.stat, of_one(background), highest)
+    return rank(events.stat, lone, highest), replace(background, stat=ranked)
 
 
 def judge(
@@ -245,27 +81,28 @@ def judge(
     Returns:
         Tuple (Background, dictionary, taken): the background without signals; the columns of `significance` and
         far_exclusive (without the strain around the event, a year), far_is_limit (no background event ranks as high:
-        an upper limit), far_extrapolated and ranked_down (one detector alone speaks, see `background.ceiling`); and the indices of the events that were taken out.
+        an upper limit), far_extrapolated and ranked_down (one detector alone speaks, or its strain makes the event again in
+        the slides, see `ranks.ceiling`); and the indices of the events that were taken out.
     """
-    left, taken, rates = (
-        take_out_signals(events, background, searched_seconds) if slid else (background, np.empty(0, int), np.empty(0))
-    )
-    columns = significance(events, left, card, searched_seconds, threshold)
+    lone, left, taken, rates = of_one(events), background, np.empty(0, int), np.empty(0)
+    given = (card, searched_seconds, threshold)
+    if slid and len(events):
+        lone |= made_again(events, background, searched_seconds)
+        left, taken, rates = take_out_signals(events, background, searched_seconds, lone)
+    columns = significance(events, left, *given, lone)
     if len(taken) and "p_astro" in columns and not np.all(signals := columns["p_astro"][taken] > 0.5):
         # Louder than a short background is not yet a signal: the strain of what is none goes back.
         taken, rates = taken[signals], rates[signals]
         left = background.without(events.time[taken], searched_seconds)
-        columns = significance(events, left, card, searched_seconds, threshold)
-    ranks, ranked = _ranked(events, left, searched_seconds)
+        columns = significance(events, left, *given, lone)
+    ranks, ranked = _ranked(events, left, searched_seconds, lone)
     columns["far"][taken] = rates * YEAR_SECONDS
     columns["far_error"][taken] = np.sqrt(rates / left.seconds) * YEAR_SECONDS
     columns["far_exclusive"] = columns["far"].copy()
-    if slid:
-        own, exclusive = _own_and_others(events, ranks, ranked, searched_seconds)
-        columns["far_exclusive"] = exclusive
-        if "p_astro" in columns:
-            again = own > AGAIN * left.seconds / searched_seconds
-            columns["p_astro"][again] = np.minimum(columns["p_astro"][again], LONE_SIGNALS)
+    if slid and len(events):
+        every = false_alarm_rate(ranks, ranked)[0] * left.seconds / YEAR_SECONDS
+        rest = max(left.without([0.0], searched_seconds).seconds, 1e-9)
+        columns["far_exclusive"] = (every - own_number(events.time, ranks, ranked)) * YEAR_SECONDS / rest
     limit = (ranks > ranked.stat.max(initial=-np.inf)) & (ranks == events.stat)
     limit[taken] = rates * left.seconds < 1.5
     fitted = _fitted_rate(ranks, ranked, threshold) if extrapolate else None
@@ -282,26 +119,6 @@ def judge(
         columns["p_astro"][order] = np.minimum.accumulate(columns["p_astro"][order])
     what = {"far_is_limit": limit & ~beyond, "far_extrapolated": beyond, "ranked_down": ranks < events.stat}
     return left, {**columns, **what}, taken
-
-
-def _own_and_others(events, ranks, ranked, searched_seconds):
-    """Say of each event what its own strain makes in the slides, and what the rest of the strain makes.
-
-    Returns:
-        Tuple (number, rate): how many background events of its rank hold strain around it, and the rate, a year, at which
-        the background without that strain makes one.
-    """
-    rising, own = np.sort(ranked.stat), np.zeros(len(events), int)
-    orders = [np.argsort(column) for column in ranked.time.T]
-    times = [column[order] for column, order in zip(ranked.time.T, orders, strict=True)]
-    for number, (time, least) in enumerate(zip(events.time, ranks, strict=True)):
-        near = set()
-        for column, order in zip(times, orders, strict=True):
-            first, last = np.searchsorted(column, [time - REMOVED_SECONDS, time + REMOVED_SECONDS])
-            near.update(order[first:last].tolist())
-        own[number] = np.count_nonzero(ranked.stat[list(near)] >= least)
-    others = 1 + len(rising) - np.searchsorted(rising, ranks, side="left") - own
-    return own, others * YEAR_SECONDS / max(ranked.without([0.0], searched_seconds).seconds, 1e-9)
 
 
 def _fitted_rate(stat, background, threshold):

@@ -13,6 +13,8 @@ TABLE = Path(__file__).with_name("catalogue.txt")
 # Strain around an event that is left out with it, either side: a binary black hole above 20 Hz, its ringing in the
 # whitening filter, and the time of flight between detectors.
 LEFT_OUT_SECONDS = 4.0
+# An event so near to one of the catalogue, whose times are good to half a second, is the same.
+SAME_SECONDS = 1.0
 
 
 @functools.cache
@@ -66,6 +68,21 @@ def _is_number(text):
 def known_events(start: float, stop: float, margin: float = LEFT_OUT_SECONDS) -> list[str]:
     """List the names of catalogue events in a GPS interval or within so many seconds of it."""
     return [name for time, name in catalogue_events() if start - margin < time < stop + margin]
+
+
+def names_at(times: np.ndarray) -> np.ndarray:
+    """Name the catalogue event within `SAME_SECONDS` of each time.
+
+    Args:
+        times: GPS seconds, array (n,).
+
+    Returns:
+        Text array (n,), empty where there is none.
+    """
+    known, names = zip(*catalogue_events(), strict=True)
+    after = np.clip(np.searchsorted(known, times), 1, len(known) - 1)
+    nearest = np.where(times - np.take(known, after - 1) < np.take(known, after) - times, after - 1, after)
+    return np.where(np.abs(np.take(known, nearest) - times) <= SAME_SECONDS, np.take(names, nearest), "")
 
 
 def left_out_intervals(times: Iterable[float] = ()) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES
 from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, require_held
-from keras_gw_resnet.strain.layouts import DETECTORS, LAYOUTS, SegmentHeader
+from keras_gw_resnet.strain.layouts import DETECTORS, LAYOUTS, MEASURED, SegmentHeader
 from keras_gw_resnet.strain.quality import valid_samples
 from keras_gw_resnet.strain.shipped import with_shipped
 
@@ -53,7 +53,7 @@ class StrainSegment:
 def _origin(file):
     """Say which simulation wrote a file: those of this package and of MLGWSC-1 name their seed at its root."""
     seed = attribute(file, "seed")
-    return "measured" if seed is None else f"simulated with seed {int(seed)}"
+    return MEASURED if seed is None else f"simulated with seed {int(seed)}"
 
 
 def _headers_of(path, quality, channels):

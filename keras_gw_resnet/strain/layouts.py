@@ -20,6 +20,9 @@ LATEST = 1e10
 # Of files with flags, which are kept second by second.
 LONGEST_SECONDS = 1 << 22
 
+# Origin of strain that no simulation made.
+MEASURED = "measured"
+
 
 @dataclass(frozen=True)
 class SegmentHeader:
@@ -45,7 +48,7 @@ class SegmentHeader:
     sample_rate: float
     samples: int
     present: tuple | None = None
-    origin: str = "measured"
+    origin: str = MEASURED
     flags: tuple = ()
     remarks: tuple = ()
 

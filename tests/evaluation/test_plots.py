@@ -23,6 +23,9 @@ def test_event_picture(tmp_path, detectors):
     picture = drawn(draw_event(snapshot, detectors, "title"), tmp_path)
     assert picture.shape[1] == 1080
     assert picture.std() > 0.05
+    marks = [(detectors[0], 1002.1, 1002.4, "gated"), (None, 1001.8, 1001.9, "H1 alone: glitch-like")]
+    marked = drawn(draw_event(snapshot, detectors, "title", marks), tmp_path)
+    assert np.any(marked != picture)
 
 
 def test_efficiency_picture(tmp_path):

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from keras_gw_resnet import InputError
 from keras_gw_resnet.search.background import (
     Background,
-    exclude_signals,
     read_background,
     slid_background,
     slide_seconds,
     write_background,
 )
 from keras_gw_resnet.search.candidates import Candidates
+from keras_gw_resnet.search.ranks import take_out_signals
 from keras_gw_resnet.search.scan import Scan
 from keras_gw_resnet.strain.stretches import WhitenedStretch
 
@@ -96,12 +96,13 @@ def test_signals_are_taken_out_and_no_more():
     noise[:30] = 8
     background = Background(noise, time, 1e5)
     events = Candidates(np.array([100.0, 500.0, 900.0]), np.array([2.0, 12.0, 1.0]), np.full(3, 0.1))
-    exclusive, taken = exclude_signals(events, background, 1000.0)
-    assert taken == 1
+    exclusive, taken, rates = take_out_signals(events, background, 1000.0, np.zeros(3, bool))
+    assert taken.tolist() == [1] and rates == [pytest.approx(1 / 1e5)]
     assert exclusive.stat.max() < 5
     assert exclusive.seconds == pytest.approx(1e5 * (1 - 4 / 1000))
-    untouched, none = exclude_signals(Candidates(*np.array([[100.0], [2.0], [0.1]])), background, 1000.0)
-    assert none == 0
+    faint = Candidates(*np.array([[100.0], [2.0], [0.1]]))
+    untouched, none, _ = take_out_signals(faint, background, 1000.0, np.zeros(1, bool))
+    assert len(none) == 0
     assert len(untouched.stat) == 2000
 
 
@@ -113,6 +114,9 @@ def test_written_and_read_again(tmp_path):
     np.testing.assert_array_equal(again.stat, background.stat)
     np.testing.assert_array_equal(again.time, background.time)
     assert again.seconds == 123.5
+    with h5py.File(tmp_path / "b.hdf") as file:
+        assert file["stat"].dtype == np.float32 and file["time_H1"].dtype == np.float64
+        assert file["stat"].compression == "gzip"
     with pytest.raises(InputError, match="another network than m"):
         read_background(tmp_path / "b.hdf", {**CARD, "sha256": "other"}, *GIVEN[1:])
     with pytest.raises(InputError, match="no such file"):
@@ -125,7 +129,10 @@ def test_written_and_read_again(tmp_path):
     with pytest.raises(InputError, match="--precision float32"):
         read_background(tmp_path / "b.hdf", CARD, 0.0, "bfloat16")
     for odd in (np.ones((2, 2)), np.array([1, 2j]), np.array([1.0, np.nan])):
-        write_background(Background(odd, background.time, 1.0), tmp_path / "odd.hdf", ("H1", "L1"), made)
+        write_background(Background(background.stat, background.time, 1.0), tmp_path / "odd.hdf", ("H1", "L1"), made)
+        with h5py.File(tmp_path / "odd.hdf", "a") as file:
+            del file["stat"]
+            file["stat"] = odd
         with pytest.raises(InputError, match=r"odd\.hdf: (cannot be read|has 1 s)"):
             read_background(tmp_path / "odd.hdf", *GIVEN)
     with h5py.File(tmp_path / "b.hdf", "a") as file:

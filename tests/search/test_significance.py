@@ -3,16 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.search.significance import RATES, dispersion, false_alarms, probabilities
 from keras_gw_resnet.search.background import Background, join_backgrounds
 from keras_gw_resnet.search.candidates import Candidates
-from keras_gw_resnet.search.significance import (
-    YEAR_SECONDS,
-    Density,
-    astrophysical_probability,
-    false_alarm_rate,
-    judge,
-    significance,
-)
+from keras_gw_resnet.search.probability import Density, astrophysical_probability
+from keras_gw_resnet.search.ranks import YEAR_SECONDS, false_alarm_rate, own_number
+from keras_gw_resnet.search.significance import judge, significance
+from keras_gw_resnet.zoo import load_card
 
 
 def background_of(stat, seconds=YEAR_SECONDS):
@@ -116,7 +113,8 @@ def test_a_glitch_of_one_detector_keeps_the_rate_that_slides_give_it(seed, loud,
     assert columns["p_astro"][-1] < 0.1
     assert columns["ranked_down"][-1] and not columns["far_is_limit"][-1]
     assert len(events) - 1 not in taken
-    assert 1 <= columns["far"][-1] / YEAR_SECONDS * seconds < 2
+    # Once in the searched strain by itself, and once what several detectors make and ranks above it.
+    assert 1 <= columns["far"][-1] / YEAR_SECONDS * seconds < 2.5
 
 
 def test_a_signal_beside_a_louder_glitch_is_found(signal_card):
@@ -128,16 +126,34 @@ def test_a_signal_beside_a_louder_glitch_is_found(signal_card):
     assert columns["far"][-2] == pytest.approx(YEAR_SECONDS / (20 * seconds), rel=0.02)
 
 
-def test_an_event_is_in_the_background_by_which_it_is_judged(signal_card):
-    """The strain of an event makes louder ones in the slides: inclusive and exclusive rates differ by them."""
+@pytest.mark.parametrize("again", [2, 4])
+def test_an_event_is_in_the_background_by_which_it_is_judged(again, signal_card):
+    """Its strain makes louder ones in slides: inclusive and exclusive rates differ by them; in many slides it is no coincidence."""
     events, background, seconds = search_of(np.random.default_rng(4), signals=[15.0])
-    own = np.array([[events.time[-1], 5.0]] * 4)
-    more = Background(np.full(4, 20.0), own, 0.0, 0, np.full((4, 2), -5.0))
+    own = np.array([[events.time[-1], 5.0]] * again)
+    more = Background(np.full(again, 20.0), own, 0.0, 0, np.full((again, 2), -5.0))
     columns, taken = judged(events, join_backgrounds([background, more], 2), seconds, signal_card)
     assert len(events) - 1 not in taken
-    assert columns["far"][-1] == pytest.approx(5 * YEAR_SECONDS / (20 * seconds))
-    assert columns["far_exclusive"][-1] == pytest.approx(YEAR_SECONDS / (20 * seconds), rel=0.02)
-    assert columns["p_astro"][-1] < 0.1
+    times = columns["far"][-1] / YEAR_SECONDS * seconds
+    assert columns["ranked_down"][-1] == (again == 4)
+    if again == 4:
+        assert 1 < times < 2 and columns["p_astro"][-1] <= 0.05
+    else:
+        assert times == pytest.approx((1 + again) / 20)
+        assert columns["far_exclusive"][-1] == pytest.approx(YEAR_SECONDS / (20 * seconds), rel=0.02)
+
+
+def test_what_is_made_again_by_chance_is_no_glitch():
+    """In a long background everything has something as loud near it."""
+    rng = np.random.default_rng(0)
+    background = Background(rng.normal(size=50_000), rng.uniform(0, 500, (50_000, 2)), 10_000.0)
+    time, stat = rng.uniform(0, 500, 300), rng.normal(size=300)
+    number = own_number(time, stat, background)
+    for i in range(0, 300, 30):
+        near = np.any(np.abs(background.time - time[i]) <= 1, axis=1)
+        assert number[i] == np.count_nonzero(near & (background.stat >= stat[i]))
+    events = Candidates(time, stat, np.full(300, 0.1))
+    assert not np.any(judge(events, background, {}, 500.0, -4.0)[1]["ranked_down"])
 
 
 def test_rates_beyond_the_background_are_extrapolated_where_asked(signal_card):
@@ -150,17 +166,33 @@ def test_rates_beyond_the_background_are_extrapolated_where_asked(signal_card):
     assert columns["far_error"][-1] > columns["far"][-1]
 
 
+def test_false_alarms_are_poisson_with_the_rate_that_is_stated():
+    """In 100 searches of strain with glitches, at every rate: the mean within three standard errors, the dispersion that of Poisson."""
+    counts = false_alarms(np.random.default_rng(21), load_card("resnet18-w16"), 100, seconds=600.0, slides=20)
+    for rate, own in zip(RATES, counts.T, strict=True):
+        mean, ratio, more, less = dispersion(own)
+        print(f"{rate:g} expected, {mean:.2f} counted, variance over mean {ratio:.2f}")
+        assert abs(mean - rate) < 3 * np.sqrt(rate / 100)
+        assert more > 1e-3
+        # The same glitches are in searched and slid strain, so that the most frequent false alarms scatter less.
+        assert rate > 3 or less > 1e-3
+
+
 @pytest.mark.slow
-def test_half_sure_events_are_half_of_them_signals(signal_card):
-    rng, pairs = np.random.default_rng(6), []
-    signals = np.array(signal_card["signals"]["stat"])
-    for _ in range(60):
-        drawn = rng.choice(signals[signals > -4], rng.poisson(rng.uniform(5, 30)))
-        events, background, seconds = search_of(rng, signals=drawn, slides=5)
-        columns, _ = judged(events, background, seconds, signal_card)
-        pairs += zip(columns["p_astro"], np.arange(len(events)) >= len(events) - len(drawn), strict=True)
-    probability, true = np.array(pairs).T
+@pytest.mark.parametrize("network", ["resnet18-w16", "flagship"])
+def test_half_sure_events_are_half_of_them_signals(network):
+    card, every = load_card(network), []
+    for seconds, rate, slides, sets in (
+        (300, 0.003, 8, 200),
+        (1800, 0.001, 20, 40),
+        (1800, 0.008, 20, 20),
+        (3600, 0.025, 20, 6),
+    ):
+        options = {"seconds": float(seconds), "signal_rate": rate, "slides": slides}
+        every.append(probabilities(np.random.default_rng(int(seconds * rate)), card, sets, **options))
+    truth, probability = (np.concatenate(own) for own in zip(*every, strict=True))
     half = (probability > 0.4) & (probability < 0.6)
-    print(f"of {np.count_nonzero(half)} events with p astro between 0.4 and 0.6 {np.mean(true[half]):.2f} are signals")
-    assert np.count_nonzero(half) > 20
-    assert 0.3 < np.mean(true[half]) < 0.7
+    print(f"of {np.count_nonzero(half)} events with p astro between 0.4 and 0.6 {np.mean(truth[half]):.2f} are signals")
+    assert np.count_nonzero(half) > 60
+    assert 0.3 < np.mean(truth[half]) < 0.7
+    assert np.mean(truth[probability > 0.99]) > 0.95
