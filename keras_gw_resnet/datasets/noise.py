@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +15,9 @@ from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import require_space
 from keras_gw_resnet.progress import Bar
+from keras_gw_resnet.strain.catalogue import known_events, without_events
 from keras_gw_resnet.strain.inspection import GLITCH_DEVIATIONS
-from keras_gw_resnet.strain.intervals import coincident_intervals
+from keras_gw_resnet.strain.intervals import Interval, coincident_intervals
 from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, shortage, whitened_stretches
 
 if TYPE_CHECKING:
@@ -34,22 +35,34 @@ class NoisePiece:
 
 
 class FileNoise:
-    """Windows of whitened strain from files, each detector's at its own time.
+    """Windows of whitened strain from files, each detector's at its own time: slid against each other by any time.
+
+    Noise that is recoloured to another spectrum and whitened with the filter of that spectrum is the whitened noise as it was. What
+    changes is the filter with which a signal in it is whitened, so that is what is drawn anew.
 
     Args:
         stretches: List of WhitenedStretch, all of the same detectors.
         window_samples: Length of a window.
+        recolour_share: Share of the windows of each detector that are recoloured.
+        spectra: For each detector the list of whitening filters of the spectra that they are recoloured to; None: those of the
+            stretches.
 
     Attributes:
         taps: For each detector the list of whitening filters.
         intervals: GPS intervals [start, stop, origin] of the strain held, in seconds.
 
     Raises:
-        InputError: No stretch is as long as one window.
+        InputError: No stretch is as long as one window, or no other spectrum to recolour to.
     """
 
-    def __init__(self, stretches: Sequence[WhitenedStretch], window_samples: int) -> None:
-        self.window_samples = window_samples
+    def __init__(
+        self,
+        stretches: Sequence[WhitenedStretch],
+        window_samples: int,
+        recolour_share: float = 0.0,
+        spectra: Sequence | None = None,
+    ) -> None:
+        self.window_samples, self._recolour_share = window_samples, recolour_share
         usable = [s for s in stretches if len(s.strain) >= window_samples]
         if not usable:
             raise InputError(f"no stretch of noise is as long as one window of {window_samples} samples")
@@ -64,6 +77,14 @@ class FileNoise:
         for pieces in self._pieces:
             rooms = np.array([len(piece.strain) - window_samples + 1 for piece in pieces], float)
             self._chances.append(rooms / rooms.sum())
+        if recolour_share and spectra is None and min(map(len, self.taps)) < 2:
+            raise InputError(
+                "--data.recolour_share: there is one noise spectrum alone; give --data.psd, or more strain"
+            )
+        own = [0] * len(self.detectors) if spectra is None else [len(taps) for taps in self.taps]
+        self.taps = [[*a, *b] for a, b in zip(self.taps, spectra or [[]] * len(self.taps), strict=True)]
+        # Of each detector the filters, from the first of these on, that noise is recoloured to.
+        self._first_spectrum = own
 
     def _cut(self, stretch, column, taps, pieces):
         filters = stretch.filters[column]
@@ -87,6 +108,21 @@ class FileNoise:
             Tuple (noise, filters): float32 array (number, window_samples, detectors) and the index of the
             whitening filter of each, integer array (number, detectors).
         """
+        noise, filters = self._draw(rng, number)
+        return noise, self._recoloured(rng, filters)
+
+    def _recoloured(self, rng, filters):
+        """Draw another filter for a share of them."""
+        if self._recolour_share:
+            chosen = rng.random(filters.shape) < self._recolour_share
+            others = [
+                rng.integers(first, len(own), len(filters))
+                for first, own in zip(self._first_spectrum, self.taps, strict=True)
+            ]
+            filters = np.where(chosen, np.stack(others, axis=-1), filters)
+        return filters
+
+    def _draw(self, rng, number):
         noise = np.empty((number, self.window_samples, len(self.detectors)), np.float32)
         filters = np.empty((number, len(self.detectors)), int)
         for column, (pieces, chances) in enumerate(zip(self._pieces, self._chances, strict=True)):
@@ -108,7 +144,7 @@ class FileNoise:
 
     def draw_loud(self, rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw windows that hold one of the loudest places of one of the detectors; see `draw`."""
-        noise, filters = self.draw(rng, number)
+        noise, filters = self._draw(rng, number)
         column = rng.integers(len(self.detectors), size=number)
         for row, detector in enumerate(column):
             if self._loud[detector]:
@@ -118,7 +154,7 @@ class FileNoise:
                 start = rng.integers(earliest, min(sample, len(piece.strain) - self.window_samples) + 1)
                 noise[row, :, detector] = piece.strain[start : start + self.window_samples]
                 filters[row, detector] = piece.filter_index
-        return noise, filters
+        return noise, self._recoloured(rng, filters)
 
 
 def _loud_places(pieces, window_samples):
@@ -177,8 +213,11 @@ def read_noise(
     detectors: Sequence[str],
     whitening: Whitening,
     window_samples: int,
+    leave_out: Iterable[float] = (),
 ) -> tuple[list[WhitenedStretch], Coverage]:
     """Whiten all strain that the detectors have in common, to draw windows of noise from.
+
+    From measured strain the time around catalogue events, which are no noise, is left out once it is whitened.
 
     The whitened strain goes into a nameless temporary file that is mapped into memory, so that it may be longer than
     memory holds; it is gone when the process ends.
@@ -189,12 +228,13 @@ def read_noise(
         detectors: In column order.
         whitening: Whitening.
         window_samples: Shortest stretch of use.
+        leave_out: GPS times of signals beside the catalogue's, see `strain.catalogue`.
 
     Returns:
         Tuple (list of WhitenedStretch, Coverage).
 
     Raises:
-        InputError: A detector absent, no stretch as long as needed, or no room for the temporary file.
+        InputError: A detector absent, no stretch as long as needed, none beside events, or no room for the temporary file.
     """
     coverage, stretches = Coverage(), []
     total = round(sum(interval.stop - interval.start for interval in coincident_intervals(headers, detectors)))
@@ -220,7 +260,32 @@ def read_noise(
     for i, stretch in enumerate(stretches):
         own = mapped[at : at + stretch.strain.size].reshape(len(detectors), -1)
         stretches[i], at = replace(stretch, strain=own.T), at + own.size
-    return stretches, coverage
+    noise = [part for stretch in stretches for part in _without_events(stretch, leave_out)]
+    if not any(len(part.strain) >= window_samples for part in noise):
+        around = events_in(stretches) or ["the times to leave out"]
+        raise InputError(
+            f"{folder}: has no noise as long as a window of {window_samples} samples beside 4 s around {', '.join(around[:5])}; give "
+            "more strain"
+        )
+    return noise, coverage
+
+
+def events_in(stretches: Sequence[WhitenedStretch]) -> list[str]:
+    """List the catalogue events in or near measured stretches."""
+    near = [known_events(s.gps_start, s.gps_start + s.seconds) for s in stretches if "measured" in s.origin]
+    return sorted({name for names in near for name in names})
+
+
+def _without_events(stretch, times):
+    """Return the parts of a stretch beside events; all of it where it is simulated."""
+    if "measured" not in stretch.origin:
+        return [stretch]
+    whole = Interval(stretch.gps_start, stretch.gps_start + stretch.seconds)
+    left = without_events([whole], times)
+    if left == [whole]:
+        return [stretch]
+    bounds = [[round((at - whole.start) * stretch.sample_rate) for at in (i.start, i.stop)] for i in left]
+    return [_part(stretch, first, last) for first, last in bounds if first < last]
 
 
 def split_stretches(

@@ -84,7 +84,7 @@ def _draw_shares(axis, test):
     axis.set_xlim(0, 1)
     axis.invert_yaxis()
     axis.grid(alpha=0.3, axis="x")
-    axis.legend(fontsize=7)
+    axis.legend(fontsize=7, ncols=len(RATES), loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
 
 
 def write_glitch_tests(tests: Sequence[GlitchTest], data: dict, output: Path) -> None:

@@ -108,12 +108,12 @@ def simulated_windows(
         )
     bank, window = find_bank(folder), card["window_samples"]
     given = find_segments(folder, quality, channels), tuple(card["detectors"]), Whitening(**card["whitening"])
-    stretches, coverage = read_noise(folder, *given, window)
+    stretches, _ = read_noise(folder, *given, window)
     noise = FileNoise(stretches, window)
     record = {
         "folder": str(folder),
         "bank": bank.fingerprint(),
-        "noise_seconds": coverage.whitened,
+        "noise_seconds": sum(stretch.seconds for stretch in stretches),
         "seed": seed,
         "seen_in_training": seen_in_training(card, noise.intervals, bank.fingerprint()),
     }

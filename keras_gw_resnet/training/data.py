@@ -116,10 +116,19 @@ def _labelled(config):
 def _check_labelled(config):
     """Raise InputError where more is asked of labelled windows than to be shown."""
     path, shares = config.data.path, config.negatives.shares()
-    if config.data.noise != "files" or any(
-        share for name, share in (*shares.items(), ("beside", config.negatives.beside_signals)) if name != "lone signal"
+    if (
+        config.data.noise != "files"
+        or config.data.leave_out
+        or config.data.recolour_share
+        or any(
+            share
+            for name, share in (*shares.items(), ("beside", config.negatives.beside_signals))
+            if name != "lone signal"
+        )
     ):
-        raise InputError(f"{path}: labelled windows are shown as they are; leave out --data.noise and the shares")
+        raise InputError(
+            f"{path}: labelled windows are shown as they are; leave out --data.noise, --data.leave_out and the shares"
+        )
     if config.signals.merger_tolerance:
         raise InputError(
             f"{path}: labelled windows do not say where a signal is; expected --signals.merger_tolerance 0"
