@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -213,11 +213,8 @@ def read_noise(
     detectors: Sequence[str],
     whitening: Whitening,
     window_samples: int,
-    leave_out: Iterable[float] = (),
 ) -> tuple[list[WhitenedStretch], Coverage]:
     """Whiten all strain that the detectors have in common, to draw windows of noise from.
-
-    From measured strain the time around catalogue events, which are no noise, is left out once it is whitened.
 
     The whitened strain goes into a nameless temporary file that is mapped into memory, so that it may be longer than
     memory holds; it is gone when the process ends.
@@ -228,13 +225,12 @@ def read_noise(
         detectors: In column order.
         whitening: Whitening.
         window_samples: Shortest stretch of use.
-        leave_out: GPS times of signals beside the catalogue's, see `strain.catalogue`.
 
     Returns:
         Tuple (list of WhitenedStretch, Coverage).
 
     Raises:
-        InputError: A detector absent, no stretch as long as needed, none beside events, or no room for the temporary file.
+        InputError: A detector absent, no stretch as long as needed, or no room for the temporary file.
     """
     coverage, stretches = Coverage(), []
     total = round(sum(interval.stop - interval.start for interval in coincident_intervals(headers, detectors)))
@@ -260,20 +256,42 @@ def read_noise(
     for i, stretch in enumerate(stretches):
         own = mapped[at : at + stretch.strain.size].reshape(len(detectors), -1)
         stretches[i], at = replace(stretch, strain=own.T), at + own.size
-    noise = [part for stretch in stretches for part in _without_events(stretch, leave_out)]
+    return stretches, coverage
+
+
+def without_known_events(
+    stretches: Sequence[WhitenedStretch], window_samples: int, folder: Path | str, times: Sequence[float] = ()
+) -> list[WhitenedStretch]:
+    """Leave out the time around catalogue events, which are no noise, from measured strain.
+
+    Args:
+        stretches: List of WhitenedStretch.
+        window_samples: Shortest stretch of use.
+        folder: Where they are from, for messages.
+        times: GPS times of signals beside the catalogue's, see `strain.catalogue`.
+
+    Raises:
+        InputError: Nothing of use is left.
+    """
+    noise = cut_events_out(stretches, times)
     if not any(len(part.strain) >= window_samples for part in noise):
         around = events_in(stretches) or ["the times to leave out"]
         raise InputError(
             f"{folder}: has no noise as long as a window of {window_samples} samples beside 4 s around {', '.join(around[:5])}; give "
             "more strain"
         )
-    return noise, coverage
+    return noise
 
 
 def events_in(stretches: Sequence[WhitenedStretch]) -> list[str]:
     """List the catalogue events in or near measured stretches."""
     near = [known_events(s.gps_start, s.gps_start + s.seconds) for s in stretches if "measured" in s.origin]
     return sorted({name for names in near for name in names})
+
+
+def cut_events_out(stretches: Sequence[WhitenedStretch], times: Sequence[float] = ()) -> list[WhitenedStretch]:
+    """Return what is left of stretches, as `without_known_events` does, be it nothing."""
+    return [part for stretch in stretches for part in _without_events(stretch, times)]
 
 
 def _without_events(stretch, times):

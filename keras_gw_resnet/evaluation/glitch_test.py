@@ -149,7 +149,7 @@ def thresholds_of(network: Detector, background: Path | str | None = None) -> tu
     if background is not None:
         slid = read_background(background, card, np.inf, network.precision)
         found = {f"{r:g}": threshold_at_rate(slid.stat, slid.seconds, r / MONTH_SECONDS) for r in RATES}
-        said, missing = f"{Path(background).name} ({slid.seconds / 3600:.1f} h)", f"{background}: is too short"
+        said, missing = f"{Path(background).name} ({slid.seconds / 3600:.1f} h)", f"{background}: is too short for"
     else:
         if card["sha256"].endswith(CONSISTENCY):
             raise InputError(
@@ -162,11 +162,11 @@ def thresholds_of(network: Detector, background: Path | str | None = None) -> tu
         hours, key = max(gaussian, default=(0.0, None))
         rows = sets[key]["sensitivity"] if key else []
         found = {f"{row['rate']:g}": row["threshold"] for row in rows if row["rate"] in RATES}
-        said, missing = f"the card: {key}, {hours:.1f} h of background", f"{name}: its card says nothing"
+        said, missing = f"the card: {key}, {hours:.1f} h of background", f"{name}: its card says nothing of"
     known = {rate: value for rate, value in found.items() if value is not None and np.isfinite(value)}
     if not known:
         raise InputError(
-            f"{missing} of thresholds at {', '.join(f'{r:g}' for r in RATES)} false alarms a month; measure them with "
+            f"{missing} thresholds at {', '.join(f'{r:g}' for r in RATES)} false alarms a month; measure them with "
             f"evaluate.py {name} --set set1 --card, or give --thresholds FILE of a longer 'search --slides'"
         )
     return known, said

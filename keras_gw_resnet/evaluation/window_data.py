@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.negatives import Negatives
-from keras_gw_resnet.datasets.noise import FileNoise, read_noise
+from keras_gw_resnet.datasets.noise import FileNoise, read_noise, without_known_events
 from keras_gw_resnet.datasets.signals import Signals, check_snr_range
 from keras_gw_resnet.datasets.windows import (
     SPLIT_SEED,
@@ -108,7 +108,7 @@ def simulated_windows(
         )
     bank, window = find_bank(folder), card["window_samples"]
     given = find_segments(folder, quality, channels), tuple(card["detectors"]), Whitening(**card["whitening"])
-    stretches, _ = read_noise(folder, *given, window)
+    stretches = without_known_events(read_noise(folder, *given, window)[0], window, folder)
     noise = FileNoise(stretches, window)
     record = {
         "folder": str(folder),

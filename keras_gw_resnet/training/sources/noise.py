@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise, gaussian_noise
-from keras_gw_resnet.datasets.noise import FileNoise, MixedNoise, events_in, read_noise, split_stretches
+from keras_gw_resnet.datasets.noise import (
+    FileNoise,
+    MixedNoise,
+    cut_events_out,
+    events_in,
+    read_noise,
+    split_stretches,
+    without_known_events,
+)
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.sets import psds_of
@@ -26,13 +34,15 @@ class StrainFiles:
     Attributes:
         data: Data, the room of the configuration.
         headers: SegmentHeader list of what was found.
-        stretches: WhitenedStretch list, without the time around events.
+        stretches: WhitenedStretch list.
+        times: GPS times of signals beside the catalogue's.
         spectra: For each detector the whitening filters of spectra to recolour to; None: those of the stretches.
     """
 
     data: Data
     headers: list
     stretches: list
+    times: list
     spectra: list | None
 
     @classmethod
@@ -44,25 +54,27 @@ class StrainFiles:
         """
         headers, times = find_segments(data.path, data.quality, data.channel), read_times(map(str, data.leave_out))
         given = data.detectors, data.whitening, data.window_samples
-        stretches, _ = read_noise(data.path, headers, *given, times)  # ty: ignore[invalid-argument-type]
-        return cls(data, headers, stretches, _filters_of(data) if data.recolour_share and data.psd else None)
+        stretches, _ = read_noise(data.path, headers, *given)  # ty: ignore[invalid-argument-type]
+        return cls(data, headers, stretches, times, _filters_of(data) if data.recolour_share and data.psd else None)
 
     def split(self, share: float) -> tuple:
-        """Return (FileNoise, FileNoise held out), the latter from the end of each stretch.
+        """Return (FileNoise, FileNoise held out), the latter from the end of each stretch, both without the time around events.
 
         Raises:
             InputError: The strain is too short for both.
         """
-        parts = split_stretches(self.stretches, share)
+        window, path = self.data.window_samples, self.data.path
+        without_known_events(self.stretches, window, path, self.times)  # ty: ignore[invalid-argument-type]
         try:
+            parts = [cut_events_out(part, self.times) for part in split_stretches(self.stretches, share)]
             return tuple(
-                FileNoise(part, self.data.window_samples, self.data.recolour_share, self.spectra)  # ty: ignore[invalid-argument-type]
+                FileNoise(part, window, self.data.recolour_share, self.spectra)  # ty: ignore[invalid-argument-type]
                 for part in parts
             )
         except InputError as error:
             seconds = sum(stretch.seconds for stretch in self.stretches)
             raise InputError(
-                f"{self.data.path}: {seconds:g} s of usable strain are too few to train and to hold out "
+                f"{path}: {seconds:g} s of usable strain are too few to train and to hold out "
                 f"{share:g} of it ({error}); give more, or train with --data.noise gaussian"
             ) from error
 
