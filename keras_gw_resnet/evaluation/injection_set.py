@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.evaluation.leakage import seen_in_training
+from keras_gw_resnet.evaluation.leakage import seen_glitches, seen_in_training
 from keras_gw_resnet.evaluation.noise_pieces import NoisePieces, read_noise_pieces
 from keras_gw_resnet.hdf5 import attribute, open_hdf5, text
 from keras_gw_resnet.inputs import parse_json
@@ -68,7 +68,9 @@ class InjectionSet:
 
     def seen_by(self, card: dict) -> list[str]:
         """List what of the set the network of a card was trained on, see `leakage.seen_in_training`."""
-        return sorted({line for each in self.intervals.values() for line in seen_in_training(card, each)})
+        every = [*self.intervals.values(), *([self.pieces.sources] if self.pieces else [])]
+        seen = {line for each in every for line in seen_in_training(card, each)}
+        return sorted({*seen, *seen_glitches(card, self.glitches.get("glitch_bank", ""))})
 
     def describe(self) -> dict:
         """Return what the set is, for records."""

@@ -26,6 +26,7 @@ class NoisePieces:
         piece: Which piece of each detector's strain a segment holds, integer array (n, detectors).
         distinct: Dictionary detector -> distinct seconds of strain.
         most: Dictionary detector -> how often one second is used at most.
+        sources: [GPS start, GPS stop, "measured"] of the strain of the first detector.
     """
 
     start: np.ndarray
@@ -33,6 +34,7 @@ class NoisePieces:
     piece: np.ndarray
     distinct: dict
     most: dict
+    sources: list
 
     @property
     def seconds(self) -> float:
@@ -85,7 +87,10 @@ def read_noise_pieces(path: Path | str, detectors: Sequence[str]) -> NoisePieces
         }
         start, stop, *sources = np.array(sorted(rows), float).T
     piece = np.stack([np.unique(source, return_inverse=True)[1] for source in sources], axis=-1)
-    return NoisePieces(start, stop, piece, known["seconds"], known["uses"])
+    own = [
+        [at, float(np.max((at + stop - start)[sources[0] == at])), "measured"] for at in np.unique(sources[0]).tolist()
+    ]
+    return NoisePieces(start, stop, piece, known["seconds"], known["uses"], own)
 
 
 def bootstrapped(

@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.negatives import Negatives
-from keras_gw_resnet.datasets.noise import FileNoise, read_noise, without_known_events
+from keras_gw_resnet.datasets.noise import FileNoise
+from keras_gw_resnet.datasets.noise_stretches import read_noise, without_known_events
 from keras_gw_resnet.datasets.signals import Signals, check_snr_range
 from keras_gw_resnet.datasets.windows import (
     SPLIT_SEED,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
-from keras_gw_resnet.datasets.noise import FileNoise, MixedNoise, read_noise, split_stretches, without_known_events
+from keras_gw_resnet.datasets.noise import FileNoise, MixedNoise
+from keras_gw_resnet.datasets.noise_stretches import read_noise, split_stretches, without_known_events
 from keras_gw_resnet.strain.catalogue import catalogue_events
 from keras_gw_resnet.strain.conditioning import Whitening, whitening_filter
 from keras_gw_resnet.strain.files import find_segments

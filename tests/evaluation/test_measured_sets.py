@@ -38,9 +38,11 @@ def test_a_network_is_measured_on_a_set_in_measured_noise(small_run, tmp_path):
     assert (report["data"]["population"], report["data"]["published"]) == ("set3", "set4")
     shown = [row for row in report["networks"][0]["sensitivity"] if row["threshold"] is not None]
     assert shown and all(row["threshold_error"] >= 0 for row in shown)
-    # The set is known by its noise: with other times left out it is another.
     opened = open_set({n: folder / f"{n}.hdf" for n in ("foreground", "background", "injections")}, ("H1", "L1"))
     assert opened.kind == "set3 in measured noise" and opened.noise == pieces.to_dict()
+    trained = {"training": {"data": {"gps_intervals": [[QUIET, QUIET + 1000, "measured"]]}}}
+    assert opened.seen_by(trained) == [f"it was trained on {pieces.distinct['H1']} s of this noise"]
+    assert opened.seen_by({}) == []
 
 
 def test_pieces_are_those_of_the_file(tmp_path):
@@ -55,6 +57,7 @@ def test_pieces_are_those_of_the_file(tmp_path):
                 dataset.attrs.update(start_time=float(start), source_start=float(source), source_stop=source + 45.0)
     pieces = read_noise_pieces(tmp_path / "b.hdf", ("H1", "L1"))
     assert pieces.piece.tolist() == [[0, 1], [1, 1], [0, 0]] and pieces.start.tolist() == [1000, 2000, 3000]
+    assert pieces.sources == [[10, 55, "measured"], [500, 545, "measured"]]
     assert pieces.to_dict()["pieces"] == [2, 2] and pieces.lines()[0].startswith("H1: 90 s of strain in 2 pieces")
 
 

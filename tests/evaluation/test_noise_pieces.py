@@ -8,7 +8,7 @@ from keras_gw_resnet.evaluation.sensitivity import MONTH_SECONDS, Matched, sensi
 def pieces_of(piece, seconds=100.0):
     start = 1000.0 + 600.0 * np.arange(len(piece))
     distinct = {"H1": int(seconds * len(np.unique(piece[:, 0])))}
-    return NoisePieces(start, start + seconds, piece, distinct, {"H1": 1})
+    return NoisePieces(start, start + seconds, piece, distinct, {"H1": 1}, [])
 
 
 def measured(rng, number, uses, detectors=1):

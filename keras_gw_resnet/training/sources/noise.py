@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise, gaussian_noise
-from keras_gw_resnet.datasets.noise import (
-    FileNoise,
-    MixedNoise,
+from keras_gw_resnet.datasets.noise import FileNoise, MixedNoise
+from keras_gw_resnet.datasets.noise_stretches import (
     cut_events_out,
     events_in,
     read_noise,
@@ -66,11 +65,12 @@ class StrainFiles:
         window, path = self.data.window_samples, self.data.path
         without_known_events(self.stretches, window, path, self.times)  # ty: ignore[invalid-argument-type]
         try:
-            parts = [cut_events_out(part, self.times) for part in split_stretches(self.stretches, share)]
-            return tuple(
-                FileNoise(part, window, self.data.recolour_share, self.spectra)  # ty: ignore[invalid-argument-type]
-                for part in parts
-            )
+            kept, held_out = (cut_events_out(part, self.times) for part in split_stretches(self.stretches, share))
+            recolour = self.data.recolour_share
+            noise = FileNoise(kept, window, recolour, self.spectra)  # ty: ignore[invalid-argument-type]
+            # What is held out is short and may have one spectrum alone: it gets those of what is trained on.
+            spectra = noise.taps if recolour and self.spectra is None else self.spectra
+            return noise, FileNoise(held_out, window, recolour, spectra)  # ty: ignore[invalid-argument-type]
         except InputError as error:
             seconds = sum(stretch.seconds for stretch in self.stretches)
             raise InputError(
