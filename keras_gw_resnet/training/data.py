@@ -73,6 +73,8 @@ def load_batches(config: TrainingConfig) -> Batches:
     for kind in negatives.values():
         provenance.update(kind.fingerprint())
     made: dict = {"batch_size": size, "negatives": config.negatives}
+    events = len(provenance.get("left_out", ()))
+    without = f" without {events} catalogue event{'s' * (events != 1)}" if events else ""
     return Batches(
         training=InjectionBatches(
             bank,
@@ -94,7 +96,7 @@ def load_batches(config: TrainingConfig) -> Batches:
         held_out_bank=held_out_bank,
         metric=simulated_metric(held_out_bank, held_out, config),
         provenance=provenance,
-        description=f"{config.data.noise} noise and {len(bank)} waveforms of {bank.population}",
+        description=f"{config.data.noise} noise{without} and {len(bank)} waveforms of {bank.population}",
     )
 
 

@@ -62,6 +62,7 @@ def test_what_training_noise_leaves_out_is_in_the_card(small_data, tmp_path):
         config(tmp_path, leave_out=("1126259490",), recolour_share=0.5, psd=("aLIGOZeroDetHighPower",))
     )
     assert batches.provenance["left_out"] == ["GW150914"]
+    assert batches.description.startswith("files noise without 1 catalogue event and ")
     for start, stop, _ in batches.provenance["gps_intervals"] + batches.provenance["held_out_gps_intervals"]:
         assert all(stop <= time - 3.9 or start >= time + 3.9 for time in (1126259462.4, 1126259490))
     # The spectrum that noise is recoloured to is the last.
