@@ -12,6 +12,8 @@ BEGIN = "<!-- comparison of the saved networks: written by 'keras-gw-resnet mode
 END = "<!-- end of the comparison -->"
 SETS = ("set1", "set3")
 RATES = (1000.0, 100.0)
+# At which false alarms a month the share of glitches is compared.
+GLITCH_RATE = "100"
 TOLERANCE = "signals.merger_tolerance"
 # What of a configuration may differ between networks that are trained alike: the network, and how fast and from which signals on it is
 # taught, which is said below their table.
@@ -52,12 +54,13 @@ def write_comparison(cards, page, plot):
     after = rest.split(END)[1]
     alike = _trained_alike(cards)
     others = [card for card in cards if card not in alike]
-    written = _markdown(cards)
+    glitches = any(card.get("metrics", {}).get("glitches") for card in cards)
+    written = _markdown(cards, glitches)
     if alike and others:
         training = alike[0]["training"]
         same = f"the same data, seed ({training['config']['seed']}), schedule and {training['examples']:,} examples"
         exceptions = "".join(f"\n\n{line}" for line in _exceptions(alike))
-        written = f"Trained alike: {same}.\n\n{_markdown(alike)}{exceptions}\n\nOthers, each by its own recipe.\n\n{_markdown(others)}"
+        written = f"Trained alike: {same}.\n\n{_markdown(alike, glitches)}{exceptions}\n\nOthers, each by its own recipe.\n\n{_markdown(others, glitches)}"
     with written_aside(page) as aside:
         aside.write_text(f"{before}{BEGIN}\n{written}\n{END}{after}")
     points = [point for card in cards for point in _points(card)]
@@ -116,9 +119,18 @@ def _distance(card, name, rate):
     return f"{row['distance']:.0f} ± {row['distance_error']:.0f}{at}"
 
 
-def _markdown(cards):
+def _glitches(card):
+    """Return the share of the glitches of the first bank of a card above its threshold, and how many there are."""
+    for one in card.get("metrics", {}).get("glitches", {}).values():
+        row = one["shares"][0]
+        return f"{row[GLITCH_RATE]:.2f} of {row['glitches']}" if GLITCH_RATE in row else "-"
+    return "-"
+
+
+def _markdown(cards, glitches):
     titles = ["name", "network", "parameters", "Mmul-add/s", "examples", "AUC"]
     titles += [f"{name} at {rate:.0f} a month (Mpc)" for name in SETS for rate in RATES]
+    titles += [f"glitches at {GLITCH_RATE} a month"] * glitches
     lines = [titles, ["---"] * len(titles)]
     for card in sorted(cards, key=lambda card: card.get("multiply_adds", 0)):
         windows = card.get("metrics", {}).get("windows", {})
@@ -133,6 +145,7 @@ def _markdown(cards):
                 f"{examples:,}" if examples else "-",
                 auc,
                 *(_distance(card, name, rate) for name in SETS for rate in RATES),
+                *[_glitches(card)] * glitches,
             ]
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

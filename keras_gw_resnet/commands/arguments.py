@@ -158,6 +158,16 @@ def add_gate(parser):
     )
 
 
+def add_consistency(parser):
+    """Add --consistency."""
+    parser.add_argument(
+        "--consistency",
+        action="store_true",
+        help="test how well the strain fits each template of the matched filter, so that most glitches count for little; the "
+        "thresholds in the card, and the signals behind p astro, are those without",
+    )
+
+
 def add_quality(parser):
     """Add --quality."""
     parser.add_argument(

@@ -1,17 +1,8 @@
 """The command 'evaluate': what is measured, and on what."""
 
-from keras_gw_resnet.commands.arguments import (
-    add_command,
-    add_overwrite,
-    add_quality,
-    add_scan,
-    add_strict,
-    duration,
-    finite,
-    path_of,
-    positive,
-    seed,
-)
+from keras_gw_resnet.commands.arguments import add_command
+from keras_gw_resnet.commands.evaluate_arguments import add_evaluate_arguments
+from keras_gw_resnet.commands.evaluate_glitches import evaluate_glitches
 from keras_gw_resnet.commands.evaluate_lesions import evaluate_lesions
 from keras_gw_resnet.commands.evaluate_set import evaluate_set
 from keras_gw_resnet.commands.evaluate_windows import evaluate_windows
@@ -24,74 +15,45 @@ def add_evaluate(subparsers):
         subparsers,
         "evaluate",
         run_evaluate,
-        "measure AUC and detected fraction on windows, or the sensitive distance on a test set",
+        "measure AUC and detected fraction on windows, the sensitive distance on a test set, or what is made of glitches",
         "python evaluate.py runs/first --data data/test --output runs/first-evaluation\n"
         "  python evaluate.py resnet18-w16 --set set1 --duration 2h --seed 11\n"
         "  python evaluate.py resnet18-w16 --foreground data/set3/foreground.hdf --background data/set3/background.hdf "
-        "--injections data/set3/injections.hdf",
+        "--injections data/set3/injections.hdf\n"
+        "  python evaluate.py flagship --set set3 --noise data/O3a --duration 6h\n"
+        "  python evaluate.py flagship --glitches glitches.hdf",
     )
-    add = parser.add_argument
-    add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
-    add("--compare", nargs="+", default=[], metavar="MODEL", help="measure these networks too, on the same data")
-    add("--output", type=path_of, metavar="DIR", help="default: runs/evaluation-NAME, or runs/sensitivity-NAME")
-    add("--seed", type=seed, default=1, metavar="N", help="of the examples, or of the set (default: 1)")
-    add("--card", action="store_true", help="write the figures into the card of each network, too")
-    add_overwrite(parser, "an existing output folder")
-    group = parser.add_argument_group("windows")
-    add = group.add_argument
-    add("--data", type=path_of, metavar="DIR", help="folder with strain files and a waveform bank, or labelled windows")
-    add(
-        "--snr-range",
-        type=finite,
-        nargs=2,
-        default=(8.0, 20.0),
-        metavar=("LOW", "HIGH"),
-        help="network SNR (default: 8 20)",
-    )
-    add("--windows", type=positive, default=30000, metavar="N", help="half of them with a signal (default: 30000)")
-    add("--lesion", action="store_true", help="leave out one block after the other, and swap neighbours")
-    group = parser.add_argument_group("or a set with injections, for the sensitive distance at a false-alarm rate")
-    add = group.add_argument
-    add("--foreground", type=path_of, metavar="FILE", help="strain with injections")
-    add("--background", type=path_of, metavar="FILE", help="strain without")
-    add("--injections", type=path_of, metavar="FILE", help="their parameters")
-    add(
-        "--set", metavar="NAME", help="simulate them: set1, set2 or set3 of MLGWSC-1, or a YAML file; kept in runs/sets"
-    )
-    add(
-        "--duration",
-        type=duration,
-        default=7200,
-        metavar="TIME",
-        help="of the set, as 7200, 90m, 6h or 3d (default: 2h)",
-    )
-    add("--psd", nargs="+", default=[], metavar="NAME|FILE|DIR", help="noise spectra of the set; see simulate set")
-    add(
-        "--published",
-        choices=["set1", "set2", "set3", "set4"],
-        help="draw the published figures of this set beside ours (default: where the injections say which they are)",
-    )
-    add(
-        "--slides",
-        type=positive,
-        metavar="N",
-        help="search the background N times more with the detectors slid in time against each other: more of it, for "
-        "lower rates",
-    )
-    add_scan(group)
-    add_quality(parser)
-    add_strict(parser)
+    add_evaluate_arguments(parser)
 
 
 def run_evaluate(args):
-    """Measure a saved network on windows, or on a set with injections."""
+    """Measure a saved network on windows, on a set with injections, or on glitches one by one."""
     given = [args.foreground, args.background, args.injections]
     a_set = all(given) or bool(args.set)
-    if bool(args.data) + bool(args.set) + any(given) != 1 or not (args.data or a_set):
-        raise InputError("give --data, or --set, or --foreground, --background and --injections together")
+    test = bool(args.glitches) and not (a_set or args.data)
+    if bool(args.data) + bool(args.set) + any(given) + test != 1 or not (args.data or a_set or test):
+        raise InputError(
+            "give --data, or --set, or --foreground, --background and --injections together, or --glitches"
+        )
     if args.slides and not a_set:
         raise InputError("--slides goes with a set with injections: its background is slid")
-    if args.lesion and a_set:
+    if args.lesion and not args.data:
         raise InputError("--lesion goes with --data")
-    measure = evaluate_set if a_set else evaluate_lesions if args.lesion else evaluate_windows
-    measure(args)
+    if args.data and args.consistency:
+        raise InputError("--consistency is of a search; it goes with a set or --glitches, not with --data")
+    if args.card and args.consistency:
+        raise InputError("--card keeps the figures of the network as it is; leave out --consistency")
+    if args.thresholds and (not test or args.compare):
+        raise InputError("--thresholds is of the glitch test of one network; give --glitches, without --compare")
+    if not args.set:
+        _refuse_options_of_a_set(args, test)
+    measure = evaluate_glitches if test else evaluate_lesions if args.lesion else evaluate_windows
+    (evaluate_set if a_set else measure)(args)
+
+
+def _refuse_options_of_a_set(args, test):
+    """Raise InputError where what makes a set is given and nothing is to be made."""
+    made = {"--noise": args.noise, "--leave-out": args.leave_out, "--glitch-rate": args.glitch_rate, "--psd": args.psd}
+    made["--glitches"] = args.glitches and not test
+    if odd := [name for name, value in made.items() if value]:
+        raise InputError(f"{odd[0]} is of a set that is to be simulated; give --set too")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.commands.search import load_networks
+from keras_gw_resnet.commands.set_noise import noise_of
 from keras_gw_resnet.files import check_output
 
 SETS = Path("runs") / "sets"
@@ -11,9 +12,10 @@ SETS = Path("runs") / "sets"
 
 def evaluate_set(args):
     """Search foreground and background with every network, and say how far each sees at which false-alarm rate."""
+    from keras_gw_resnet.evaluation.injection_set import PARTS, SEARCHED, open_set
     from keras_gw_resnet.evaluation.leakage import report_leakage
     from keras_gw_resnet.evaluation.set_report import set_files, write_set_measurements
-    from keras_gw_resnet.evaluation.sets import PARTS, SEARCHED, measure_set, open_set
+    from keras_gw_resnet.evaluation.sets import measure_set
     from keras_gw_resnet.search.journal import forget, journal_of
     from keras_gw_resnet.zoo import load_cards, note_measurement
 
@@ -22,15 +24,15 @@ def evaluate_set(args):
     output = args.output or Path("runs") / f"sensitivity-{cards[0]['name']}"
     check_output(output, args.overwrite, folder_of=set_files([card["name"] for card in cards]))
     paths = _simulated(args, cards[0]) if args.set else {name: getattr(args, name) for name in PARTS}
-    opened = open_set(
-        paths, cards[0]["detectors"], quality=args.quality, channels=args.channel, published=args.published
-    )
+    # A simulated set has neither flags nor channels: what is asked for is of the noise that it was made of.
+    given = {} if args.set else {"quality": args.quality, "channels": args.channel}
+    opened = open_set(paths, cards[0]["detectors"], published=args.published, **given)
     if opened.outside:
-        given = opened.outside + len(opened.injections["tc"])
-        print(f"NOTE: {opened.outside} of {given} injections lie outside the foreground and are left out", flush=True)
+        every = opened.outside + len(opened.injections["tc"])
+        print(f"NOTE: {opened.outside} of {every} injections lie outside the foreground and are left out", flush=True)
     for card in cards:
         report_leakage(card, opened.seen_by(card), args.strict)
-    networks = load_networks(names, args.precision, args.exact)
+    networks = load_networks(names, args.precision, args.exact, consistency=args.consistency)
     journals = {part: journal_of(output, f"{part}-") for part in SEARCHED}
     measured = measure_set(networks, opened, slides=args.slides or 0, journals=journals)
     write_set_measurements(measured, opened.describe(), output)
@@ -40,19 +42,21 @@ def evaluate_set(args):
     if args.card:
         data = Path(paths["foreground"]).parent.name
         for name, one in zip(names, measured, strict=True):
-            note_measurement(name, "sets", opened.population or data, one.for_card(data))
+            note_measurement(name, "sets", opened.kind or data, one.for_card(data))
 
 
 def _simulated(args, card):
     """Return the files of the set that --set asks for, simulated unless that has been done before."""
-    from keras_gw_resnet.evaluation.sets import PARTS
+    from keras_gw_resnet.evaluation.injection_set import PARTS
     from keras_gw_resnet.simulation.kept_sets import FILES, kept_set
 
     options = {"duration_seconds": args.duration, "seed": args.seed, "psds": args.psd}
     frame = {"detectors": tuple(card["detectors"]), "sample_rate": card["sample_rate"]}
-    folder, now = kept_set(SETS, args.set, **options, **frame)
-    what = f"simulated Gaussian noise with injections of {args.set}"
-    print(f"{shown(folder)}: {what}{'' if now else ', simulated before'}", flush=True)
+    noise = noise_of(args, **frame)
+    folder, now = kept_set(SETS, args.set, **options, **frame, **noise)
+    what = "measured noise" if noise["noise"] else "simulated Gaussian noise"
+    what += " and glitches" if noise["glitches"] is not None else ""
+    print(f"{shown(folder)}: {what} with injections of {args.set}{'' if now else ', simulated before'}", flush=True)
     return {part: folder / file for part, file in zip(PARTS, FILES, strict=True)}
 
 
@@ -60,6 +64,8 @@ def _print(measured, opened, output):
     from keras_gw_resnet.evaluation.set_report import searched_hours, set_tables
 
     print(f"{len(opened.injections['tc'])} injections in {searched_hours(measured[0])}")
+    for line in opened.pieces.lines() if opened.pieces else ():
+        print(line)
     for one in measured:
         print(f"\n{one.model}:" if len(measured) > 1 else f"searched with {one.model}:")
         (_, header, cells), *_ = set_tables(one)

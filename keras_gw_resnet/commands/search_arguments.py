@@ -1,6 +1,7 @@
 """The arguments of the command 'search'."""
 
 from keras_gw_resnet.commands.arguments import (
+    add_consistency,
     add_gate,
     add_overwrite,
     add_quality,
@@ -76,11 +77,6 @@ def add_search_arguments(parser):
     )
     add_scan(parser)
     add_gate(parser)
-    parser.add_argument(
-        "--consistency",
-        action="store_true",
-        help="test how well the strain fits each template of the matched filter, so that most glitches count for little; use it "
-        "with --slides on real strain: the card's figures, and the signals behind p astro, are those without",
-    )
+    add_consistency(parser)
     add_quality(parser)
     add_strict(parser)

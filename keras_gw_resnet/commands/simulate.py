@@ -2,8 +2,8 @@
 
 from keras_gw_resnet.commands.arguments import Parser, add_command
 from keras_gw_resnet.commands.printing import shown
+from keras_gw_resnet.commands.set_noise import noise_of
 from keras_gw_resnet.commands.simulate_arguments import add_simulate_arguments
-from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, written_aside
 
 
@@ -75,45 +75,14 @@ def run_simulate_noise(args):
     )
 
 
-def _glitches_of(args):
-    """Return the SetGlitches that the options ask for, None without."""
-    from keras_gw_resnet.simulation.glitch_bank import load_glitches
-    from keras_gw_resnet.simulation.set_glitches import SetGlitches
-
-    if not args.glitches:
-        if args.glitch_rate:
-            raise InputError("--glitch-rate is of a glitch bank; give --glitches too")
-        return None
-    if args.noise:
-        raise InputError("--noise has glitches of its own; --glitches goes into Gaussian noise")
-    rate = args.glitch_rate or {"H1": 0.3, "L1": 1.0}
-    unknown = [name for name in rate if name not in args.detectors]
-    if args.glitch_rate and unknown:
-        raise InputError(f"--glitch-rate names {unknown[0]}; the set has {', '.join(args.detectors)}")
-    rate = {name: value for name, value in rate.items() if name in args.detectors}
-    bank = load_glitches(args.glitches)
-    bank.require(2048, [name for name, value in rate.items() if value], args.glitches, without_noise=True)
-    return SetGlitches(bank, rate, 2048)
-
-
 def run_simulate_set(args):
     """Simulate a test set: foreground, background and injections."""
     from keras_gw_resnet.simulation.populations import get_population
-    from keras_gw_resnet.simulation.real_noise import RealNoise
     from keras_gw_resnet.simulation.sets import FILES, GLITCHES_FILE, write_set
-    from keras_gw_resnet.strain.catalogue import read_times
-    from keras_gw_resnet.strain.files import find_segments
 
     check_output(args.output, args.overwrite, folder_of=(*FILES, GLITCHES_FILE))
-    noise, glitches = None, _glitches_of(args)
-    if args.noise:
-        if args.psd:
-            raise InputError("--noise has a spectrum of its own; leave out --psd")
-        noise = RealNoise(
-            find_segments(args.noise, args.quality, args.channel), args.detectors, 2048, read_times(args.leave_out)
-        )
-    elif args.leave_out or args.quality:
-        raise InputError("--leave-out and --quality are of measured noise; give --noise too")
+    given = noise_of(args, args.detectors, 2048)
+    noise, glitches = given["noise"], given["glitches"]
     with written_aside(args.output) as aside:
         aside.mkdir()
         made = write_set(
@@ -124,8 +93,7 @@ def run_simulate_set(args):
             psds=args.psd,
             detectors=args.detectors,
             processes=args.processes,
-            noise=noise,
-            glitches=glitches,
+            **given,
         )
     what = "measured noise" if noise else "simulated Gaussian noise"
     print(

@@ -8,9 +8,9 @@ from keras_gw_resnet.commands.arguments import (
     hdf5,
     path_of,
     positive,
-    rates,
     seed,
 )
+from keras_gw_resnet.commands.set_noise import add_set_noise
 
 
 def add_simulate_arguments(bank, noise, mock):
@@ -39,27 +39,8 @@ def add_simulate_arguments(bank, noise, mock):
         metavar="PSD",
         help="names, files, or folders with a folder of files a detector (default: the population's)",
     )
-    mock.add_argument(
-        "--noise",
-        nargs="+",
-        metavar="FILE",
-        help="strain files, folders or patterns: measured noise instead of Gaussian noise, the detectors slid against each "
-        "other, the times of catalogue events left out",
-    )
-    mock.add_argument(
-        "--leave-out",
-        nargs="+",
-        default=[],
-        metavar="TIMES",
-        help="GPS seconds, or files with one a line, of signals in --noise beside the catalogue's",
-    )
     mock.add_argument("--glitches", type=path_of, metavar="BANK", help="glitch bank for Gaussian noise")
-    mock.add_argument(
-        "--glitch-rate",
-        type=rates,
-        metavar="RATES",
-        help="glitches a minute in each detector (default with --glitches: H1=0.3,L1=1, about those of O3)",
-    )
+    add_set_noise(mock)
     add_quality(mock)
     mock.add_argument("--output", required=True, type=path_of, metavar="DIR", help="folder to write")
     for each in (bank, mock):

@@ -43,12 +43,12 @@ def _configuration(path):
 
 
 def _several(kind):
-    """List the fields of a dataclass that take several values, as "room.field"."""
+    """Yield (field as "room.field", whether its values are numbers) of the fields of a dataclass that take several values."""
     for f in fields(kind):
         if hasattr(f.type, "__dataclass_fields__"):
-            yield from (f"{f.name}.{inner}" for inner in _several(f.type))
+            yield from ((f"{f.name}.{inner}", numbers) for inner, numbers in _several(f.type))
         elif "tuple" in str(f.type):
-            yield f.name
+            yield f.name, "float" in str(f.type)
 
 
 def _rewritten(argv):
@@ -63,7 +63,7 @@ def _rewritten(argv):
     from keras_gw_resnet.training.config import TrainingConfig
     from keras_gw_resnet.training.names import place_of
 
-    sequences = set(_several(TrainingConfig))
+    sequences = dict(_several(TrainingConfig))
     words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
     before, after = [], []
     while words:
@@ -85,7 +85,7 @@ def _rewritten(argv):
         elif name == "overwrite" and not values:
             values = ["true"]
         elif name in sequences and values and not values[0].startswith("["):
-            values = [json.dumps([_number(v) for v in values])]
+            values = [json.dumps([_number(v) for v in values] if sequences[name] else values)]
         after += [f"--{name}" if "." in name or name == "print_config" else flag(name), *values]
     return before + after
 

@@ -12,7 +12,7 @@ from keras_gw_resnet.errors import shortened
 TEXT = "train a network on strain files and a waveform bank, or on labelled windows"
 USAGE = "keras-gw-resnet train --model MODEL --data DATA --out OUT [--ROOM.OPTION VALUE ...]"
 EXAMPLE = """short forms, which need no room:
-  --model, --data, --steps-per-epoch, --batch-size, --learning-rate
+  --model, --data, --steps-per-epoch, --batch-size, --learning-rate, --leave-out, --recolour-share
   --options.NAME for --network.options.NAME; --width, --kernel-size, --stem-kernel-size and --dropout for --options.width ...
 Hyphens and underscores are the same. Names without a room as they were before (--snr-range) work for one release more.
 The same command goes on with a run that was interrupted.

@@ -288,12 +288,13 @@ class BankGlitch(Negative):
     Args:
         bank: GlitchBank; None: there is none.
         detectors: Names, in column order.
+        file: Fingerprint of the bank that it is of.
     """
 
     name, share = "recorded glitch", "bank_glitch_share"
 
-    def __init__(self, bank: GlitchBank | None = None, detectors: Sequence[str] = ()) -> None:
-        self.bank, self._detectors = bank, tuple(detectors)
+    def __init__(self, bank: GlitchBank | None = None, detectors: Sequence[str] = (), file: str = "") -> None:
+        self.bank, self._detectors, self._file = bank, tuple(detectors), file
         self._known = [] if bank is None else [d for d, own in enumerate(detectors) if own in bank.detector]
 
     @classmethod
@@ -312,12 +313,7 @@ class BankGlitch(Negative):
             raise InputError(
                 f"{path}: its glitches are {what}; expected whitened ones at {data.whitening.sample_rate} Hz"
             )
-        known = np.isin(bank.detector, data.detectors)
-        if not known.any():
-            raise InputError(
-                f"{path}: holds glitches of {', '.join(sorted(set(bank.detector)))} and none of {', '.join(data.detectors)}"
-            )
-        return cls(bank.select(known), data.detectors)
+        return cls(bank.of_detectors(data.detectors, path), data.detectors, bank.fingerprint())
 
     def split(self, share):
         """Return two of these without a glitch in common; the last ones of each detector are held out."""
@@ -330,15 +326,11 @@ class BankGlitch(Negative):
         held_out = rank >= 1 - share
         if not held_out.any() or held_out.all():
             return self, self
-        return tuple(BankGlitch(self.bank.select(own), self._detectors) for own in (~held_out, held_out))
+        return tuple(BankGlitch(self.bank.select(own), self._detectors, self._file) for own in (~held_out, held_out))
 
     def fingerprint(self):
-        """Return how many glitches there are, and which."""
-        return (
-            {}
-            if self.bank is None
-            else {"glitches": {"number": len(self.bank), "fingerprint": self.bank.fingerprint()}}
-        )
+        """Return how many glitches there are, and of which bank."""
+        return {} if self.bank is None else {"glitches": {"number": len(self.bank), "fingerprint": self._file}}
 
     def fits(self, noise):
         """Say whether there is a bank."""

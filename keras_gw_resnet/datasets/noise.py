@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import require_space
-from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.strain.inspection import GLITCH_DEVIATIONS
-from keras_gw_resnet.strain.intervals import coincident_intervals
-from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, shortage, whitened_stretches
 
 if TYPE_CHECKING:
-    from keras_gw_resnet.strain.conditioning import Whitening
-    from keras_gw_resnet.strain.layouts import SegmentHeader
+    from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 
 @dataclass(frozen=True)
@@ -34,22 +27,34 @@ class NoisePiece:
 
 
 class FileNoise:
-    """Windows of whitened strain from files, each detector's at its own time.
+    """Windows of whitened strain from files, each detector's at its own time: slid against each other by any time.
+
+    Noise that is recoloured to another spectrum and whitened with the filter of that spectrum is the whitened noise as it was. What
+    changes is the filter with which a signal in it is whitened, so that is what is drawn anew.
 
     Args:
         stretches: List of WhitenedStretch, all of the same detectors.
         window_samples: Length of a window.
+        recolour_share: Share of the windows of each detector that are recoloured.
+        spectra: For each detector the list of whitening filters of the spectra that they are recoloured to; None: those of the
+            stretches.
 
     Attributes:
         taps: For each detector the list of whitening filters.
         intervals: GPS intervals [start, stop, origin] of the strain held, in seconds.
 
     Raises:
-        InputError: No stretch is as long as one window.
+        InputError: No stretch is as long as one window, or no other spectrum to recolour to.
     """
 
-    def __init__(self, stretches: Sequence[WhitenedStretch], window_samples: int) -> None:
-        self.window_samples = window_samples
+    def __init__(
+        self,
+        stretches: Sequence[WhitenedStretch],
+        window_samples: int,
+        recolour_share: float = 0.0,
+        spectra: Sequence | None = None,
+    ) -> None:
+        self.window_samples, self._recolour_share = window_samples, recolour_share
         usable = [s for s in stretches if len(s.strain) >= window_samples]
         if not usable:
             raise InputError(f"no stretch of noise is as long as one window of {window_samples} samples")
@@ -64,6 +69,14 @@ class FileNoise:
         for pieces in self._pieces:
             rooms = np.array([len(piece.strain) - window_samples + 1 for piece in pieces], float)
             self._chances.append(rooms / rooms.sum())
+        if recolour_share and spectra is None and min(map(len, self.taps)) < 2:
+            raise InputError(
+                "--data.recolour_share: there is one noise spectrum alone; give --data.psd, or more strain"
+            )
+        own = [0] * len(self.detectors) if spectra is None else [len(taps) for taps in self.taps]
+        self.taps = [[*a, *b] for a, b in zip(self.taps, spectra or [[]] * len(self.taps), strict=True)]
+        # Of each detector the filters, from the first of these on, that noise is recoloured to.
+        self._first_spectrum = own
 
     def _cut(self, stretch, column, taps, pieces):
         filters = stretch.filters[column]
@@ -87,6 +100,21 @@ class FileNoise:
             Tuple (noise, filters): float32 array (number, window_samples, detectors) and the index of the
             whitening filter of each, integer array (number, detectors).
         """
+        noise, filters = self._draw(rng, number)
+        return noise, self._recoloured(rng, filters)
+
+    def _recoloured(self, rng, filters):
+        """Draw another filter for a share of them."""
+        if self._recolour_share:
+            chosen = rng.random(filters.shape) < self._recolour_share
+            others = [
+                rng.integers(first, len(own), len(filters))
+                for first, own in zip(self._first_spectrum, self.taps, strict=True)
+            ]
+            filters = np.where(chosen, np.stack(others, axis=-1), filters)
+        return filters
+
+    def _draw(self, rng, number):
         noise = np.empty((number, self.window_samples, len(self.detectors)), np.float32)
         filters = np.empty((number, len(self.detectors)), int)
         for column, (pieces, chances) in enumerate(zip(self._pieces, self._chances, strict=True)):
@@ -108,7 +136,7 @@ class FileNoise:
 
     def draw_loud(self, rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw windows that hold one of the loudest places of one of the detectors; see `draw`."""
-        noise, filters = self.draw(rng, number)
+        noise, filters = self._draw(rng, number)
         column = rng.integers(len(self.detectors), size=number)
         for row, detector in enumerate(column):
             if self._loud[detector]:
@@ -118,7 +146,7 @@ class FileNoise:
                 start = rng.integers(earliest, min(sample, len(piece.strain) - self.window_samples) + 1)
                 noise[row, :, detector] = piece.strain[start : start + self.window_samples]
                 filters[row, detector] = piece.filter_index
-        return noise, filters
+        return noise, self._recoloured(rng, filters)
 
 
 def _loud_places(pieces, window_samples):
@@ -169,94 +197,3 @@ class MixedNoise:
             noise[rows], filters[rows] = getattr(source, method)(rng, int(rows.sum()))
         filters[from_other] += [len(own) for own in self._sources[0].taps]
         return noise, filters
-
-
-def read_noise(
-    folder: Path | str,
-    headers: Sequence[SegmentHeader],
-    detectors: Sequence[str],
-    whitening: Whitening,
-    window_samples: int,
-) -> tuple[list[WhitenedStretch], Coverage]:
-    """Whiten all strain that the detectors have in common, to draw windows of noise from.
-
-    The whitened strain goes into a nameless temporary file that is mapped into memory, so that it may be longer than
-    memory holds; it is gone when the process ends.
-
-    Args:
-        folder: Where the strain comes from, for messages.
-        headers: SegmentHeader list, as from `find_segments`.
-        detectors: In column order.
-        whitening: Whitening.
-        window_samples: Shortest stretch of use.
-
-    Returns:
-        Tuple (list of WhitenedStretch, Coverage).
-
-    Raises:
-        InputError: A detector absent, no stretch as long as needed, or no room for the temporary file.
-    """
-    coverage, stretches = Coverage(), []
-    total = round(sum(interval.stop - interval.start for interval in coincident_intervals(headers, detectors)))
-    aside = Path(tempfile.gettempdir()) / "whitened strain"
-    require_space(
-        aside, 4 * total * whitening.sample_rate * len(detectors), "set TMPDIR to a folder on a disk with more room"
-    )
-    with (
-        Bar(total=total, desc="whitening", unit="s") as bar,
-        tempfile.TemporaryFile() as file,
-    ):
-        for stretch in whitened_stretches(
-            headers, detectors, whitening, window_samples=window_samples, coverage=coverage
-        ):
-            file.write(np.ascontiguousarray(stretch.strain.T))  # ty: ignore[invalid-argument-type]
-            # Of what has been written, the shape alone is kept.
-            stretches.append(replace(stretch, strain=np.broadcast_to(np.float32(0), stretch.strain.shape)))
-            bar.update(round(stretch.seconds))
-        if not stretches:
-            raise InputError(f"{folder}: {shortage(coverage, whitening, window_samples)}")
-        file.flush()
-        mapped, at = np.memmap(file, np.float32, "r"), 0
-    for i, stretch in enumerate(stretches):
-        own = mapped[at : at + stretch.strain.size].reshape(len(detectors), -1)
-        stretches[i], at = replace(stretch, strain=own.T), at + own.size
-    return stretches, coverage
-
-
-def split_stretches(
-    stretches: Sequence[WhitenedStretch], share: float, margin_seconds: float = 4.0
-) -> tuple[list[WhitenedStretch], list[WhitenedStretch]]:
-    """Divide stretches in time, so that the last part can be held out.
-
-    Args:
-        stretches: List of WhitenedStretch.
-        share: Part of each stretch to hold out, from its end.
-        margin_seconds: Left out between the two parts, so that they share no whitening filter's reach.
-
-    Returns:
-        Tuple (kept, held_out) of lists of WhitenedStretch.
-    """
-    kept, held_out = [], []
-    for stretch in stretches:
-        at = round(len(stretch.strain) * (1 - share))
-        margin = round(margin_seconds * stretch.sample_rate)
-        kept.append(_part(stretch, 0, at))
-        if at + margin < len(stretch.strain):
-            held_out.append(_part(stretch, at + margin, len(stretch.strain)))
-    return kept, held_out
-
-
-def _part(stretch, start, stop):
-    filters = []
-    for own in stretch.filters:
-        later = [(first - start, taps) for first, taps in own if start < first < stop]
-        earlier = [taps for first, taps in own if first <= start]
-        filters.append([(0, earlier[-1]), *later])
-    return WhitenedStretch(
-        stretch.gps_start + start / stretch.sample_rate,
-        stretch.sample_rate,
-        stretch.detectors,
-        stretch.strain[start:stop],
-        tuple(filters),
-        stretch.origin,
-    )

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.evaluation.leakage import seen_glitches
+from keras_gw_resnet.evaluation.sensitivity import MONTH_SECONDS, threshold_at_rate
 from keras_gw_resnet.progress import Bar
+from keras_gw_resnet.search.background import CONSISTENCY, read_background
 from keras_gw_resnet.search.detector import THRESHOLD
+from keras_gw_resnet.simulation.glitch_bank import load_glitches
 
 if TYPE_CHECKING:
     from keras_gw_resnet.search.detector import Detector
@@ -18,8 +24,12 @@ if TYPE_CHECKING:
 
 # Whitened strain that is scanned for each glitch, which lies in its middle.
 SECONDS = 8
+# How often each glitch is scanned, in noise drawn afresh.
+REPEATS = 4
 # Edges of the bins of SNR.
 SNR_BINS = (0.0, 10.0, 20.0, 50.0, np.inf)
+# False alarms a month at whose thresholds a network is tested.
+RATES = (1000.0, 100.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -30,12 +40,14 @@ class GlitchScores:
         stat: float64 array (n,).
         label, detector: Text arrays (n,).
         snr: float64 array (n,).
+        index: Which glitch of the bank each is, integer array (n,).
     """
 
     stat: np.ndarray
     label: np.ndarray
     detector: np.ndarray
     snr: np.ndarray
+    index: np.ndarray
 
     def shares(self, thresholds: Mapping[str, float]) -> list[dict]:
         """Return the share of glitches above thresholds, by kind and by SNR.
@@ -44,8 +56,8 @@ class GlitchScores:
             thresholds: Dictionary from a name, such as "1000", to a statistic.
 
         Returns:
-            List of dictionaries with "group", "glitches", and for each threshold the share of glitches above it: of all, of
-            each label, and of each bin of SNR that has any.
+            List of dictionaries with "group", "glitches" (how many different ones), and for each threshold the share of glitches
+            above it: of all, of each label, and of each bin of SNR that has any.
         """
         groups = [("all", np.ones(len(self.stat), bool))]
         groups += [(str(name), self.label == name) for name in np.unique(self.label)]
@@ -53,11 +65,130 @@ class GlitchScores:
             name = f"SNR {low:g} to {high:g}" if np.isfinite(high) else f"SNR {low:g} and more"
             groups.append((name, (self.snr >= low) & (self.snr < high)))
         return [
-            {"group": name, "glitches": int(np.sum(own))}
+            {"group": name, "glitches": len(np.unique(self.index[own]))}
             | {key: float(np.mean(self.stat[own] > value)) for key, value in thresholds.items()}
             for name, own in groups
             if np.any(own)
         ]
+
+
+@dataclass(frozen=True)
+class GlitchTest:
+    """What one network takes for signals of a glitch bank.
+
+    Attributes:
+        model: Name of the network.
+        sha256: Of its model file; with `CONSISTENCY` behind it where it was tested with tests of consistency.
+        scores: GlitchScores.
+        thresholds: Dictionary false alarms a month, as text -> statistic.
+        source: Where the thresholds are from.
+        seen_in_training: What of the bank the network was trained on.
+    """
+
+    model: str
+    sha256: str
+    scores: GlitchScores
+    thresholds: dict
+    source: str
+    seen_in_training: list
+
+    @property
+    def shares(self) -> list[dict]:
+        """Rows of `GlitchScores.shares`."""
+        return self.scores.shares(self.thresholds)
+
+    def to_dict(self) -> dict:
+        """Return the figures of glitches.json."""
+        scores = {name: values.tolist() for name, values in vars(self.scores).items()}
+        return {"model": self.model, "sha256": self.sha256, **self.for_card(), "scores": scores}
+
+    def for_card(self) -> dict:
+        """Return the figures that the network's card keeps."""
+        return {
+            "glitches": len(np.unique(self.scores.index)),
+            "scans": len(self.scores.stat),
+            "thresholds": self.thresholds,
+            "thresholds_from": self.source,
+            "shares": self.shares,
+            "seen_in_training": self.seen_in_training,
+        }
+
+
+def open_test_bank(path: Path | str, sample_rate: int, detectors: Sequence[str]) -> GlitchBank:
+    """Read the glitches of a bank that a network can be tested with.
+
+    Args:
+        path: Glitch bank.
+        sample_rate: Of the network.
+        detectors: Of the network; glitches of others are left out.
+
+    Raises:
+        InputError: The file is no glitch bank, of another sample rate, not whitened, or without glitches of these detectors.
+    """
+    bank = load_glitches(path)
+    bank.require(sample_rate, (), path, whitened=True)
+    return bank.of_detectors(detectors, path)
+
+
+def thresholds_of(network: Detector, background: Path | str | None = None) -> tuple[dict, str]:
+    """Return the thresholds of a network at the `RATES`, and where they are from.
+
+    Args:
+        network: `search.detector.Detector`.
+        background: File of its own from 'search --slides'; None: what its card says of the set in Gaussian noise with the most
+            background.
+
+    Returns:
+        Tuple (dictionary false alarms a month, as text -> statistic, source); rates that the background does not show are
+        left out.
+
+    Raises:
+        InputError: The background is of another network, or no rate is known.
+    """
+    name, card = network.name, network.card
+    if background is not None:
+        slid = read_background(background, card, np.inf, network.precision)
+        found = {f"{r:g}": threshold_at_rate(slid.stat, slid.seconds, r / MONTH_SECONDS) for r in RATES}
+        said, missing = f"{Path(background).name} ({slid.seconds / 3600:.1f} h)", f"{background}: is too short for"
+    else:
+        if card["sha256"].endswith(CONSISTENCY):
+            raise InputError(
+                f"{name}: its card's thresholds are those without --consistency; give --thresholds FILE, the background of "
+                "'search --consistency --slides'"
+            )
+        sets = card.get("metrics", {}).get("sets", {})
+        # The last of those with the most background.
+        gaussian = [(own["hours"]["background"], key) for key, own in sets.items() if "noise" not in own]
+        hours, key = max(gaussian, default=(0.0, None))
+        rows = sets[key]["sensitivity"] if key else []
+        found = {f"{row['rate']:g}": row["threshold"] for row in rows if row["rate"] in RATES}
+        said, missing = f"the card: {key}, {hours:.1f} h of background", f"{name}: its card says nothing of"
+    known = {rate: value for rate, value in found.items() if value is not None and np.isfinite(value)}
+    if not known:
+        raise InputError(
+            f"{missing} thresholds at {', '.join(f'{r:g}' for r in RATES)} false alarms a month; measure them with "
+            f"evaluate.py {name} --set set1 --card, or give --thresholds FILE of a longer 'search --slides'"
+        )
+    return known, said
+
+
+def measure_glitches(
+    network: Detector, bank: GlitchBank, fingerprint: str, *, background: Path | str | None = None, seed: int = 0
+) -> GlitchTest:
+    """Say which share of the glitches of a bank lies above a network's thresholds.
+
+    Args:
+        network, bank, seed: As for `score_glitches`.
+        fingerprint: Of the whole bank.
+        background: As for `thresholds_of`.
+
+    Raises:
+        InputError: As of `thresholds_of`.
+    """
+    thresholds, source = thresholds_of(network, background)
+    scores = score_glitches(network, bank, seed=seed, repeats=REPEATS)
+    seen = seen_glitches(network.card, fingerprint)
+    return GlitchTest(network.name, network.card["sha256"], scores, thresholds, source, seen)
 
 
 def score_glitches(
@@ -78,10 +209,9 @@ def score_glitches(
     """
     rate, rng, rows = network.sample_rate, np.random.default_rng(seed), []
     samples = SECONDS * rate
-    kept = np.isin(bank.detector, network.detectors)
-    bank = bank.select(kept)
-    with Bar(total=repeats * len(bank), desc="glitches", unit="glitch") as bar:
-        for index in np.repeat(np.arange(len(bank)), repeats):
+    own = np.flatnonzero(np.isin(bank.detector, network.detectors))
+    with Bar(total=repeats * len(own), desc=f"glitches, {network.name}", unit="glitch") as bar:
+        for index in np.repeat(own, repeats):
             one, column = bank.select([index]), network.detectors.index(bank.detector[index])
             strain = _noise(rng, samples, len(network.detectors), network.whitening)
             middle = samples / 2 + rng.uniform(-0.5, 0.5) * rate
@@ -91,7 +221,8 @@ def score_glitches(
             else:
                 strain[:, column] += glitch[0]
             events = network.cluster(network.scanner.scan(strain), 0.0, -np.inf)
-            rows.append((events.stat.max() if len(events) else THRESHOLD, one.label[0], one.detector[0], loudness[0]))
+            stat = events.stat.max() if len(events) else THRESHOLD
+            rows.append((stat, one.label[0], one.detector[0], loudness[0], index))
             bar.update()
     return GlitchScores(*(np.array(column) for column in zip(*rows, strict=True)))
 

@@ -47,6 +47,13 @@ def seen_in_training(card: dict, intervals: Sequence, fingerprint: str | None = 
     return seen
 
 
+def seen_glitches(card: dict, fingerprint: str) -> list[str]:
+    """List what a network saw of a glitch bank of this fingerprint, see `seen_in_training`."""
+    every = [training.get("data", {}).get("glitches", {}) for training in trainings_of(card)]
+    number = max((own["number"] for own in every if fingerprint and own.get("fingerprint") == fingerprint), default=0)
+    return [f"it was trained on {number} of these glitches"] if number else []
+
+
 def seen_windows(card: dict, hashes: Iterable[str] | np.ndarray) -> list[str]:
     """List what a network saw of labelled windows, from a sample of those that it was trained on and selected with.
 

@@ -109,14 +109,24 @@ def sensitivity(
         rates: Events a month of 30 days.
 
     Returns:
-        List of dictionaries: rate (a month), threshold, distance and distance_error (Mpc), volume and volume_error
-        (Gpc^3), found_fraction and found_error; all but the rate None where the background is too short.
+        List of dictionaries: rate (a month), threshold, threshold_error (None: see `noise_pieces.bootstrapped`), distance and
+        distance_error (Mpc), volume and volume_error (Gpc^3), found_fraction and found_error; all but the rate None where the
+        background is too short.
     """
     rows = []
     for rate in rates:
         threshold = threshold_at_rate(background_stat, seconds, rate / MONTH_SECONDS)
         row = dict.fromkeys(
-            ("threshold", "distance", "distance_error", "volume", "volume_error", "found_fraction", "found_error")
+            (
+                "threshold",
+                "threshold_error",
+                "distance",
+                "distance_error",
+                "volume",
+                "volume_error",
+                "found_fraction",
+                "found_error",
+            )
         )
         if threshold is not None:
             volume, error = sensitive_volume(found, threshold)

@@ -55,7 +55,10 @@ def set_tables(measurement: SetMeasurement) -> list:
             cells.append([f"{row['rate']:.4g}", "background too short", "-", "-", "-"])
             continue
         values = [f"{row[value]:{form}} +- {row[error]:{form}}" for value, error, form in PAIRS]
-        cells.append([f"{row['rate']:.4g}", *values, "-" if row["threshold"] is None else f"{row['threshold']:.2f}"])
+        threshold = "-" if row["threshold"] is None else f"{row['threshold']:.2f}"
+        if row["threshold_error"] is not None:
+            threshold += f" +- {row['threshold_error']:.2f}"
+        cells.append([f"{row['rate']:.4g}", *values, threshold])
     header = ["false alarms a month", "sensitive distance (Mpc)", "volume (Gpc^3)", "found", "threshold"]
     tables = [("Sensitive distance", header, cells)]
     if missed := measurement.loudest_missed:
@@ -66,11 +69,11 @@ def set_tables(measurement: SetMeasurement) -> list:
     return tables
 
 
-def _figures(measurements, title, population):
+def _figures(measurements, title, published):
     told = measurements[0].told_at["rate"]
     found = {one.model: one.found_by for one in measurements}
     figures = {
-        "sensitivity": draw_sensitivity({one.model: one.curve for one in measurements}, title, population),
+        "sensitivity": draw_sensitivity({one.model: one.curve for one in measurements}, title, published),
         "found-fraction": draw_found_fraction(found, f"{title}, at {told:.4g} false alarms a month"),
     }
     for one in measurements:
@@ -104,7 +107,7 @@ def write_set_measurements(measurements: Sequence[SetMeasurement], data: dict, o
         output: Folder to write; replaced where it is there.
     """
     title = f"{data['injections']} injections, {searched_hours(measurements[0])}"
-    figures = _figures(measurements, title, data["population"])
+    figures = _figures(measurements, title, data["published"])
     with written_aside(output) as aside:
         aside.mkdir()
         result = {"data": data, "networks": [one.to_dict() for one in measurements]}

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.injected import injected_snr
-from keras_gw_resnet.evaluation.leakage import seen_in_training
+from keras_gw_resnet.evaluation.injection_set import SEARCHED
+from keras_gw_resnet.evaluation.noise_pieces import bootstrapped
 from keras_gw_resnet.evaluation.sensitivity import (
     FALSE_ALARMS_A_MONTH,
     MONTH_SECONDS,
@@ -23,109 +23,27 @@ from keras_gw_resnet.evaluation.sensitivity import (
     threshold_at_rate,
     what_is_found,
 )
-from keras_gw_resnet.hdf5 import attribute, open_hdf5, text
-from keras_gw_resnet.inputs import parse_json
-from keras_gw_resnet.simulation.injections import read_injections
-from keras_gw_resnet.strain.files import find_segments
-from keras_gw_resnet.strain.intervals import intervals_of
-from keras_gw_resnet.strain.quality import inside
 
 if TYPE_CHECKING:
+    from keras_gw_resnet.evaluation.injection_set import InjectionSet
     from keras_gw_resnet.search.detector import Detector
     from keras_gw_resnet.search.results import Found
 
-SEARCHED = ("foreground", "background")
-PARTS = (*SEARCHED, "injections")
 # Events below this logit of signal against noise are not kept for rates and distances.
 LOWEST_STATISTIC = -10.0
 # What is found and missed is told at this rate, or at the lowest that the background shows.
 TOLD_RATE = 100.0
-ROW = ("rate", "threshold", "distance", "distance_error", "volume", "volume_error", "found_fraction", "found_error")
-
-
-@dataclass(frozen=True)
-class InjectionSet:
-    """Strain with injections, strain without, and the parameters of the injections.
-
-    Attributes:
-        paths: Dictionary of the files of `PARTS`.
-        headers: Dictionary foreground, background -> SegmentHeader list.
-        intervals: Dictionary foreground, background -> list of [GPS start, GPS stop, origin].
-        injections: Dictionary of float64 arrays (n,), those in the foreground alone.
-        outside: How many of the file's injections lie outside the foreground.
-        population: The challenge's set that they follow; None where the file does not say.
-        quality: Data-quality flags that the strain has to fulfil.
-        channels: Which channels are the detectors' strain, see `find_segments`.
-    """
-
-    paths: dict
-    headers: dict
-    intervals: dict
-    injections: dict
-    outside: int
-    population: str | None
-    quality: tuple
-    channels: tuple
-
-    def seen_by(self, card: dict) -> list[str]:
-        """List what of the set the network of a card was trained on, see `leakage.seen_in_training`."""
-        return sorted({line for each in self.intervals.values() for line in seen_in_training(card, each)})
-
-    def describe(self) -> dict:
-        """Return what the set is, for records."""
-        files = {name: str(path) for name, path in self.paths.items()}
-        return {**files, "injections": len(self.injections["tc"]), "population": self.population}
-
-
-def open_set(
-    paths: dict,
-    detectors: Sequence[str],
-    *,
-    quality: Sequence[str] = (),
-    channels: Sequence[str] = (),
-    published: str | None = None,
-) -> InjectionSet:
-    """Open a set with injections for `measure_set`; its strain is not read yet.
-
-    Args:
-        paths: Dictionary foreground, background, injections -> file.
-        detectors: Names.
-        quality: Data-quality flags that the strain has to fulfil.
-        channels: Which channels are the detectors' strain, see `find_segments`.
-        published: The challenge's set that it is; None: the one that the injections say.
-
-    Returns:
-        InjectionSet.
-
-    Raises:
-        InputError: A file that is missing or cannot be read, or no injection in the foreground.
-    """
-    headers = {name: find_segments(paths[name], quality, channels) for name in SEARCHED}
-    intervals = {name: intervals_of(own, detectors) for name, own in headers.items()}
-    every, within = read_injections(paths["injections"]), intervals["foreground"]
-    kept = inside(every["tc"], [interval[:2] for interval in within])
-    if not np.any(kept):
-        raise InputError(
-            f"{paths['injections']}: none of its injections, GPS {every['tc'].min():.0f} to {every['tc'].max():.0f}, lies "
-            f"in {paths['foreground']}, GPS {within[0][0]:.0f} to {within[-1][1]:.0f}; give the injections of this foreground"
-        )
-    return InjectionSet(
-        paths=paths,
-        headers=headers,
-        intervals=intervals,
-        injections={name: values[kept] for name, values in every.items()},
-        outside=np.count_nonzero(~kept),  # ty: ignore[invalid-argument-type]
-        population=published or _population(paths["injections"]),
-        quality=tuple(quality),
-        channels=tuple(channels),
-    )
-
-
-def _population(path):
-    """Return the name of the challenge's set that the injections follow, where the file says so."""
-    with open_hdf5(path) as file:
-        stated = parse_json(text(attribute(file, "population", "{}"), 1 << 16), path, "a population")
-    return stated.get("name") if isinstance(stated, dict) else None
+ROW = (
+    "rate",
+    "threshold",
+    "threshold_error",
+    "distance",
+    "distance_error",
+    "volume",
+    "volume_error",
+    "found_fraction",
+    "found_error",
+)
 
 
 @dataclass(frozen=True)
@@ -144,6 +62,7 @@ class SetMeasurement:
         found_by: See `sensitivity.what_is_found`.
         loudest_missed: See `sensitivity.loudest_missed`.
         seen_in_training: What of the set the network was trained on.
+        noise: What cards and records keep of noise that is not Gaussian; {}: it is.
         times_real_time: Seconds of strain searched a second; None where others were searched with it, or not all now.
     """
 
@@ -159,6 +78,7 @@ class SetMeasurement:
     found_by: dict
     loudest_missed: list
     seen_in_training: list
+    noise: dict
     times_real_time: int | None = None
 
     @property
@@ -195,6 +115,7 @@ class SetMeasurement:
             "loudest_missed": self.loudest_missed,
             **speed,
             "seen_in_training": self.seen_in_training,
+            **({"noise": self.noise} if self.noise else {}),
         }
 
     def for_card(self, data: str) -> dict:
@@ -212,6 +133,8 @@ class SetMeasurement:
             "timing_error_seconds": self.timing_error_seconds,
             "seen_in_training": self.seen_in_training,
         }
+        if self.noise:
+            figures["noise"] = self.noise
         if self.times_real_time is not None:
             figures |= {"times_real_time": self.times_real_time, "on": f"{os.cpu_count()} processor cores"}
         return figures
@@ -243,7 +166,7 @@ def measure_set(
         injections["snr"] = snr
     measured = []
     for network, foreground, background in zip(networks, *found.values(), strict=True):
-        one = _measure(network, foreground, background, injections, injection_set.seen_by(network.card))
+        one = _measure(network, foreground, background, injections, injection_set)
         if timed:
             searched = sum(found[part][0].searched_seconds for part in timed)
             one = replace(one, times_real_time=round(searched / sum(timed.values())))
@@ -276,10 +199,18 @@ def _search(networks, injection_set, slides, journals):
     return found, timed
 
 
-def _measure(network, foreground, background, injections, seen):
+def _measure(network, foreground, background, injections, injection_set):
     matched, slid = match(foreground.events, injections), background.background
     quiet = background.searched_seconds + slid.seconds
     heard = np.concatenate([background.events.stat, slid.stat]), quiet
+
+    def rows(rates):
+        found = sensitivity(matched, *heard, rates)
+        if injection_set.pieces is None:
+            return found
+        time = np.concatenate([background.events.time, slid.time[:, 0]])
+        return bootstrapped(found, matched, heard[0], time, quiet, injection_set.pieces)
+
     # The lowest rate that this background can show has a row of its own.
     least = MONTH_SECONDS / quiet
     told = max(TOLD_RATE, least)
@@ -291,11 +222,12 @@ def _measure(network, foreground, background, injections, seen):
         background=background,
         matched=matched,
         searched_seconds={"foreground": foreground.searched_seconds, "background": quiet},
-        sensitivity=sensitivity(matched, *heard, sorted({*FALSE_ALARMS_A_MONTH, least}, reverse=True)),
-        curve=sensitivity(matched, *heard, np.geomspace(least, max(3000.0, 10 * least), 60).tolist()),
+        sensitivity=rows(sorted({*FALSE_ALARMS_A_MONTH, least}, reverse=True)),
+        curve=rows(np.geomspace(least, max(3000.0, 10 * least), 60).tolist()),
         told_at={"rate": told, "threshold": threshold},
         timing_error_seconds=np.quantile(lag, [0.16, 0.5, 0.84]).tolist() if len(lag) else None,
         found_by=what_is_found(matched, threshold),
         loudest_missed=loudest_missed(matched, threshold),
-        seen_in_training=seen,
+        seen_in_training=injection_set.seen_by(network.card),
+        noise=injection_set.noise,
     )

@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.negatives import Negatives
-from keras_gw_resnet.datasets.noise import FileNoise, read_noise
+from keras_gw_resnet.datasets.noise import FileNoise
+from keras_gw_resnet.datasets.noise_stretches import read_noise, without_known_events
 from keras_gw_resnet.datasets.signals import Signals, check_snr_range
 from keras_gw_resnet.datasets.windows import (
     SPLIT_SEED,
@@ -108,12 +109,12 @@ def simulated_windows(
         )
     bank, window = find_bank(folder), card["window_samples"]
     given = find_segments(folder, quality, channels), tuple(card["detectors"]), Whitening(**card["whitening"])
-    stretches, coverage = read_noise(folder, *given, window)
+    stretches = without_known_events(read_noise(folder, *given, window)[0], window, folder)
     noise = FileNoise(stretches, window)
     record = {
         "folder": str(folder),
         "bank": bank.fingerprint(),
-        "noise_seconds": coverage.whitened,
+        "noise_seconds": sum(stretch.seconds for stretch in stretches),
         "seed": seed,
         "seen_in_training": seen_in_training(card, noise.intervals, bank.fingerprint()),
     }

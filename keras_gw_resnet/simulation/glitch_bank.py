@@ -83,6 +83,20 @@ class GlitchBank:
         """Return the bank of the chosen glitches, a boolean or integer array."""
         return replace(self, strain=self.strain[chosen], **{name: getattr(self, name)[chosen] for name in COLUMNS})
 
+    def of_detectors(self, detectors: Sequence[str], path: Path | str) -> GlitchBank:
+        """Return the bank of the glitches of these detectors.
+
+        Raises:
+            InputError: There are none; the message names `path`.
+        """
+        own = np.isin(self.detector, detectors)
+        if not own.any():
+            raise InputError(
+                f"{path}: holds glitches of {', '.join(np.unique(self.detector))} and none of {', '.join(detectors)}; "
+                f"give a bank with some"
+            )
+        return self.select(own)
+
     def fingerprint(self) -> str:
         """Return a short sha256 of the glitches, to tell with which bank a network was trained."""
         digest = hashlib.sha256(f"{self.sample_rate} {self.whitened}".encode())

@@ -1,14 +1,20 @@
 """Test sets that are simulated once and kept, each in a folder whose name says what it follows from."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.simulation.populations import get_population
 from keras_gw_resnet.simulation.sets import FILES, psds_of, write_set
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.simulation.real_noise import RealNoise
+    from keras_gw_resnet.simulation.set_glitches import SetGlitches
 
 
 def kept_set(
@@ -20,13 +26,15 @@ def kept_set(
     psds: Sequence[Path | str],
     detectors: Sequence[str],
     sample_rate: int,
+    noise: RealNoise | None = None,
+    glitches: SetGlitches | None = None,
 ) -> tuple[Path, bool]:
     """Return the folder of a simulated set, simulated unless that has been done before.
 
     Args:
         home: Folder of all kept sets.
         population: Name, or YAML file.
-        duration_seconds, seed, psds, detectors, sample_rate: As for `write_set`.
+        duration_seconds, seed, psds, detectors, sample_rate, noise, glitches: As for `write_set`.
 
     Returns:
         Tuple (folder, whether it was simulated now).
@@ -38,6 +46,9 @@ def kept_set(
     # All that the set follows from, so that another one is never taken for it.
     stated = [get_population(population).to_dict(), duration_seconds, seed, sample_rate, list(detectors)]
     stated += [[_content(source) for source in own] for own in spectra.values()]
+    # Appended where they are given alone, so that sets that were kept before are found.
+    stated += [] if noise is None else [noise.identity()]
+    stated += [] if glitches is None else [glitches.fingerprint, glitches.rates]
     mark = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:8]
     folder = Path(home) / f"{Path(population).stem}-{duration_seconds}s-seed{seed}-{mark}"
     if all((folder / file).exists() for file in FILES):
@@ -45,6 +56,7 @@ def kept_set(
     with written_aside(folder) as aside:
         aside.mkdir()
         options: dict = {"duration_seconds": duration_seconds, "seed": seed, "psds": psds}
+        options |= {"noise": noise, "glitches": glitches}
         write_set(aside, population, detectors=detectors, sample_rate=sample_rate, **options)
     return folder, True
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,6 +81,13 @@ class RealNoise:
         longest = min(LONGEST_PIECE_SECONDS, max(SHORT_PIECE_SECONDS, total / PIECES))
         self.pieces = {d: [piece for i in left[d] for piece in _pieces(i, longest)] for d in detectors}
         self._runs = {}
+
+    def identity(self) -> list:
+        """Return what a set in this noise follows from, as JSON holds it: files with size and time of change, flags, pieces."""
+        found = {path: Path(path).stat() for path in self.paths}
+        files = [[Path(path).name, own.st_size, own.st_mtime_ns] for path, own in found.items()]
+        present = [[h.dataset, hashlib.sha256(bytes(h.present)).hexdigest()] for h in self.headers if h.present]
+        return [files, present, {d: [[p.start, p.stop] for p in own] for d, own in self.pieces.items()}]
 
     def plan(self, duration: float, rng: np.random.Generator, gps_start: float) -> list[SlidSegment]:
         """Choose segments, slide by slide, until they are as long as asked.

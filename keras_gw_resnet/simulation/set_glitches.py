@@ -30,14 +30,16 @@ class SetGlitches:
         snr: `glitch_bank.SnrLaw`, or None, see `GlitchBank.draw`.
 
     Attributes:
+        rates: As given.
+        fingerprint: Of the bank.
         made: List of (detector, GPS time, SNR, label) of the glitches added.
     """
 
     def __init__(
         self, bank: GlitchBank, rates: Mapping[str, float], sample_rate: int, snr: SnrLaw | None = None
     ) -> None:
-        self._bank, self._rates, self._rate, self._snr = bank, rates, sample_rate, snr
-        self.made = []
+        self._bank, self.rates, self._rate, self._snr = bank, dict(rates), sample_rate, snr
+        self.fingerprint, self.made = bank.fingerprint(), []
 
     def __len__(self) -> int:
         return len(self.made)
@@ -53,7 +55,7 @@ class SetGlitches:
             seed: Everything depends on it.
         """
         rng, seconds = np.random.default_rng((seed, 1)), len(noise) / self._rate
-        number = rng.poisson(self._rates.get(detector, 0) * seconds / 60)
+        number = rng.poisson(self.rates.get(detector, 0) * seconds / 60)
         if not number:
             return
         samples = 2 * self._bank.strain.shape[1]
@@ -78,6 +80,6 @@ class SetGlitches:
         """Write time, snr, label and detector of every glitch as 1-D datasets."""
         made = sorted(self.made, key=lambda row: row[1])
         with written_aside(path) as aside, new_hdf5(aside) as file:
-            file.attrs["glitch_bank"] = self._bank.fingerprint()
+            file.attrs["glitch_bank"] = self.fingerprint
             file["detector"], file["label"] = [row[0] for row in made], [str(row[3]) for row in made]
             file["time"], file["snr"] = np.array([row[1] for row in made]), np.array([row[2] for row in made])

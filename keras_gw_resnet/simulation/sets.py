@@ -219,6 +219,9 @@ def write_set(
         attributes |= {"noise_files": [Path(path).name for path in noise.paths[:100]], "noise": "measured"}
         for detector, (distinct, most) in source.usage.items():
             attributes |= {f"noise_seconds_{detector}": distinct, f"noise_uses_{detector}": most}
+    if glitches is not None:
+        attributes |= {"glitch_bank": glitches.fingerprint}
+        attributes |= {f"glitch_rate_{detector}": rate for detector, rate in glitches.rates.items()}
     _write_strain(folder, source, parameters, prior, detectors, sample_rate, processes, attributes)
     write_injections(Path(folder) / FILES[2], parameters, prior)
     if glitches is not None:

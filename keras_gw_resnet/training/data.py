@@ -73,6 +73,8 @@ def load_batches(config: TrainingConfig) -> Batches:
     for kind in negatives.values():
         provenance.update(kind.fingerprint())
     made: dict = {"batch_size": size, "negatives": config.negatives}
+    events = len(provenance.get("left_out", ()))
+    without = f" without {events} catalogue event{'s' * (events != 1)}" if events else ""
     return Batches(
         training=InjectionBatches(
             bank,
@@ -94,7 +96,7 @@ def load_batches(config: TrainingConfig) -> Batches:
         held_out_bank=held_out_bank,
         metric=simulated_metric(held_out_bank, held_out, config),
         provenance=provenance,
-        description=f"{config.data.noise} noise and {len(bank)} waveforms of {bank.population}",
+        description=f"{config.data.noise} noise{without} and {len(bank)} waveforms of {bank.population}",
     )
 
 
@@ -116,10 +118,19 @@ def _labelled(config):
 def _check_labelled(config):
     """Raise InputError where more is asked of labelled windows than to be shown."""
     path, shares = config.data.path, config.negatives.shares()
-    if config.data.noise != "files" or any(
-        share for name, share in (*shares.items(), ("beside", config.negatives.beside_signals)) if name != "lone signal"
+    if (
+        config.data.noise != "files"
+        or config.data.leave_out
+        or config.data.recolour_share
+        or any(
+            share
+            for name, share in (*shares.items(), ("beside", config.negatives.beside_signals))
+            if name != "lone signal"
+        )
     ):
-        raise InputError(f"{path}: labelled windows are shown as they are; leave out --data.noise and the shares")
+        raise InputError(
+            f"{path}: labelled windows are shown as they are; leave out --data.noise, --data.leave_out and the shares"
+        )
     if config.signals.merger_tolerance:
         raise InputError(
             f"{path}: labelled windows do not say where a signal is; expected --signals.merger_tolerance 0"

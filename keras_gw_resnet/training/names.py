@@ -24,6 +24,8 @@ OLD_NAMES = {
     "psd": "data.psd",
     "quality": "data.quality",
     "channel": "data.channel",
+    "leave_out": "data.leave_out",
+    "recolour_share": "data.recolour_share",
     "validation_share": "data.validation_share",
     "whitening": "data.whitening",
     "signal_share": "signals.share",
@@ -68,7 +70,7 @@ OLD_NAMES = {
     "precision": "devices.precision",
 }
 # Names that stay as short forms for the command line: what everyone types.
-SHORT = ("model", "data", "options", "steps_per_epoch", "batch_size", "learning_rate")
+SHORT = ("model", "data", "options", "steps_per_epoch", "batch_size", "learning_rate", "leave_out", "recolour_share")
 # Options of networks that may be given without 'options.' before them.
 SHORT_OPTIONS = ("width", "kernel_size", "stem_kernel_size", "dropout")
 _SHORT_OF = {OLD_NAMES[name]: name for name in SHORT}

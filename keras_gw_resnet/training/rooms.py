@@ -75,9 +75,13 @@ class Data:
         detectors: In column order; None: H1 L1, or those of labelled windows.
         window_samples: Length of the network's input; None: 2048, or that of labelled windows.
         noise: From the strain files, simulated afresh, or either half the time.
-        psd: PSD names, files or folders, for simulated noise.
+        psd: PSD names, files or folders, for simulated noise, and for that of files to be recoloured to.
         quality: Data-quality flags that the strain has to fulfil.
         channel: Which channel is a detector's strain, as H1=NAME, where files hold several.
+        leave_out: GPS seconds, or files with one a line, of signals in the strain files; 4 s around each, and around those of the
+            catalogue, are no noise.
+        recolour_share: Share of the noise of files that is recoloured to another spectrum: of `psd`, or, where that is not given, of
+            other times of the files.
         validation_share: Part of noise (in time), bank or windows held out.
         whitening: Conditioning of strain.
     """
@@ -89,6 +93,8 @@ class Data:
     psd: tuple[str, ...] = ()
     quality: tuple[str, ...] = ()
     channel: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    recolour_share: float = 0.0
     validation_share: float = 0.1
     whitening: Whitening = field(default_factory=Whitening)
 
@@ -101,6 +107,11 @@ class Data:
             raise InputError("--data.detectors is empty; expected at least one")
         _check_counts(self, "window_samples")
         _check_between(self, "validation_share")
+        _check(self, ("recolour_share",), lambda v: 0 <= v <= 1, "a share from 0 to 1")
+        if self.noise == "gaussian" and (self.leave_out or self.recolour_share):
+            raise InputError(
+                "--data.leave_out and --data.recolour_share are of the noise of files; leave them out with --data.noise gaussian"
+            )
         if self.noise != "files" and not self.psd:
             raise InputError(f"--data.noise {self.noise} needs --data.psd: at least one PSD name or file")
         if self.noise == "files" and self.psd:

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import scipy.signal
@@ -7,9 +9,13 @@ from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
-from keras_gw_resnet.datasets.noise import FileNoise, MixedNoise, split_stretches
+from keras_gw_resnet.datasets.noise import FileNoise, MixedNoise
+from keras_gw_resnet.datasets.noise_stretches import read_noise, split_stretches, without_known_events
+from keras_gw_resnet.strain.catalogue import catalogue_events
 from keras_gw_resnet.strain.conditioning import Whitening, whitening_filter
+from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.stretches import WhitenedStretch
+from keras_gw_resnet.strain.writers import mlgwsc1_file
 
 TAPS = [np.zeros(8192), np.ones(8192), np.full(8192, 2.0)]
 
@@ -119,3 +125,66 @@ def test_mixed_noise_keeps_filters_with_their_windows():
     assert np.all(filters[from_files] == 0)
     assert set(filters[~from_files].ravel()) == {1, 2}
     assert [t[0] for t in mixed.taps[0]] == [0, 1, 2]
+
+
+def test_a_share_of_noise_is_recoloured_and_shown_as_it_was():
+    one, other = stretch(5000), stretch(5000, gps_start=9000.0)
+    plain, recoloured = (
+        FileNoise([one, other], 100, share, spectra) for share, spectra in ((0, None), (0.4, [TAPS[1:]] * 2))
+    )
+    windows, filters = plain.draw(np.random.default_rng(3), 2000)
+    again, changed = recoloured.draw(np.random.default_rng(3), 2000)
+    np.testing.assert_array_equal(again, windows)
+    assert [len(taps) for taps in recoloured.taps] == [4, 4]
+    np.testing.assert_allclose((changed != filters).mean(axis=0), 0.4, atol=0.04)
+    assert set(changed[changed != filters]) == {2, 3} and set(changed[changed == filters]) == {0, 1}
+    # Each detector for itself.
+    assert abs(np.corrcoef((changed != filters).T)[0, 1]) < 0.08
+    twice = recoloured.draw(np.random.default_rng(3), 2000)[1]
+    np.testing.assert_array_equal(twice, changed)
+    # Without spectra of its own: those of the stretches.
+    assert set(FileNoise([one, other], 100, 1.0).draw(np.random.default_rng(0), 50)[1].ravel()) == {0, 1}
+    with pytest.raises(InputError, match="one noise spectrum alone"):
+        FileNoise([one], 100, 0.5)
+
+
+def test_recoloured_noise_whitened_anew_is_what_it_was():
+    """What `FileNoise` relies on, done the long way with noise of a line and two slopes."""
+    settings, rng = Whitening(filter_seconds=1.0), np.random.default_rng(0)
+    frequency = np.fft.rfftfreq(64 * 2048, 1 / 2048)
+    fine = np.fft.rfftfreq(settings.filter_samples, 1 / 2048)
+
+    def density(f, slope, line):
+        return 1e-46 * (1 + (100 / np.maximum(f, 10)) ** slope + 30 * np.exp(-(((f - line) / 4) ** 2)))
+
+    one, two = (2.0, 300.0), (4.0, 500.0)
+    white = np.fft.rfft(rng.normal(size=64 * 2048))
+    strain = [np.fft.irfft(white * np.sqrt(density(frequency, *own) * 1024)) for own in (one, two)]
+    whitened = [
+        np.convolve(own, whitening_filter(density(fine, *spectrum), settings), "valid")
+        for own, spectrum in zip(strain, (one, two), strict=True)
+    ]
+    assert np.std(whitened[1]) == pytest.approx(1, abs=0.02)
+    assert np.std(whitened[1] - whitened[0]) < 0.05
+
+
+def measured(path, gps_start, seconds):
+    with mlgwsc1_file(path, ("H1", "L1"), 2048, compress=False) as add:
+        for number, detector in enumerate(("H1", "L1")):
+            add(detector, gps_start, np.random.default_rng(number).normal(size=seconds * 2048) * 1e-21)
+    return find_segments(path)
+
+
+def test_catalogue_events_and_other_times_are_no_noise(tmp_path):
+    (event,) = [time for time, name in catalogue_events() if name == "GW150914"]
+    headers = measured(tmp_path / "strain.hdf", int(event) - 30, 60)
+    whole, _ = read_noise("folder", headers, ("H1", "L1"), Whitening(), 2048)
+    stretches = without_known_events(whole, 2048, "folder", [event + 15])
+    left = [(s.gps_start - event, s.gps_start + s.seconds - event) for s in stretches]
+    expected = [(-28, -4), (4, 11), (19, 28)]
+    np.testing.assert_allclose(left, expected, atol=1)
+    assert all(stop <= begin - 7.999 for (_, stop), (begin, _) in itertools.pairwise(left))
+    with pytest.raises(
+        InputError, match="folder: has no noise as long as a window of 61440 samples beside 4 s around GW150914"
+    ):
+        without_known_events(whole, 30 * 2048, "folder")

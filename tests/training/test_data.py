@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError
+from keras_gw_resnet.strain.writers import mlgwsc1_file
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
 
@@ -50,6 +51,35 @@ def test_missing_parts_are_named(small_data, tmp_path):
         load_batches(config(tmp_path))
     with pytest.raises(InputError, match="no strain of V1"):
         load_batches(config(small_data, detectors=("H1", "V1")))
+
+
+def test_what_training_noise_leaves_out_is_in_the_card(small_data, tmp_path):
+    shutil.copy(small_data / "bank.hdf", tmp_path)
+    with mlgwsc1_file(tmp_path / "strain.hdf", ("H1", "L1"), 2048, compress=False) as add:
+        for number, detector in enumerate(("H1", "L1")):
+            add(detector, 1126259442, np.random.default_rng(number).normal(size=120 * 2048) * 1e-21)
+    batches = load_batches(
+        config(tmp_path, leave_out=("1126259490",), recolour_share=0.5, psd=("aLIGOZeroDetHighPower",))
+    )
+    assert batches.provenance["left_out"] == ["GW150914"]
+    assert batches.description.startswith("files noise without 1 catalogue event and ")
+    for start, stop, _ in batches.provenance["gps_intervals"] + batches.provenance["held_out_gps_intervals"]:
+        assert all(stop <= time - 3.9 or start >= time + 3.9 for time in (1126259462.4, 1126259490))
+    # The spectrum that noise is recoloured to is the last.
+    assert (
+        batches.training.noise.draw(np.random.default_rng(0), 200)[1].max() == len(batches.training.noise.taps[0]) - 1
+    )
+    np.testing.assert_array_equal(batches.training[3][0], batches.training[3][0])
+    for wrong, mentioned in (
+        (
+            {"noise": "gaussian", "psd": ("x",), "leave_out": ("1",)},
+            r"--data\.leave_out and --data\.recolour_share are",
+        ),
+        ({"recolour_share": 1.5}, r"--recolour-share is 1\.5; expected a share"),
+        ({"leave_out": ("none.txt",)}, "none.txt: cannot be read"),
+    ):
+        with pytest.raises(InputError, match=mentioned):
+            load_batches(config(tmp_path, **wrong))
 
 
 def test_each_detector_has_its_own_spectra(small_data, psds_folder):

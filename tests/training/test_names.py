@@ -48,6 +48,8 @@ def test_old_and_new_flags_say_the_same():
         *("snr_range", "noise", "psd", "statistic_shortcut", "devices", "validation_noise"),
     }
     assert old_names([*GIVEN, *NEW.split(), "--batch-size", "8", "--options.blocks", "3"]) == {}
+    times, long = (parse_training([*GIVEN, f, "1126259462.4", "x.txt"])[0] for f in ("--leave-out", "--data.leave_out"))
+    assert times == long and times.data.leave_out == ("1126259462.4", "x.txt")
     assert parse_training([*GIVEN, "--whitening.low-frequency", "30"])[0].data.whitening.low_frequency == 30
 
 
