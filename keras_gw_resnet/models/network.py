@@ -56,11 +56,13 @@ class Network:
     def parts(self) -> Parts:
         """Parts of the network."""
         kind, layer = self.head.kind()
+        field = self.field.merged(self.ranked) if self.ranked else self.field
         return Parts(
             window_samples=self.input_shape[0],
             front=self.front,
-            field=self.field.merged(self.ranked) if self.ranked else self.field,
-            cropping=self.head.cropping(self.field, self.input_shape[0]),
+            field=field,
+            earlier=field.left - self.field.left if self.ranked else 0,
+            cropping=self.head.cropping(field, self.input_shape[0]),
             head=kind,
             head_layer=layer,
             head_kernel=self.head.head_kernel_size if self.head.positions else 1,

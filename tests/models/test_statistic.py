@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model
-from keras_gw_resnet.models.front import CONCENTRATION, LIMIT, OWN_LAYERS, front_layers, front_of, set_templates
+from keras_gw_resnet.models.front import front_layers, front_of, set_templates
 from keras_gw_resnet.models.graph import blocks_of, positions_of
 from keras_gw_resnet.models.heads import shift_logits
+from keras_gw_resnet.models.ranking import CONCENTRATION, LIMIT, OWN_LAYERS
 from keras_gw_resnet.models.transfer import copy_trained
 from keras_gw_resnet.search.folding import for_inference
 from keras_gw_resnet.search.scan import Scanner

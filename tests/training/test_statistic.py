@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.front import BASIS_LAYER, OWN_LAYERS, OWN_STRIDE, STRIDE
+from keras_gw_resnet.models.matched_filter import BASIS_LAYER, STRIDE
+from keras_gw_resnet.models.ranking import OWN_LAYERS, OWN_STRIDE
 from keras_gw_resnet.models.transfer import copy_trained
 from keras_gw_resnet.training import templates
 from keras_gw_resnet.training.config import TrainingConfig
@@ -57,7 +58,8 @@ def test_templates_of_the_shortcut_are_binaries_without_spins(model, batches, co
     assert plain.parameters["mass1"].max() <= own.parameters["mass1"].max()
     basis = np.asarray(keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel))[:, 0]
     seen = (
-        templates._signals(plain, batches.training.signals, batches.training.noise, 256, 9)[:, STRIDE:-STRIDE] @ basis
+        templates.draw_signals(plain, batches.training.signals, batches.training.noise, 256, 9)[:, STRIDE:-STRIDE]
+        @ basis
     )
     match = {}
     for name, bank in (("plain", plain), ("own", own)):
