@@ -38,11 +38,11 @@ class Filtered:
         kernels: What the kernels gave, a tensor (batch, steps, kernels) a detector.
         samples: That each kernel sees.
         energies: Sum of the squares of the strain that the kernels see, a tensor (batch, steps, 1) a detector; None: no consistency.
-        earlier: What kernels gave that see the strain before, a tensor (batch, steps, kernels) a detector; None: there are none.
+        more: The same with what other kernels gave beside it, for templates that are sums of all; None: there are no others.
     """
 
     def __init__(
-        self, kernels: Sequence, samples: int, energies: Sequence | None = None, earlier: Sequence | None = None
+        self, kernels: Sequence, samples: int, energies: Sequence | None = None, more: Sequence | None = None
     ) -> None:
         self._beyond = None
         if energies is not None:
@@ -50,10 +50,8 @@ class Filtered:
             self._beyond = [
                 _penalty((energy - _power(own)) / free) for energy, own in zip(energies, kernels, strict=True)
             ]
-        if earlier is not None:
-            kernels = [layers.Concatenate(dtype=PRECISION)(pair) for pair in zip(kernels, earlier, strict=True)]
-        self.kernels = kernels
-        self._spans = energies and [_power(own) for own in kernels]
+        self.kernels = kernels if more is None else more
+        self._spans = energies and [_power(own) for own in self.kernels]
 
     def phases(self, templates: int, stride: int, prefix: str = "") -> list:
         """Return (in phase, in quadrature) of templates for each detector.

@@ -48,18 +48,18 @@ LIGHT_BASIS, EARLY_BASIS = 32, 64
 EARLY_SAMPLES, LOW_PASS_TAPS = 1024, 97
 
 
-def stem_sum(powers: Sequence) -> keras.KerasTensor:
+def stem_sum(powers: Sequence, prefix: str = STATISTIC) -> keras.KerasTensor:
     """Add up half squared signal-to-noise ratios (batch, steps, templates) of detectors, each up to `LIMIT`."""
     limited = [
-        layers.ReLU(max_value=LIMIT, dtype=PRECISION, name=f"{STATISTIC}limited_{detector}")(power)
+        layers.ReLU(max_value=LIMIT, dtype=PRECISION, name=f"{prefix}limited_{detector}")(power)
         for detector, power in enumerate(powers)
     ]
-    return layers.Add(dtype=PRECISION, name=f"{STATISTIC}joined")(limited) if len(limited) > 1 else limited[0]
+    return layers.Add(dtype=PRECISION, name=f"{prefix}joined")(limited) if len(limited) > 1 else limited[0]
 
 
 def own_sum(filtered: Filtered, templates: int, prefix: str) -> keras.KerasTensor:
     """Add up what templates of the statistic's own give in each detector, see `stem_sum`."""
-    return stem_sum(near(filtered.powers(templates, OWN_STRIDE, prefix), prefix))
+    return stem_sum(near(filtered.powers(templates, OWN_STRIDE, prefix), prefix), prefix)
 
 
 def coherent_sum(filtered: Filtered, templates: int, prefix: str) -> keras.KerasTensor:
@@ -138,13 +138,14 @@ def light_filtered(columns: Sequence, kernels: Sequence, samples: int, energies:
     basis = layers.Conv1D(LIGHT_BASIS, samples, strides=STRIDE, padding="same", **FIXED, name=LIGHT_BASIS_LAYER)
     low_pass = layers.Conv1D(1, LOW_PASS_TAPS, strides=STRIDE, padding="same", **FIXED, name=LOW_PASS_LAYER)
     early = layers.Conv1D(EARLY_BASIS, EARLY_SAMPLES // STRIDE, padding="same", **FIXED, name=EARLY_BASIS_LAYER)
-    late, earlier, steps = [], [], steps_earlier(samples)
+    late, every, steps = [], [], steps_earlier(samples)
     for detector, (column, own) in enumerate(zip(columns, kernels, strict=True)):
-        late.append(layers.Concatenate(dtype=PRECISION, name=f"{LIGHT}late_{detector}")([own, basis(column)]))
         padded = layers.ZeroPadding1D((steps, 0), dtype=PRECISION, name=f"{LIGHT}early_{detector}_padded")
         cropped = layers.Cropping1D((0, steps), dtype=PRECISION, name=f"{LIGHT}early_{detector}")
-        earlier.append(cropped(padded(early(low_pass(column)))))
-    return Filtered(late, samples, energies, earlier)
+        more, earlier = basis(column), cropped(padded(early(low_pass(column))))
+        late.append(layers.Concatenate(dtype=PRECISION, name=f"{LIGHT}late_{detector}")([own, more]))
+        every.append(layers.Concatenate(dtype=PRECISION, name=f"{LIGHT}kernels_{detector}")([own, more, earlier]))
+    return Filtered(late, samples, energies, every)
 
 
 def steps_earlier(samples: int) -> int:
