@@ -80,7 +80,7 @@ class Front:
         statistic_coherent: Whether its own templates join H1 and L1 as these see a signal: at a delay of up to 10 ms, alike loud, and with
             nearly opposite phases (arXiv 1705.01513). What is loud in one detector alone counts for half.
         statistic_light: How many more templates the statistic has of light binaries, which see the 0.5 s before, too, and whose kernels are
-            more; 0: none. All of them together count as much as `statistic_templates`.
+            more; 0: none. All of them together count a quarter of `statistic_templates`.
         consistency: Whether half squared signal-to-noise ratios are divided where the strain does not look like the template, so that
             glitches count for little, in what the stack sees and in what is ranked; see `matched_filter.Filtered.consistent`.
     """

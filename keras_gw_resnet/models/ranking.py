@@ -44,6 +44,9 @@ LIGHT_BASIS_LAYER, EARLY_BASIS_LAYER, LOW_PASS_LAYER = f"{LIGHT}basis", f"{LIGHT
 # Layers whose weights are templates of the statistic's own.
 RANKED_LAYERS = (*OWN_LAYERS, *LIGHT_LAYERS, LIGHT_BASIS_LAYER, LOW_PASS_LAYER, EARLY_BASIS_LAYER)
 LIGHT_BASIS, EARLY_BASIS = 32, 64
+# How likely a light binary is for each other one. In Gaussian noise both classes exceed a threshold alike often at 1; at 1/4 the threshold
+# rises by 0.3 for the sake of light binaries, at 1 by 0.7.
+LIGHT_ODDS = 0.25
 # The strain that the early kernels see, and the taps of the low pass before them: 0.5 s at 2048 Hz, taken every `STRIDE` samples.
 EARLY_SAMPLES, LOW_PASS_TAPS = 1024, 97
 
@@ -154,6 +157,6 @@ def steps_earlier(samples: int) -> int:
 
 
 def joined_classes(heavy: keras.KerasTensor, light: keras.KerasTensor) -> keras.KerasTensor:
-    """Put the templates (batch, steps, templates) of both classes of binaries beside each other, both classes alike likely."""
-    fewer = math.log(light.shape[-1] / heavy.shape[-1])
+    """Put the templates (batch, steps, templates) of both classes of binaries beside each other, light ones `LIGHT_ODDS` times as likely."""
+    fewer = math.log(light.shape[-1] / heavy.shape[-1] / LIGHT_ODDS)
     return layers.Concatenate(dtype=PRECISION, name=f"{STATISTIC}classes")([heavy, light - fewer])

@@ -425,14 +425,14 @@ def test_early_kernels_end_where_the_others_begin(light):
         np.testing.assert_allclose(given[0, step], passed @ kernels, rtol=1e-3, atol=1e-4)
 
 
-def test_light_binaries_count_as_much_as_the_others(light):
+def test_light_binaries_are_a_quarter_as_likely_as_the_others(light):
     strain = np.random.default_rng(4).normal(size=(1, 4096, 2)).astype("float32")
     names = [f"{STATISTIC}joined", f"{LIGHT}joined", f"{STATISTIC}classes"]
     heavy, own, both = (
         np.asarray(t) for t in keras.Model(light.input, [light.get_layer(n).output for n in names])(strain)
     )
     assert (heavy.shape[-1], own.shape[-1]) == (2, 3)
-    np.testing.assert_allclose(both, np.concatenate([heavy, own - np.log(1.5)], axis=-1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(both, np.concatenate([heavy, own - np.log(1.5 * 4)], axis=-1), rtol=1e-5, atol=1e-6)
 
 
 def test_a_network_that_ranks_light_binaries_is_like_any_other(light, both, tmp_path):
