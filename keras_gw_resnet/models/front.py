@@ -1,59 +1,62 @@
-"""The matched filter in front of a network, as its options describe it: orthonormal kernels, templates, what the stack sees, what is ranked.
+"""The matched filter in front of a network, as its options describe it: what the stack sees, and what is ranked.
 
-A convolution whose kernels are whitened waveforms is a matched filter (arXiv 1909.13442). As in arXiv 1005.0012 the strain is
-filtered with a few orthonormal kernels, and the templates, each in phase and in quadrature, are sums of what those give. None of
-it is trained: before the first epoch a training fills both from the waveforms of its bank (`training.templates`).
-
-A new part of the front is a line in `CHANNELS`, for what the stack is to see, or in `STATISTICS`, for what is ranked.
+A new part of the front is a line in `CHANNELS`, for what the stack is to see; what is ranked is in `ranking`.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 from keras import layers, ops
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.matched_filter import (
+    BASIS_LAYER,
+    COINCIDENT,
+    ENERGY_LAYER,
+    FIXED,
+    PRECISION,
+    SNR_LAYER,
+    STRIDE,
+    STRIDES,
+    TEMPLATE_LAYERS,
+    Filtered,
+    Stem,
+    energy,
+)
+from keras_gw_resnet.models.ranking import (
+    DELAYS,
+    EARLY_SAMPLES,
+    LIGHT,
+    LIGHT_LAYERS,
+    LOW_PASS_TAPS,
+    OWN_LAYERS,
+    OWN_STRIDE,
+    STATISTIC,
+    coherent_sum,
+    joined_classes,
+    light_filtered,
+    own_sum,
+    stem_sum,
+    steps_earlier,
+)
 from keras_gw_resnet.models.receptive import ReceptiveField
 
 if TYPE_CHECKING:
     import numpy as np
 
-# Samples from one value of the signal-to-noise ratio to the next that the stack sees: finer than an autocorrelation is wide.
-STRIDE = 8
-# Samples from one time at which a template is tried to the next; the stack sees the largest of each `STRIDE`.
-STRIDES = (8, 4, 2, 1)
 # Orthonormal kernels: 64 hold 99 % of the power of binary black holes of 7 to 50 solar masses in 0.5 s.
 BASIS = 64
 # Share of a template that lies behind the coalescence.
 RINGDOWN = 1 / 16
-# Values of the signal-to-noise ratio, each detector's own, that are joined as one: the middle and so many at both sides make up for
-# the 10 ms that a signal needs from H1 to L1 at most, half of it before and half behind.
-COINCIDENT = 3
-# Half the squared signal-to-noise ratio that a detector counts for at most, that of 8: a glitch is in one detector and may be far louder.
-LIMIT = 32.0
-# Samples from one time at which a template of the statistic's own is tried to the next.
-OWN_STRIDE = 4
-# Such times that a signal may be earlier or later in one detector than in the other, 10 ms: what light needs from H1 to L1.
-DELAYS = 5
-# How much the phases of a signal in H1 and L1 lie around opposite ones, concentration of a von Mises distribution: over all directions,
-# inclinations and polarisations, weighted by the volume that they are seen in, 3.3 at delays of 8 to 10 ms and 17 at none.
-CONCENTRATION = 6.0
-BASIS_LAYER, TEMPLATE_LAYERS = "template_basis", ("templates_in_phase", "templates_in_quadrature")
-SNR_LAYER, STATISTIC, ENERGY_LAYER = "snr", "statistic_", "strain_power"
-OWN_LAYERS = tuple(STATISTIC + name for name in TEMPLATE_LAYERS)
 JOIN_LAYER = f"{STATISTIC}and_features"
 # Layers of the head that take the statistic, too.
 RANKING_LAYERS = ("crop_edges", "dropout", "score")
-# Squares of signal-to-noise ratios and their exponentials need more digits than half precision has.
-PRECISION = "float32"
-FIXED = {"use_bias": False, "trainable": False, "dtype": PRECISION}
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,10 @@ class Front:
             0: those that the stack sees.
         statistic_coherent: Whether its own templates join H1 and L1 as these see a signal: at a delay of up to 10 ms, alike loud, and with
             nearly opposite phases (arXiv 1705.01513). What is loud in one detector alone counts for half.
+        statistic_light: How many more templates the statistic has of light binaries, which see the 0.5 s before, too, and whose kernels are
+            more; 0: none. All of them together count a quarter of `statistic_templates`.
         consistency: Whether half squared signal-to-noise ratios are divided where the strain does not look like the template, so that
-            glitches count for little, in what the stack sees and in what is ranked; see `consistency`.
+            glitches count for little, in what the stack sees and in what is ranked; see `matched_filter.Filtered.consistent`.
     """
 
     templates: int = 0
@@ -87,10 +92,16 @@ class Front:
     statistic_shortcut: float = 0.0
     statistic_templates: int = 0
     statistic_coherent: bool = False
+    statistic_light: int = 0
     consistency: bool = False
 
     def __post_init__(self):
-        for name, least in (("templates", 0), ("template_samples", 1), ("statistic_templates", 0)):
+        for name, least in (
+            ("templates", 0),
+            ("template_samples", 1),
+            ("statistic_templates", 0),
+            ("statistic_light", 0),
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
                 raise InputError(f"{name}={value!r}; expected a whole number from {least}")
@@ -112,10 +123,9 @@ class Front:
             number = self.statistic_templates
             given = f"statistic_templates={number}" if number else "statistic_coherent=True"
             raise InputError(f"{given}: is of a shortcut; give statistic_shortcut too, for example 1")
-        if self.statistic_coherent and not self.statistic_templates:
-            raise InputError(
-                "statistic_coherent=True: is of templates of its own; give statistic_templates too, for example 40"
-            )
+        if (self.statistic_coherent or self.statistic_light) and not self.statistic_templates:
+            given = "statistic_coherent=True" if self.statistic_coherent else f"statistic_light={self.statistic_light}"
+            raise InputError(f"{given}: is of templates of its own; give statistic_templates too, for example 40")
 
     def check(self, name: str, detectors: int, positions: bool) -> None:
         """Raise InputError where a network of so many detectors, with or without a head of positions, cannot have this front."""
@@ -153,6 +163,9 @@ class Front:
     def statistic_field(self, stride: int) -> ReceptiveField:
         """Return the ReceptiveField of the statistic, at as many samples from one value to the next as the stack's features."""
         field, steps = self._kernel_field, -(-DELAYS // (STRIDE // OWN_STRIDE))
+        if self.statistic_light:
+            early = ReceptiveField().through(LOW_PASS_TAPS, STRIDE).through(EARLY_SAMPLES // STRIDE)
+            field = field.merged(early.later(-steps_earlier(self.template_samples)))
         field = field.later(-steps).merged(field.later(steps)) if self.statistic_coherent else field.through(COINCIDENT)
         return field.through(stride // STRIDE, stride // STRIDE)
 
@@ -179,247 +192,44 @@ class Front:
         )
         columns = [strain[:, :, detector : detector + 1] for detector in range(strain.shape[-1])]
         kernels = [basis(column) for column in columns]
-        energies = [_energy(column, self.template_samples, number) for number, column in enumerate(columns)]
-        filtered = Filtered(self, kernels, energies if self.consistency else None)
-        channels = [channel for asked, give in CHANNELS if asked(self) for channel in give(filtered)]
+        energies = None
+        if self.consistency:
+            energies = [energy(column, self.template_samples, number) for number, column in enumerate(columns)]
+        filtered = Filtered(kernels, self.template_samples, energies)
+        stem = Stem(filtered, self.templates, self.template_stride)
+        channels = [channel for asked, give in CHANNELS if asked(self) for channel in give(stem)]
         seen = layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(channels)
         if not self.statistic_shortcut:
             return seen, None
-        joined = next(join for asked, join in STATISTICS if asked(self))(filtered)
+        ranked = self._ranked(stem, filtered, columns, energies)
         steps = stride // STRIDE
         pool = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=f"{STATISTIC}pool")
-        return seen, pool(ops.logsumexp(joined, axis=-1, keepdims=True))
+        return seen, pool(ops.logsumexp(ranked, axis=-1, keepdims=True))
+
+    def _ranked(self, stem, filtered, columns, energies):
+        if not self.statistic_templates:
+            return stem_sum(stem.near)
+        join = coherent_sum if self.statistic_coherent else own_sum
+        ranked = join(filtered, self.statistic_templates, STATISTIC)
+        if not self.statistic_light:
+            return ranked
+        light = light_filtered(columns, filtered.kernels, self.template_samples, energies)
+        return joined_classes(ranked, join(light, self.statistic_light, LIGHT))
 
 
-class Filtered:
-    """What the matched filter of a network gives, each quantity made once however many parts of the front take it.
-
-    Args:
-        front: Front.
-        kernels: What the orthonormal kernels gave, a tensor (batch, steps, kernels) a detector.
-        energies: Sum of the squares of the strain that the kernels see, a tensor (batch, steps, 1) a detector; None: no consistency.
-
-    Attributes:
-        powers: Half the squared signal-to-noise ratio of each template, of its times within a step the largest, (batch, steps, templates)
-            a detector.
-    """
-
-    def __init__(self, front: Front, kernels: Any, energies: Any = None) -> None:
-        self.front, self.kernels = front, kernels
-        self._energies = energies
-        self._spans = energies and [ops.sum(own * own, axis=-1, keepdims=True) for own in kernels]
-        self.powers = _powers(self, front.templates, front.template_stride)
-
-    def consistent(self, detector: int, power: keras.KerasTensor) -> keras.KerasTensor:
-        """Divide half squared signal-to-noise ratios of a detector by `consistency`; without it they stay as they are."""
-        if self._energies is None:
-            return power
-        number, samples = self.kernels[detector].shape[-1], self.front.template_samples
-        return power / consistency(power, self._spans[detector], self._energies[detector], number, samples)
-
-    @functools.cached_property
-    def near(self) -> list:
-        """The largest of each `COINCIDENT` neighbouring values of `powers`."""
-        return _near(self.powers)
-
-
-def _powers_and_roots(filtered):
+def _powers_and_roots(stem):
     # The root of zero has no derivative.
-    return [part for power in filtered.powers for part in (power, ops.sqrt(power + 1e-3))]
+    return [part for power in stem.powers for part in (power, ops.sqrt(power + 1e-3))]
 
 
-def _coincident(filtered):
-    near = filtered.near
+def _coincident(stem):
+    near = stem.near
     joined = layers.Add(dtype=PRECISION, name="snr_joined")(near) if len(near) > 1 else near[0]
-    return [joined, *(ops.logsumexp(power, axis=-1, keepdims=True) for power in (joined, *filtered.powers))]
+    return [joined, *(ops.logsumexp(power, axis=-1, keepdims=True) for power in (joined, *stem.powers))]
 
 
-def _stem_sum(filtered):
-    return _limited_sum(filtered.near)
-
-
-def _own_sum(filtered):
-    return _limited_sum(_near(_powers(filtered, filtered.front.statistic_templates, OWN_STRIDE, STATISTIC), STATISTIC))
-
-
-def _coherent_sum(filtered):
-    """Join two detectors by the phases of each template, the largest of all delays and of the times within a step of the front.
-
-    A signal that is alike loud in both with phases that differ by d has a log-likelihood ratio of (a^2 + b^2) / 4 + a b cos(d - e) / 2, where a and b
-    are the signal-to-noise ratios and e the difference of their phases. Over a von Mises distribution of d around pi this gives
-    (a^2 + b^2) / 4 + log I0(r) - log I0(k), with r^2 = (a b / 2)^2 + k^2 - k a b cos(e); of log I0 the argument alone is taken, which
-    differs by -1.8 (r = 0) to 0.9 (r = 38, the largest).
-    """
-    templates = filtered.front.statistic_templates
-    phases = _phases(filtered.kernels, templates, OWN_STRIDE, STATISTIC)
-    first, last = (_limited(filtered, detector, *pair) for detector, pair in enumerate(phases))
-    times = STRIDE // OWN_STRIDE
-    steps = -(-DELAYS // times)
-    delays = 2 * DELAYS + 1
-    # Of the first detector what is `steps` earlier to as much later, all of it beside each other.
-    around = [_at_all_steps(tensor, steps, f"{STATISTIC}{number}") for number, tensor in enumerate(first)]
-    last = [_slices(tensor, templates) for tensor in last]
-    found = []
-    for time in range(times):
-        start = (steps * times + time - DELAYS) * templates
-        other = [tensor[:, :, start : start + delays * templates] for tensor in around]
-        own = [
-            layers.Concatenate(dtype=PRECISION, name=f"{STATISTIC}{number}_at_{time}")([parts[time]] * delays)
-            for number, parts in enumerate(last)
-        ]
-        found += _slices(_coherent(own, other), templates)
-    return layers.Maximum(dtype=PRECISION, name=f"{STATISTIC}joined")(found)
-
-
-def _coherent(own, other):
-    """Return the log-likelihood ratio of a signal in two detectors, see `_coherent_sum`, of what `_limited` gives for each."""
-    own_phase, own_quadrature, own_power = own
-    in_phase, in_quadrature, power = other
-    product = own_phase * in_phase + own_quadrature * in_quadrature
-    # The root of a number that rounding made negative is none.
-    root = ops.sqrt(own_power * power + CONCENTRATION**2 - CONCENTRATION * product + 1e-3)
-    return 0.5 * (own_power + power) + root - CONCENTRATION
-
-
-def coherent_parts(model: keras.Model) -> tuple[list, list, keras.KerasTensor] | None:
-    """Return the tensors with which `_coherent_sum` begins and ends in a network; None: it does not join detectors by phase.
-
-    Returns:
-        Tuple (what `_limited` gives for the first detector, copies of what it gives for the last, what is joined).
-    """
-    if f"{STATISTIC}0_padded" not in {layer.name for layer in model.layers}:
-        return None
-    first = [model.get_layer(f"{STATISTIC}{number}_padded").input for number in range(3)]
-    last = [model.get_layer(f"{STATISTIC}{number}_at_0").input[0] for number in range(3)]
-    return first, last, model.get_layer(f"{STATISTIC}joined").output
-
-
-def joined_by_phase(first: list, last: list) -> keras.KerasTensor:
-    """Do what `_coherent_sum` does, without copies: the first detector is shifted past the last.
-
-    Args:
-        first, last: What `_limited` gives for each detector.
-
-    Returns:
-        Tensor (batch, steps, templates).
-    """
-    times = STRIDE // OWN_STRIDE
-    batch, steps, width = ops.shape(first[0])
-    # Times within a step of the front follow each other, so that a delay is a shift.
-    shape = (batch, steps * times, width // times)
-    last = [ops.reshape(own, shape) for own in last]
-    padded = [ops.pad(ops.reshape(own, shape), ((0, 0), (DELAYS, DELAYS), (0, 0))) for own in first]
-    found = None
-    for delay in range(2 * DELAYS + 1):
-        joined = _coherent(last, [own[:, delay : delay + steps * times] for own in padded])
-        found = joined if found is None else ops.maximum(found, joined)
-    return ops.max(ops.reshape(found, (batch, steps, times, width // times)), axis=2)
-
-
-# (which options ask for it, Filtered -> channels that the stack sees), in this order.
+# (which options ask for it, Stem -> channels that the stack sees), in this order.
 CHANNELS = ((lambda front: True, _powers_and_roots), (lambda front: front.coincidence, _coincident))
-# (which options ask for it, Filtered -> what is ranked, (batch, steps, templates)); the first that is asked for.
-STATISTICS = (
-    (lambda front: front.statistic_coherent, _coherent_sum),
-    (lambda front: front.statistic_templates, _own_sum),
-    (lambda front: True, _stem_sum),
-)
-
-
-def _phases(kernels, templates, stride, prefix=""):
-    """Return what each template gives in phase and in quadrature, all templates at the earliest time, then all at the next, a detector."""
-    phases = [layers.Conv1D(templates * (STRIDE // stride), 1, **FIXED, name=prefix + name) for name in TEMPLATE_LAYERS]
-    return [tuple(phase(own) for phase in phases) for own in kernels]
-
-
-def _energy(strain, samples, detector):
-    mean = layers.AveragePooling1D(
-        samples, strides=STRIDE, padding="same", dtype=PRECISION, name=f"{ENERGY_LAYER}_{detector}"
-    )
-    return samples * mean(strain * strain)
-
-
-def consistency(
-    power: keras.KerasTensor, span: keras.KerasTensor, energy: keras.KerasTensor, kernels: int, samples: int
-) -> keras.KerasTensor:
-    """Say by how much the strain looks less like a template than noise and the template together would, 1 and more.
-
-    Two chi-squared tests with what the filter has already. The power in the span of the orthonormal kernels less that of the template has
-    `kernels` - 2 degrees of freedom where the template is right: it is large where something else fills the span. The power of the strain less
-    that in the span has `samples` - `kernels`: it is large where nothing of the kind is a binary. Each reduced chi-squared c gives
-    ((1 + c^3) / 2)^(1/3) where c is above 1, the square of what reweighted signal-to-noise ratios are divided by (arXiv gr-qc/0405045, 1208.3491).
-
-    Args:
-        power: Half squared signal-to-noise ratios, (batch, steps, templates).
-        span: Sum of the squares that the kernels gave, (batch, steps, 1).
-        energy: Sum of the squares of the whitened strain that the kernels see, (batch, steps, 1).
-        kernels: How many there are.
-        samples: That each kernel sees.
-
-    Returns:
-        Tensor (batch, steps, templates).
-    """
-    within = (span - 2.0 * power) / max(kernels - 2, 1)
-    beyond = (energy - span) / max(samples - kernels, 1)
-    return _penalty(within) * _penalty(beyond)
-
-
-def _penalty(reduced):
-    above = ops.maximum(reduced, 1.0)
-    return ops.power(0.5 + 0.5 * above * above * above, 1 / 3)
-
-
-def _half_square(in_phase, in_quadrature):
-    return 0.5 * (in_phase * in_phase + in_quadrature * in_quadrature)
-
-
-def _powers(filtered, templates, stride, prefix=""):
-    powers = []
-    for detector, phases in enumerate(_phases(filtered.kernels, templates, stride, prefix)):
-        power = filtered.consistent(detector, _half_square(*phases))
-        if stride < STRIDE:
-            name = f"{prefix}snr_largest_{detector}"
-            power = layers.Maximum(dtype=PRECISION, name=name)(_slices(power, templates))
-        powers.append(power)
-    return powers
-
-
-def _near(powers, prefix=""):
-    options = {"strides": 1, "padding": "same", "dtype": PRECISION}
-    return [
-        layers.MaxPooling1D(COINCIDENT, **options, name=f"{prefix}snr_near_{detector}")(power)
-        for detector, power in enumerate(powers)
-    ]
-
-
-def _slices(tensor, width):
-    return [tensor[:, :, start : start + width] for start in range(0, tensor.shape[-1], width)]
-
-
-def _limited_sum(powers):
-    limited = [
-        layers.ReLU(max_value=LIMIT, dtype=PRECISION, name=f"{STATISTIC}limited_{detector}")(power)
-        for detector, power in enumerate(powers)
-    ]
-    return layers.Add(dtype=PRECISION, name=f"{STATISTIC}joined")(limited) if len(limited) > 1 else limited[0]
-
-
-def _limited(filtered, detector, in_phase, in_quadrature):
-    """Return in phase, in quadrature and half the square of a signal-to-noise ratio, limited; what is limited keeps its phase."""
-    power = _half_square(in_phase, in_quadrature)
-    limited = ops.minimum(filtered.consistent(detector, power), LIMIT)
-    scale = ops.sqrt(limited / (power + 1e-6))
-    return in_phase * scale, in_quadrature * scale, limited
-
-
-def _at_all_steps(tensor, steps, name):
-    """Return a sequence so many steps earlier to as many later, side by side; beyond its ends there are zeros."""
-    padded = layers.ZeroPadding1D(steps, dtype=PRECISION, name=f"{name}_padded")(tensor)
-    shifted = [
-        layers.Cropping1D((start, 2 * steps - start), dtype=PRECISION, name=f"{name}_from_{start}")(padded)
-        for start in range(2 * steps + 1)
-    ]
-    return layers.Concatenate(dtype=PRECISION, name=f"{name}_at_all_steps")(shifted)
 
 
 def front_of(model: keras.Model) -> Front:
@@ -442,6 +252,8 @@ def front_of(model: keras.Model) -> Front:
         if OWN_LAYERS[0] in own:
             given["statistic_templates"] = own[OWN_LAYERS[0]].filters * OWN_STRIDE // STRIDE
             given["statistic_coherent"] = f"{STATISTIC}0_padded" in own
+            light = own.get(LIGHT_LAYERS[0])
+            given["statistic_light"] = light.filters * OWN_STRIDE // STRIDE if light else 0
     return Front(**given)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_gw_resnet.models.front import front_layers, front_of
+from keras_gw_resnet.models.front import JOIN_LAYER, front_layers, front_of
 from keras_gw_resnet.models.parts import Parts
 from keras_gw_resnet.models.receptive import ReceptiveField
 
@@ -172,7 +172,17 @@ def read_parts(model: keras.Model) -> Parts:
         # Cropped on the way; or padded otherwise than 'same' does, which is not known here.
         field = replace(field, lost=samples - length * field.stride) if length * field.stride <= samples else None
     kernel = positions.kernel_size[0] if positions else 1
-    return Parts(**known, field=field, cropping=tuple(cropping), head=kind, head_layer=head.name, head_kernel=kernel)
+    joined = next((layer for layer in model.layers if layer.name == JOIN_LAYER), None)
+    earlier = field.left - receptive_field(model.input, joined.input[0]).left if field and joined else 0
+    return Parts(
+        **known,
+        field=field,
+        cropping=tuple(cropping),
+        earlier=earlier,
+        head=kind,
+        head_layer=head.name,
+        head_kernel=kernel,
+    )
 
 
 @dataclass(frozen=True)

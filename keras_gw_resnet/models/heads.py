@@ -10,7 +10,8 @@ from keras import activations, initializers, layers, ops
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import require_counts, require_flags, require_known, require_share
-from keras_gw_resnet.models.front import JOIN_LAYER, PRECISION
+from keras_gw_resnet.models.front import JOIN_LAYER
+from keras_gw_resnet.models.matched_filter import PRECISION
 
 if TYPE_CHECKING:
     import keras

@@ -56,11 +56,13 @@ class Network:
     def parts(self) -> Parts:
         """Parts of the network."""
         kind, layer = self.head.kind()
+        field = self.field.merged(self.ranked) if self.ranked else self.field
         return Parts(
             window_samples=self.input_shape[0],
             front=self.front,
-            field=self.field.merged(self.ranked) if self.ranked else self.field,
-            cropping=self.head.cropping(self.field, self.input_shape[0]),
+            field=field,
+            earlier=field.left - self.field.left if self.ranked else 0,
+            cropping=self.head.cropping(field, self.input_shape[0]),
             head=kind,
             head_layer=layer,
             head_kernel=self.head.head_kernel_size if self.head.positions else 1,
@@ -88,11 +90,13 @@ class Network:
 
     def _tap(self):
         """Say which of the features that a position takes has its middle in the middle of the position."""
-        field, ranked, taps = self.field, self.ranked, self.head.head_kernel_size
-        if ranked is None:
+        field, taps = self.field, self.head.head_kernel_size
+        if self.ranked is None:
             return 0
+        # What serves light binaries alone comes before the middle.
+        others = replace(self.front, statistic_light=0).statistic_field(field.stride)
         position = ((taps - 1) * field.stride + field.right - field.left) / 2
-        tap = round((position - (ranked.right - ranked.left) / 2) / field.stride)
+        tap = round((position - (others.right - others.left) / 2) / field.stride)
         return min(max(tap, 0), taps - 1)
 
 

@@ -19,6 +19,7 @@ class Parts:
         front: Options of its matched filter.
         field: ReceptiveField of what goes into the head; None: not known, or not the same everywhere.
         cropping: Features dropped at the left and the right edge before the head.
+        earlier: How many samples of what they see serve light binaries alone, before all others; a position is the middle of the rest.
         head: "positions" (a logit at each, joined by log-sum-exp), "average" (over time, and one dense layer), or "other".
         head_layer: Name of the layer that takes the features; None of a head that is not known.
         head_kernel: Features that a position takes.
@@ -29,6 +30,7 @@ class Parts:
     front: Front = NO_FRONT
     field: ReceptiveField | None = None
     cropping: tuple[int, int] = (0, 0)
+    earlier: int = 0
     head: str = "other"
     head_layer: str | None = None
     head_kernel: int = 1
@@ -64,12 +66,12 @@ class Parts:
 
     @property
     def position_samples(self) -> int:
-        """Length of the strain that a position takes."""
-        return self.field.samples + (self.head_kernel - 1) * self.field.stride
+        """Length of the strain that a position takes, less what serves light binaries alone."""
+        return self.field.samples - self.earlier + (self.head_kernel - 1) * self.field.stride
 
     def middles(self) -> list[float]:
         """Return the middle of the strain that each position takes, in samples."""
-        first = self.cropping[0] * self.field.stride - self.field.left + self.position_samples / 2
+        first = self.cropping[0] * self.field.stride - self.field.left + self.earlier + self.position_samples / 2
         return [first + position * self.field.stride for position in range(self.positions)]
 
     @property
@@ -85,7 +87,8 @@ class Parts:
     @classmethod
     def from_dict(cls, values: dict) -> Parts:
         """Return the Parts that a card holds."""
-        known: dict = {own.name: values[own.name] for own in fields(cls)}
+        # Cards of before light binaries do not say `earlier`.
+        known: dict = {own.name: values[own.name] for own in fields(cls) if own.name in values}
         given = known["field"]
         return cls(
             **{

@@ -8,8 +8,10 @@ import keras
 
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.models.blocks import EVERY
-from keras_gw_resnet.models.front import JOIN_LAYER, OWN_LAYERS, TEMPLATE_LAYERS, front_of, is_apart
+from keras_gw_resnet.models.front import JOIN_LAYER, front_of, is_apart
 from keras_gw_resnet.models.graph import blocks_of, positions_of
+from keras_gw_resnet.models.matched_filter import TEMPLATE_LAYERS
+from keras_gw_resnet.models.ranking import RANKED_LAYERS
 from keras_gw_resnet.models.weights import WEIGHTS, find_weights, load_keras_file
 
 # Layers behind the features, which a network without its last layer may lack.
@@ -130,6 +132,12 @@ def _check_fronts(model, saved, path):
             f"{path}: {whose}, that of {model.name} {own.statistic_templates}; expected weights of a network with as many, "
             f"or statistic_templates={number} (--options.statistic_templates {number})"
         )
+    if own.statistic_shortcut and own.statistic_light != known.statistic_light:
+        number = known.statistic_light
+        raise InputError(
+            f"{path}: its ranking statistic has {number} templates of light binaries, that of {model.name} {own.statistic_light}; "
+            f"expected statistic_light={number} (--options.statistic_light {number})"
+        )
     if own.statistic_templates and own.statistic_coherent != known.statistic_coherent:
         how, joins = ("powers", "phases"), known.statistic_coherent
         raise InputError(
@@ -143,7 +151,7 @@ def _take_statistic(model, saved):
     names = [{layer.name for layer in network.layers} for network in (model, saved)]
     if not all(JOIN_LAYER in own for own in names):
         return
-    for name in OWN_LAYERS:
+    for name in RANKED_LAYERS:
         if name in names[0]:
             model.get_layer(name).set_weights(saved.get_layer(name).get_weights())
     (kernel, bias), (known, _) = (network.get_layer("score").get_weights() for network in (model, saved))
@@ -168,9 +176,8 @@ def copy_trained(model: keras.Model, saved: keras.Model, path: Path | str = "wei
     times = _times_wider(own, other, TEMPLATE_LAYERS)
     blocks = _blocks_more(model, saved)
     more = {layer.name for block in blocks for layer in block.layers}
-    own = [entry for entry in own if entry[0] not in more]
-    if more:  # a deeper network has a longer receptive field, and crops more features that saw padding
-        own, other = ([entry for entry in side if entry[0] != "crop_edges"] for side in (own, other))
+    # A deeper network, and one that ranks longer templates, sees farther, and crops more features that saw padding.
+    own, other = ([entry for entry in side if entry[0] not in {*more, "crop_edges"}] for side in (own, other))
     copies = [1 if name in TEMPLATE_LAYERS else times for name, *_ in own]
     differing = next((a[0] for a, b, n in zip(own, other, copies, strict=False) if not _fits(a, b, n)), None)
     if differing or len(own) != len(other):

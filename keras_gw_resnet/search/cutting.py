@@ -13,8 +13,8 @@ import numpy as np
 from keras import layers
 
 from keras_gw_resnet.backend import jit_compile
-from keras_gw_resnet.models.front import PRECISION, coherent_parts, joined_by_phase
 from keras_gw_resnet.models.graph import nodes_in_order
+from keras_gw_resnet.models.matched_filter import PRECISION
 from keras_gw_resnet.search.folding import is_linear, scale_and_shift
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class Origins:
             if before and isinstance(before.operation, layers.BatchNormalization) and self._readers[id(source)] == 1:
                 norm, source = before.operation, before.input_tensors[0]
                 before = self._nodes.get(id(source))
-            if before and isinstance(before.operation, layers.Concatenate) and self._readers[id(source)] == 1:
+            together = before and isinstance(before.operation, layers.Concatenate) and self.detector(source) is None
+            if together and self._readers[id(source)] == 1:
                 parts = list(before.input_tensors)
                 if any(self.detector(tensor) is not None for tensor in parts):
                     return convolution, norm, parts
@@ -143,33 +144,26 @@ class _Mix:
         return mixed
 
 
-class PhaseJoin(layers.Layer):
-    """Joins two detectors by phase, see `front.joined_by_phase`."""
-
-    def call(self, limited: list) -> keras.KerasTensor:
-        """Take what is limited of the first detector, then of the last."""
-        return joined_by_phase(limited[: len(limited) // 2], limited[len(limited) // 2 :])
-
-
 class Cut:
     """A scan network cut in two: `own` for the strain of each detector, `join` for what that gave.
 
     Args:
         model: Functional `keras.Model` of strain (batch, samples, detectors) that gives one sequence.
+        fused: Whether to join the operations of the second part into few: for many that are small.
 
     Raises:
         ValueError: It does not look at each detector alone.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, *, fused: bool = False) -> None:
         origins = Origins(model)
         if not 1 < len(origins.columns) == model.input_shape[-1]:
             raise ValueError(f"{model.name} does not look at each detector alone")
-        found, (phases, joined) = origins.mixing(), _phases(model, origins)
+        found = origins.mixing()
         mix, parts = (_Mix(*found), found[-1]) if found else (None, [])
-        rest = origins.needed(model.outputs, [*joined, *([mix.output] if mix else [])])
+        rest = origins.needed(model.outputs, [mix.output] if mix else [])
         several = [tensor for tensor in parts if origins.detector(tensor) is None]
-        needed = {id(tensor): tensor for tensor in [*rest, *origins.needed(several), *phases]}
+        needed = {id(tensor): tensor for tensor in [*rest, *origins.needed(several)]}
         # What stands for the tensors at the cut in the second part, in the order in which it takes them.
         known, inputs, mixed, self._own = {}, [], [], []
         for detector, column in enumerate(origins.columns):
@@ -182,8 +176,6 @@ class Cut:
             inputs.append([keras.Input(tensor.shape[1:]) for tensor in given])
             known.update({id(tensor): stands for tensor, stands in zip(taken, inputs[-1], strict=False)})
             mixed += inputs[-1][len(taken) :]
-        if joined:
-            known[id(joined[0])] = PhaseJoin(dtype=PRECISION)([known[id(tensor)] for tensor in phases])
         if mix and several:
             taken = origins.needed(several)
             given = _called(taken, several, [known[id(tensor)] for tensor in taken])
@@ -191,7 +183,10 @@ class Cut:
         if mix:
             known[id(mix.output)] = layers.Add(dtype=PRECISION)(mixed)
         evidence = _called(rest, model.outputs, [known[id(tensor)] for tensor in rest])
-        self._join = _compiled(keras.Model([each for own in inputs for each in own], evidence), fused=bool(joined))
+        self._join = _compiled(
+            keras.Model([each for own in inputs for each in own], evidence),
+            fused=fused,
+        )
 
     def own(self, detector: int, strain: np.ndarray) -> list[np.ndarray]:
         """Return what one detector gives alone.
@@ -208,15 +203,6 @@ class Cut:
     def join(self, given: Iterable[list[np.ndarray]]) -> np.ndarray:
         """Join what `own` gave for each detector, all of one length; return the evidence, float32 array (n,)."""
         return self._join.predict_on_batch([array for own in given for array in own])[0, :, 0]
-
-
-def _phases(model, origins):
-    """Return the tensors that are joined by phase, of the first detector and then of the last, and [what is joined]; ([], []): none."""
-    found = coherent_parts(model)
-    if found is None:
-        return [], []
-    first, last, joined = found
-    return [*first, *(source for copy in last for source in origins.before_copies(copy))], [joined]
 
 
 def _called(inputs, outputs, given):

@@ -18,8 +18,8 @@ from keras import layers
 
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.front import STRIDE
 from keras_gw_resnet.models.graph import joined_by, parts_of
+from keras_gw_resnet.models.matched_filter import STRIDE
 from keras_gw_resnet.search.background import arranged
 from keras_gw_resnet.search.cutting import Cut
 from keras_gw_resnet.search.folding import for_inference
@@ -266,10 +266,11 @@ class Scanner:
     @cached_property
     def _cut(self):
         """The network cut in two, None where it has no matched filter or its scan depends on where rows begin."""
-        if not (self.slides and self.exact and parts_of(self._model).front.templates):
+        front = parts_of(self._model).front
+        if not (self.slides and self.exact and front.templates):
             return None
         try:
-            return Cut(self._network)
+            return Cut(self._network, fused=front.statistic_coherent)
         except ValueError:
             return None
 

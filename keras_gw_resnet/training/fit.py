@@ -20,6 +20,7 @@ from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint
 from keras_gw_resnet.training.distribution import leave, undistributed
 from keras_gw_resnet.training.folder import CHECKPOINTS, claim_folder
 from keras_gw_resnet.training.growth import network_of, phases_of
+from keras_gw_resnet.training.light import bank_of_light, fill_light
 from keras_gw_resnet.training.location import PositionBatches, gives_positions, mergers_for, score_alone
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training, whole_network
 from keras_gw_resnet.training.progress import Progress, Timed
@@ -85,6 +86,7 @@ def fit(
             model, history = load_checkpoint(path)
     # Whatever can fail does so before the first epoch.
     plain = bank_without_spins(batches, config) if config.ranking.templates and place.first else None
+    light = bank_of_light(config) if config.ranking.light and place.first else None
     if done and config.negatives.hard_share and config.negatives.hard_windows:
         batches.training.hard.restore(checkpoints / HARD, done)
     if place.first:
@@ -109,7 +111,7 @@ def fit(
         row = best_row(history) if config.metric.keep == "best" else history[-1]
         model = _result(model, config, checkpoints)
         if config.ranking.statistic:
-            model, measured = _with_statistic(model, batches, config, plain)
+            model, measured = _with_statistic(model, batches, config, plain, light)
             row = {**row, **measured}  # ty: ignore[invalid-argument-type]
         return model, history, row
     return model, history, history[-1] if history else {}
@@ -170,16 +172,18 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         events.write_summary(history)
 
 
-def _with_statistic(model, batches, config, plain=None):
+def _with_statistic(model, batches, config, plain=None, light=None):
     """Return the whole network, and how it does; the median score of the negatives stays what it was.
 
-    `plain` is the bank for templates of the statistic's own.
+    `plain` is the bank for templates of the statistic's own, `light` that for those of light binaries.
     """
     validation = Validation(batches, config, [])
     more = whole_network(config)
     copy_trained(more, model)
     if plain is not None:
         fill_statistic(more, batches, config, plain)
+    if light is not None:
+        fill_light(more, batches, config, light)
     negatives, score = validation.strain[validation.label == 0], scorer(more)
     shift_logits(more, np.median(scorer(model)(negatives)) - np.median(score(negatives)))
     measured = validation.measure(score)

@@ -219,23 +219,26 @@ class Ranking:
             median score of the negatives stays. 0: not.
         templates: How many templates of its own that statistic has, tried every 4 samples: of binaries of the bank's masses,
             the lightest left out, without spins and higher modes; 0: those of the stem.
+        light: How many more templates that statistic has of light binaries, which are longer than the others: of 5 solar masses on,
+            without spins and higher modes.
         coherent: Whether these join H1 and L1 as both see a signal: alike loud, and with nearly opposite phases.
     """
 
     statistic: float = 0.0
     templates: int = 0
+    light: int = 0
     coherent: bool = False
 
     def __post_init__(self):
-        _check_not_negative(self, "statistic", "templates")
+        _check_not_negative(self, "statistic", "templates", "light")
         if self.templates and not self.statistic:
             raise InputError(
                 "--ranking.templates are of a statistic: give --ranking.statistic too, for example 0.5, or --ranking.templates 0"
             )
-        if self.coherent and not self.templates:
+        if (self.coherent or self.light) and not self.templates:
             raise InputError(
-                "--ranking.coherent is of templates of the statistic's own: give --ranking.templates too, for example 40, or "
-                "--ranking.coherent false"
+                f"--ranking.{'coherent' if self.coherent else 'light'} is of templates of the statistic's own: "
+                "give --ranking.templates too, for example 40, or leave it out"
             )
 
     def options(self) -> dict:
@@ -243,6 +246,7 @@ class Ranking:
         names = {
             "statistic": "statistic_shortcut",
             "templates": "statistic_templates",
+            "light": "statistic_light",
             "coherent": "statistic_coherent",
         }
         return {option: value for name, option in names.items() if (value := getattr(self, name))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -11,21 +11,17 @@ import scipy.signal
 
 from keras_gw_resnet.datasets.signals import SignalSource
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.front import (
-    BASIS_LAYER,
-    OWN_LAYERS,
-    OWN_STRIDE,
-    RINGDOWN,
-    STRIDE,
-    set_phases,
-    set_templates,
-)
+from keras_gw_resnet.models.front import RINGDOWN, set_phases, set_templates
 from keras_gw_resnet.models.graph import parts_of
+from keras_gw_resnet.models.matched_filter import BASIS_LAYER, STRIDE
+from keras_gw_resnet.models.ranking import OWN_LAYERS, OWN_STRIDE
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.populations import Population
 from keras_gw_resnet.simulation.waveforms import make_bank
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from keras_gw_resnet.simulation.bank import WaveformBank
     from keras_gw_resnet.training.config import TrainingConfig
     from keras_gw_resnet.training.data import Batches
@@ -69,7 +65,7 @@ def fill_templates(model: keras.Model, batches: Batches, config: TrainingConfig)
             "(--options.weights), or leave out --options.templates"
         )
     samples, _, kernels = model.get_layer(BASIS_LAYER).kernel.shape
-    signals = _signals(source.bank, source, batches.training.noise, samples, config.seed)
+    signals = draw_signals(source.bank, source, batches.training.noise, samples, config.seed)
     middle = signals[:, STRIDE:-STRIDE]
     _, vectors = np.linalg.eigh(middle.T @ middle)
     basis = vectors.T[::-1][:kernels]
@@ -102,8 +98,13 @@ def bank_without_spins(batches: Batches, config: TrainingConfig) -> WaveformBank
         ) from error
     order, weight = np.argsort(lighter), chirp**config.signals.mass_power
     least = lighter[order][np.searchsorted(np.cumsum(weight[order]), LIGHT * weight.sum())]
-    population = Population("without spins", mass_range=(least, heavier.max()), spins="none", modes=((2, 2),))
-    size = {"sample_rate": bank.sample_rate, "duration_seconds": bank.hplus.shape[1] / bank.sample_rate}
+    return plain_bank(config, (least, heavier.max()), bank.hplus.shape[1] / bank.sample_rate)
+
+
+def plain_bank(config: TrainingConfig, masses: tuple[float, float], seconds: float) -> WaveformBank:
+    """Simulate `PLAIN` waveforms of so many seconds, without spins and higher modes, of component masses in a range (solar masses)."""
+    population = Population("without spins", mass_range=masses, spins="none", modes=((2, 2),))
+    size = {"sample_rate": config.data.whitening.sample_rate, "duration_seconds": seconds}
     return make_bank(population, PLAIN, seed=config.seed, detectors=config.data.detectors, **size)  # ty: ignore[invalid-argument-type]
 
 
@@ -123,7 +124,7 @@ def fill_statistic(model: keras.Model, batches: Batches, config: TrainingConfig,
     kernel = keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel)
     basis = np.asarray(kernel)[:, 0].T
     training = batches.training
-    signals = _signals(bank, training.signals, training.noise, len(kernel), config.seed, as_shown=True)
+    signals = draw_signals(bank, training.signals, training.noise, len(kernel), config.seed, as_shown=True)
     number = parts_of(model).front.statistic_templates
     set_phases(model, OWN_LAYERS, *_templates(signals, basis, number, OWN_STRIDE))
 
@@ -131,22 +132,45 @@ def fill_statistic(model: keras.Model, batches: Batches, config: TrainingConfig,
 def _templates(signals, basis, number, stride):
     """Return (in phase, in quadrature) of templates, chosen and refined, at all shifts within a step of the stem."""
     samples = basis.shape[1]
-    starts = range(0, 2 * STRIDE + 1, stride)
-    seen = np.stack([signals[:, start : start + samples] @ basis.T for start in starts], axis=1)
-    phases = _refined(_chosen(signals[:, STRIDE:-STRIDE], basis, number), seen)
+    phases = planes(signals, lambda strain, start: strain[:, start : start + samples] @ basis.T, number, stride)
     return [_at_all_shifts(phase, basis, stride) for phase in phases]
 
 
-def _signals(bank, source, noise, samples, seed, as_shown=False):
-    """Draw whitened signals of a bank as single detectors see them, float32 array (DRAWN, samples + 2 * STRIDE), of unit power in the middle.
+def planes(signals: np.ndarray, see: Callable, number: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose templates for signals, and refine them; see `fill_templates`.
+
+    Args:
+        signals: Whitened, array (signals, samples), in random order.
+        see: Function of some of them, and of where the kernels begin, 0 to 2 * STRIDE, that gives what the kernels make of them.
+        number: Of templates.
+        stride: Samples from one time at which each is tried to the next.
+
+    Returns:
+        Tuple (in phase, in quadrature) of arrays (number, kernels).
+    """
+    seen = np.stack([see(signals, start) for start in range(0, 2 * STRIDE + 1, stride)], axis=1)
+    return _refined(_chosen(signals, see, number), seen)
+
+
+def draw_signals(
+    bank: WaveformBank,
+    source: SignalSource,
+    noise: Any,
+    samples: int,
+    seed: int,
+    *,
+    before: int = 0,
+    as_shown: bool = False,
+) -> np.ndarray:
+    """Draw whitened signals of a bank as single detectors see them, float32 array (DRAWN, before + samples + 2 * STRIDE), of unit power.
 
     Detectors and settings are those of a SignalSource. The signals coalesce within half a step of where templates do, in the middle `samples`.
     The whitening filters are those of the noise, all alike often, or `as_shown`: as often as the noise is drawn.
     """
     # Detectors at the Earth's centre see every signal at the same time.
     centred = {name: replace(g, location=np.zeros(3)) for name, g in bank.detectors.items()}
-    longer = samples + 2 * STRIDE
-    around = (samples * (1 - RINGDOWN) + STRIDE * np.array([0.5, 1.5])) / longer
+    longer = before + samples + 2 * STRIDE
+    around = (before + samples * (1 - RINGDOWN) + STRIDE * np.array([0.5, 1.5])) / longer
     settings = replace(source.settings.settled(), merger_range=tuple(around))
     jittered = SignalSource(replace(bank, detectors=centred), noise.taps, source.detectors, longer, settings)
     rng = np.random.default_rng((SEED, seed))
@@ -161,12 +185,14 @@ def _signals(bank, source, noise, samples, seed, as_shown=False):
     return signals / np.linalg.norm(signals[:, STRIDE:-STRIDE], axis=1, keepdims=True)
 
 
-def _chosen(signals, basis, number):
-    """Choose templates, array (number, 2, kernels): each in phase and in quadrature."""
-    known, candidates = signals[:MATCHED] @ basis.T, signals[MATCHED : MATCHED + max(CANDIDATES, number)]
-    around = candidates.shape[1] // 2
-    shifted = np.imag(scipy.signal.hilbert(np.pad(candidates, ((0, 0), (around, around))), axis=1))[:, around:-around]
-    in_phase, in_quadrature = _unit(candidates @ basis.T), shifted @ basis.T
+def _chosen(signals, see, number):
+    """Choose templates, array (number, 2, kernels): each in phase and in quadrature; see `planes`."""
+    candidates = signals[MATCHED : MATCHED + max(CANDIDATES, number)]
+    samples = candidates.shape[1]
+    around = np.pad(candidates, ((0, 0), (samples // 2, samples // 2)))
+    shifted = np.imag(scipy.signal.hilbert(around, axis=1))[:, samples // 2 :][:, :samples]
+    known, in_phase, in_quadrature = (see(each, STRIDE) for each in (signals[:MATCHED], candidates, shifted))
+    in_phase = _unit(in_phase)
     in_quadrature = _unit(in_quadrature - np.sum(in_phase * in_quadrature, axis=1, keepdims=True) * in_phase)
     match = np.hypot(in_phase @ known.T, in_quadrature @ known.T)
     best, chosen = np.zeros(len(known), match.dtype), []

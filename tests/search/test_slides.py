@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import Detector, Ensemble, build_model
-from keras_gw_resnet.models.front import BASIS_LAYER, OWN_LAYERS, TEMPLATE_LAYERS
+from keras_gw_resnet.models.matched_filter import BASIS_LAYER, TEMPLATE_LAYERS
+from keras_gw_resnet.models.ranking import OWN_LAYERS
 from keras_gw_resnet.search import scan as module
 from keras_gw_resnet.search.background import arranged, slid_background, slide_shifts
 from keras_gw_resnet.search.cutting import Cut

@@ -9,8 +9,10 @@ from keras_gw_resnet import build_model
 from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.front import OWN_LAYERS, TEMPLATE_LAYERS, front_of
+from keras_gw_resnet.models.front import front_of
 from keras_gw_resnet.models.graph import positions_of
+from keras_gw_resnet.models.matched_filter import TEMPLATE_LAYERS
+from keras_gw_resnet.models.ranking import OWN_LAYERS
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.location import (

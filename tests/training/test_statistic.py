@@ -6,12 +6,21 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.front import BASIS_LAYER, OWN_LAYERS, OWN_STRIDE, STRIDE
+from keras_gw_resnet.models.matched_filter import BASIS_LAYER, STRIDE
+from keras_gw_resnet.models.ranking import (
+    EARLY_BASIS_LAYER,
+    LIGHT,
+    LIGHT_BASIS_LAYER,
+    OWN_LAYERS,
+    OWN_STRIDE,
+    STATISTIC,
+)
 from keras_gw_resnet.models.transfer import copy_trained
 from keras_gw_resnet.training import templates
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
 from keras_gw_resnet.training.fit import _with_statistic
+from keras_gw_resnet.training.light import BEFORE, bank_of_light, fill_light
 from keras_gw_resnet.training.optimization import new_network, whole_network
 from keras_gw_resnet.training.templates import bank_without_spins, fill_statistic, fill_templates
 from keras_gw_resnet.training.validation import Validation, scorer
@@ -57,7 +66,8 @@ def test_templates_of_the_shortcut_are_binaries_without_spins(model, batches, co
     assert plain.parameters["mass1"].max() <= own.parameters["mass1"].max()
     basis = np.asarray(keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel))[:, 0]
     seen = (
-        templates._signals(plain, batches.training.signals, batches.training.noise, 256, 9)[:, STRIDE:-STRIDE] @ basis
+        templates.draw_signals(plain, batches.training.signals, batches.training.noise, 256, 9)[:, STRIDE:-STRIDE]
+        @ basis
     )
     match = {}
     for name, bank in (("plain", plain), ("own", own)):
@@ -81,3 +91,33 @@ def test_a_bank_that_does_not_know_its_masses_is_refused(batches, config):
     unknown = SimpleNamespace(bank=replace(signals.bank, parameters=known))
     with pytest.raises(InputError, match=r"does not say 'mass1'.*--statistic-templates"):
         bank_without_spins(SimpleNamespace(training=SimpleNamespace(signals=unknown)), config)
+
+
+def test_templates_of_light_binaries_see_them_from_half_a_second_before(model, batches, config, monkeypatch):
+    for name, fewer in (("PLAIN", 60), ("DRAWN", 1200), ("MATCHED", 400), ("CANDIDATES", 300), ("ROUNDS", 2)):
+        monkeypatch.setattr(templates, name, fewer)
+    bank = bank_of_light(config)
+    assert bank.parameters["mass2"].min() >= 5 and bank.parameters["mass1"].max() <= 16
+    more = whole_network(config.changed(ranking={"templates": 3, "light": 6}))
+    copy_trained(more, model)
+    fill_statistic(more, batches, config, bank)
+    fill_light(more, batches, config, bank)
+    stem, late, early = (
+        np.asarray(keras.ops.convert_to_numpy(more.get_layer(name).kernel))[:, 0]
+        for name in (BASIS_LAYER, LIGHT_BASIS_LAYER, EARLY_BASIS_LAYER)
+    )
+    both = np.concatenate([stem, late], axis=1)
+    np.testing.assert_allclose(both.T @ both, np.eye(both.shape[1]), atol=1e-4)
+    np.testing.assert_allclose(early.T @ early, np.eye(early.shape[1]), atol=1e-4)
+    # Signals of SNR 6 in each detector, others than the templates were made of, and no noise.
+    signals = templates.draw_signals(
+        bank, batches.training.signals, batches.training.noise, 256, 9, before=BEFORE, as_shown=True
+    )[:40]
+    strain = np.zeros((40, 2048, 2), "float32")
+    strain[:, 300 : 300 + signals.shape[1]] = 6 * signals[:, :, None]
+    outputs = [more.get_layer(f"{prefix}joined").output for prefix in (LIGHT, STATISTIC)]
+    own, others = (
+        np.asarray(found).max(axis=(1, 2)) for found in keras.Model(more.input, outputs).predict(strain, verbose=0)
+    )
+    # What lies between 0.6 and 0.1 s before the end, above the low pass, no kernel sees: templates of 256 samples are short.
+    assert np.mean(own) > 0.5 * 36 and np.mean(own) > 1.2 * np.mean(others) and own.max() < 36

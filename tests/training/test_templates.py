@@ -5,10 +5,10 @@ import pytest
 
 from keras_gw_resnet import build_model
 from keras_gw_resnet.datasets.windows import write_windows
-from keras_gw_resnet.models.front import BASIS_LAYER, STRIDE, TEMPLATE_LAYERS
+from keras_gw_resnet.models.matched_filter import BASIS_LAYER, STRIDE, TEMPLATE_LAYERS
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
-from keras_gw_resnet.training.templates import _at_all_shifts, _chosen, _refined, _signals, fill_templates
+from keras_gw_resnet.training.templates import _at_all_shifts, _chosen, _refined, draw_signals, fill_templates
 from tests.conftest import assert_refused, run_command, tiny_training
 
 OPTIONS = {"width": 4, "templates": 8, "template_samples": 512, "pooling": "logsumexp", "head_kernel_size": 4}
@@ -58,7 +58,7 @@ def matches(signals, stem):
 
 def test_signals_match_the_templates(training, stem):
     batches, (basis, in_phase, in_quadrature) = training[0], stem
-    signals = _signals(batches.training.signals.bank, batches.training.signals, batches.training.noise, 512, 99)
+    signals = draw_signals(batches.training.signals.bank, batches.training.signals, batches.training.noise, 512, 99)
     assert np.mean(matches(signals, stem)) > 0.75
     # Nothing like a template matches noise: of 512 dimensions a template is two.
     noise = np.random.default_rng(1).standard_normal((len(signals), 512)).astype("float32")
@@ -69,10 +69,10 @@ def test_signals_match_the_templates(training, stem):
 def test_refined_templates_match_signals_that_they_have_not_seen_better(training, stem):
     batches, (basis, in_phase, _) = training[0], stem
     seen, others = (
-        _signals(batches.training.signals.bank, batches.training.signals, batches.training.noise, 512, seed)
+        draw_signals(batches.training.signals.bank, batches.training.signals, batches.training.noise, 512, seed)
         for seed in (3, 99)
     )
-    chosen = _chosen(seen[:, STRIDE:-STRIDE], basis, len(in_phase))
+    chosen = _chosen(seen, lambda strain, start: strain[:, start : start + 512] @ basis.T, len(in_phase))
     np.testing.assert_allclose(np.einsum("tij,tkj->tik", chosen, chosen), [np.eye(2)] * len(chosen), atol=1e-4)
     before = (basis, chosen[:, 0].copy(), chosen[:, 1].copy())
     assert np.mean(matches(others, stem)) > np.mean(matches(others, before)) + 0.005
@@ -84,7 +84,7 @@ def test_refined_templates_match_signals_that_they_have_not_seen_better(training
 def test_signals_match_templates_that_are_tried_more_often_better(training, stem):
     finer = filled(*training, template_stride=2)
     assert finer[1].shape == (32, 64)
-    others = _signals(
+    others = draw_signals(
         training[0].training.signals.bank, training[0].training.signals, training[0].training.noise, 512, 99
     )
     assert np.mean(matches(others, finer)) > np.mean(matches(others, stem)) + 0.005

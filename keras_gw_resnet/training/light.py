@@ -1,0 +1,119 @@
+"""The templates of light binaries that a ranking statistic has beside its others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+import scipy.signal
+
+from keras_gw_resnet.models.front import set_phases
+from keras_gw_resnet.models.graph import parts_of
+from keras_gw_resnet.models.matched_filter import BASIS_LAYER, STRIDE
+from keras_gw_resnet.models.ranking import (
+    EARLY_BASIS,
+    EARLY_BASIS_LAYER,
+    EARLY_SAMPLES,
+    LIGHT_BASIS,
+    LIGHT_BASIS_LAYER,
+    LIGHT_LAYERS,
+    LOW_PASS_LAYER,
+    LOW_PASS_TAPS,
+    OWN_STRIDE,
+)
+from keras_gw_resnet.training.templates import draw_signals, plain_bank, planes
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.simulation.bank import WaveformBank
+    from keras_gw_resnet.training.config import TrainingConfig
+    from keras_gw_resnet.training.data import Batches
+
+# Component masses, in solar masses, and seconds of their waveforms.
+MASSES, SECONDS = (5.0, 16.0), 4.0
+# Where the low pass halves, as a share of the highest frequency: 100 Hz at 2048 Hz. What is earlier than 0.5 s is below 75 Hz.
+CUTOFF = 100 / 1024
+# Samples from where the late kernels begin back to the first that the low pass of the early ones takes.
+BEFORE = EARLY_SAMPLES + (LOW_PASS_TAPS - STRIDE) // 2
+
+
+def bank_of_light(config: TrainingConfig) -> WaveformBank:
+    """Simulate the bank of waveforms that `fill_light` takes."""
+    return plain_bank(config, MASSES, SECONDS)
+
+
+def fill_light(model: keras.Model, batches: Batches, config: TrainingConfig, bank: WaveformBank) -> None:
+    """Fill the templates of light binaries that the ranking statistic of a network has, and the kernels that they are sums of.
+
+    The kernels are the first right singular vectors of the whitened signals: of what the kernels of the stem leave of their last half
+    second, and of the half second before, behind the low pass. The templates are chosen and refined as `templates.fill_templates` does.
+
+    Args:
+        model: `keras.Model` with `statistic_light`, its matched filter filled.
+        batches: Batches of the training.
+        config: TrainingConfig.
+        bank: WaveformBank, from `bank_of_light`.
+    """
+    kernel = keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel)
+    basis = np.asarray(kernel)[:, 0].T
+    training, samples = batches.training, basis.shape[1]
+    signals = draw_signals(bank, training.signals, training.noise, samples, config.seed, before=BEFORE, as_shown=True)
+    taps = low_pass()
+    late = _late(signals, STRIDE, samples)
+    more = _first(late - late @ basis.T @ basis, LIGHT_BASIS)
+    early_basis = _first(_early(signals, STRIDE, taps), EARLY_BASIS)
+    both = np.concatenate([basis, more])
+
+    def see(strain, start):
+        return np.concatenate(
+            [_late(strain, start, samples) @ both.T, _early(strain, start, taps) @ early_basis.T], axis=1
+        )
+
+    phases = planes(signals, see, parts_of(model).front.statistic_light, OWN_STRIDE)
+    for name, values in (
+        (LIGHT_BASIS_LAYER, more.T),
+        (LOW_PASS_LAYER, taps[:, None]),
+        (EARLY_BASIS_LAYER, early_basis.T),
+    ):
+        model.get_layer(name).set_weights([values[:, None]])
+    set_phases(model, LIGHT_LAYERS, *(_at_all_shifts(phase, both, early_basis) for phase in phases))
+
+
+def low_pass() -> np.ndarray:
+    """Return the taps of the low pass; what passes keeps its power when one sample of `STRIDE` is taken."""
+    return scipy.signal.firwin(LOW_PASS_TAPS, CUTOFF) * np.sqrt(STRIDE)
+
+
+def _late(signals, start, samples):
+    return signals[:, BEFORE + start : BEFORE + start + samples]
+
+
+def _early(signals, start, taps):
+    """Return what the early kernels see of signals whose late kernels begin at a sample."""
+    return sum(tap * signals[:, start + at : start + at + EARLY_SAMPLES : STRIDE] for at, tap in enumerate(taps))
+
+
+def _first(rows, number):
+    _, vectors = np.linalg.eigh(rows.T @ rows)
+    return vectors.T[::-1][:number]
+
+
+def _at_all_shifts(coefficients, late, early):
+    """Return templates (number, kernels) tried at all times within a step, array (shifts * number, kernels)."""
+    waves, before = (
+        part @ own for part, own in zip(np.split(coefficients, [len(late)], axis=1), (late, early), strict=True)
+    )
+    shifts = np.arange(0, STRIDE, OWN_STRIDE) - (STRIDE - OWN_STRIDE) / 2
+    return np.concatenate(
+        [
+            np.concatenate([_later(waves, own) @ late.T, _later(before, own / STRIDE) @ early.T], axis=1)
+            for own in shifts
+        ]
+    )
+
+
+def _later(waves, samples):
+    """Return rows so many samples later, also a part of one; what comes from beyond their ends is zero."""
+    length = 2 * waves.shape[1]
+    spectrum = np.fft.rfft(waves, length, axis=1) * np.exp(-2j * np.pi * np.fft.rfftfreq(length) * samples)
+    return np.fft.irfft(spectrum, length, axis=1)[:, : waves.shape[1]]
