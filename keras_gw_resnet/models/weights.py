@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # How the files end that `keras.Model.save_weights` writes.
 WEIGHTS = ".weights.h5"
 # Names for whichever saved network is the best of its kind.
-ALIASES = {"flagship": "resnet18-w16-coherent"}
+ALIASES = {"flagship": "resnet18-w16-consistent"}
 
 
 def saved_models_folder() -> Path:
