@@ -78,7 +78,7 @@ def save_model(model: keras.Model, card: dict, folder: Path | str) -> dict:
 
 def _write_card(card, folder):
     with written_aside(Path(folder) / "card.json") as aside:
-        aside.write_text(json.dumps(card, indent=2) + "\n")
+        aside.write_text(json.dumps(card, indent=1) + "\n")
 
 
 def note_measurement(name_or_path: Path | str, kind: str, key: str, figures: dict) -> None:

@@ -34,7 +34,7 @@ def test_gw150914_is_found_above_all_else(network, gw150914_files):
     ((stretch, scan),) = network.scan(gw150914_files)
     events = network.cluster(scan, stretch.gps_start).loudest(2)
     assert abs(events.time[0] - GW150914) < 0.1
-    assert events.stat[0] > events.stat[1] + 3
+    assert all(events.stat[0] > other + 3 for other in events.stat[1:])
     # The picture shows the statistic where the event is.
     assert abs(stretch.gps_start + network.times_of(scan)[np.argmax(scan.scores)] - GW150914) < 0.1
 
