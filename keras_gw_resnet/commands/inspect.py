@@ -6,10 +6,8 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output
 
 MOST_EXAMPLES = 64
-# Unless a training says otherwise, examples show every kind of negative.
-SHOWN_SHARES = [
-    part for kind in ("lone_signal", "glitch", "inconsistent", "loud") for part in (f"--negatives.{kind}_share", "0.2")
-]
+# Unless a training says otherwise, examples show every kind of negative that needs no file.
+NEEDS_FILES = ("hard_share", "bank_glitch_share")
 
 
 def add_inspect(subparsers):
@@ -75,10 +73,13 @@ def _inspect_examples(args):
     if args.examples > MOST_EXAMPLES:
         raise InputError(f"--examples is {args.examples}; expected at most {MOST_EXAMPLES}, more cannot be told apart")
     from keras_gw_resnet.commands.train_arguments import parse_training
+    from keras_gw_resnet.datasets.negatives import TABLE
     from keras_gw_resnet.evaluation.window_plots import example_titles, plot_examples
     from keras_gw_resnet.training.data import load_batches
 
-    options = ["--config", args.config] if args.config else ["--model", "resnet18", *SHOWN_SHARES]
+    shares = [kind.share for kind in TABLE.values() if kind.share not in NEEDS_FILES]
+    every = [part for share in shares for part in (f"--negatives.{share}", "0.2")]
+    options = ["--config", args.config] if args.config else ["--model", "resnet18", *every]
     quality = ["--data.quality", *args.quality] if args.quality else []
     channel = ["--data.channel", *args.channel] if args.channel else []
     config, _ = parse_training([*options, *quality, *channel, "--data", args.strain[0], "--out", "-"])

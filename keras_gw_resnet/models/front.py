@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import keras
@@ -127,6 +127,10 @@ class Front:
             given = "statistic_coherent=True" if self.statistic_coherent else f"statistic_light={self.statistic_light}"
             raise InputError(f"{given}: is of templates of its own; give statistic_templates too, for example 40")
 
+    def unranked(self) -> Front:
+        """Return the same front without what is ranked."""
+        return replace(self, **{option: type(getattr(self, option))(0) for option in RANKED_OPTIONS})
+
     def check(self, name: str, detectors: int, positions: bool) -> None:
         """Raise InputError where a network of so many detectors, with or without a head of positions, cannot have this front."""
         if self.statistic_shortcut and not (self.coincidence and positions):
@@ -215,6 +219,10 @@ class Front:
             return ranked
         light = light_filtered(columns, filtered.kernels, self.template_samples, energies)
         return joined_classes(ranked, join(light, self.statistic_light, LIGHT))
+
+
+# What is ranked, which is not trained.
+RANKED_OPTIONS = tuple(option.name for option in fields(Front) if option.name.startswith(STATISTIC))
 
 
 def _powers_and_roots(stem):

@@ -201,9 +201,7 @@ def assemble(
 def _field_read(stack, front, input_shape):
     """Build a stack alone and read the ReceptiveField of its features off the graph; None of one that flattens."""
     strain = keras.Input(tuple(input_shape))
-    seen, _ = replace(front, statistic_shortcut=0.0, statistic_templates=0, statistic_coherent=False)(
-        strain, front.stride
-    )
+    seen, _ = front.unranked()(strain, front.stride)
     try:
         return receptive_field(strain, stack(seen))
     except ValueError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models import cnn, composite, densenet, ensemble, highway, literature, resnet
+from keras_gw_resnet.models.front import RANKED_OPTIONS
 from keras_gw_resnet.models.info import info_of
 from keras_gw_resnet.models.network import options_of, refuse_unknown
 from keras_gw_resnet.models.weights import card_beside, find_model_file
@@ -42,8 +43,6 @@ MODELS = {
     "george-huerta2018": (literature.GeorgeHuerta2018, literature.GeorgeHuerta2018),
     "aframe": (literature.Aframe, resnet.ResNet),
 }
-# What adds the statistic of templates to a network that is trained without it.
-STATISTIC_OPTIONS = ("statistic_shortcut", "statistic_templates", "statistic_coherent")
 # Networks made of saved ones, which cannot be built without naming those, and are not listed.
 JOINED = {"ensemble": (ensemble.SavedEnsemble, ensemble.SavedEnsemble)}
 
@@ -115,9 +114,9 @@ def _options_of_saved(name, options):
     saved = {option: value for option, value in card["options"].items() if option != "weights"}
     left_out = ()
     if options.get("include_top") is False:
-        left_out = ("pooling", "head_kernel_size", "dropout", *STATISTIC_OPTIONS)
-    elif any(option in options for option in STATISTIC_OPTIONS):
-        left_out = STATISTIC_OPTIONS
+        left_out = ("pooling", "head_kernel_size", "dropout", *RANKED_OPTIONS)
+    elif any(option in options for option in RANKED_OPTIONS):
+        left_out = RANKED_OPTIONS
     return {option: value for option, value in saved.items() if option not in left_out}
 
 

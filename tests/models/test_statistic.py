@@ -21,6 +21,7 @@ from keras_gw_resnet.models.ranking import (
 from keras_gw_resnet.models.transfer import copy_trained
 from keras_gw_resnet.search.folding import for_inference
 from keras_gw_resnet.search.scan import Scanner
+from keras_gw_resnet.zoo import load_model
 from tests.conftest import settle_batch_norm
 
 SMALL = {"width": 4, "templates": 3, "template_samples": 256, "coincidence": True}
@@ -454,3 +455,9 @@ def test_a_network_that_ranks_light_binaries_is_like_any_other(light, both, tmp_
         )
     with pytest.raises(InputError, match="statistic_light=3: is of templates of its own"):
         build_model("resnet16", **SMALL, **POSITIONS, statistic_shortcut=WEIGHT, statistic_light=3)
+
+
+def test_options_that_leave_out_what_is_ranked_leave_out_all_of_it():
+    for options in ({"include_top": False}, {"statistic_shortcut": 0.0}):
+        model = build_model("resnet18", weights="flagship", **options)
+        assert model.parts.front == load_model("flagship")[0].parts.front.unranked()
