@@ -54,7 +54,11 @@ def find_model_file(name_or_path: Path | str) -> Path:
 def find_weights(name_or_path: Path | str) -> Path:
     """Return the file that weights come from: a .weights.h5 file, or what `find_model_file` finds."""
     path = Path(str(name_or_path))
-    return path if path.is_file() and path.name.endswith(WEIGHTS) else find_model_file(name_or_path)
+    if not path.name.endswith(WEIGHTS):
+        return find_model_file(name_or_path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected one that keras.Model.save_weights wrote")
+    return path
 
 
 def card_beside(path: Path) -> dict:

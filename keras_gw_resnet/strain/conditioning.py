@@ -7,6 +7,7 @@ as long as the filter; a shorter filter would smear the spectral lines of real s
 
 import itertools
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -268,9 +269,16 @@ def preprocess_input(strain: np.ndarray, sample_rate: float, settings: Whitening
             short or sampled too slowly.
     """
     settings = settings or Whitening()
-    strain = np.asarray(strain, np.float64)
+    strain = np.asarray(strain)
+    if strain.dtype.kind not in "fiu":
+        raise InputError(f"strain of type {strain.dtype}; expected real numbers, an array (samples, detectors)")
+    if not (isinstance(sample_rate, numbers.Real) and 0 < sample_rate < np.inf):
+        raise InputError(f"a sample rate of {sample_rate!r}; expected a finite number above 0, for example 4096")
+    strain = strain.astype(np.float64)
     if strain.ndim != 2:
-        raise InputError(f"strain of shape {strain.shape}; expected (samples, detectors)")
+        raise InputError(
+            f"strain of shape {strain.shape}; expected (samples, detectors): give one stretch of strain at a time, such as strain[0]"
+        )
     if strain.shape[0] < strain.shape[1]:
         raise InputError(
             f"strain of shape {strain.shape}: the axes look exchanged; expected (samples, detectors), give strain.T"

@@ -107,6 +107,8 @@ def download(url: str, folder: Path) -> tuple[Path, bool]:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror}); choose another --output") from error
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; remove it, or choose another --output")
     with owned(target, "choose another --output"):
         if target.exists() and _is_strain(target):
             return target, False

@@ -186,6 +186,18 @@ def test_preprocess_input_is_the_conditioning_of_the_search(gw150914_files):
     np.testing.assert_array_equal(preprocess_input(raw, 4096), stretch.strain)
 
 
+@pytest.mark.parametrize("strain", [[["a", "b"]], np.ones((100000, 2)) * 1j, np.ones((100000, 2), bool)])
+def test_preprocess_input_refuses_what_is_no_real_number(strain):
+    with pytest.raises(InputError, match="expected real numbers"):
+        preprocess_input(strain, 2048)
+
+
+@pytest.mark.parametrize("rate", [float("nan"), -1, 0, float("inf"), "2048", None])
+def test_preprocess_input_refuses_a_sample_rate_that_is_none(rate):
+    with pytest.raises(InputError, match="a sample rate of .*expected a finite number above 0"):
+        preprocess_input(np.random.default_rng(0).normal(size=(40960, 2)), rate)
+
+
 def test_preprocess_input_refuses_what_it_cannot_whiten():
     with pytest.raises(InputError, match=r"expected .samples, detectors."):
         preprocess_input(np.ones(100000), 2048)
