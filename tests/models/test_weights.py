@@ -259,5 +259,5 @@ def test_a_weights_file_loads_into_a_network_built_alike(tmp_path):
     path.write_bytes(b"no weights")
     with pytest.raises(InputError, match=r"own\.weights\.h5"):
         build_model("resnet16", width=4, weights=path)
-    with pytest.raises(InputError, match="none.weights.h5: no such file"):
+    with pytest.raises(InputError, match=r"none\.weights\.h5: no such file"):
         build_model("resnet16", width=4, weights=tmp_path / "none.weights.h5")

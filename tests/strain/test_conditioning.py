@@ -194,7 +194,7 @@ def test_preprocess_input_refuses_what_is_no_real_number(strain):
 
 @pytest.mark.parametrize("rate", [float("nan"), -1, 0, float("inf"), "2048", None])
 def test_preprocess_input_refuses_a_sample_rate_that_is_none(rate):
-    with pytest.raises(InputError, match="a sample rate of .*expected a finite number above 0"):
+    with pytest.raises(InputError, match=r"a sample rate of .*expected a finite number above 0"):
         preprocess_input(np.random.default_rng(0).normal(size=(40960, 2)), rate)
 
 
