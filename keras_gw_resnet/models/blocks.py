@@ -99,7 +99,7 @@ class Style:
             "dilation_rate": kernel.dilation if strides == 1 else 1,
         }
         if kernel.size == 1 and strides > 1 and x.shape[-1] < AT_ONCE:
-            x, strides = layers.AveragePooling1D(1, strides, padding="same", name=f"{name}{EVERY}")(x), 1
+            x, strides = layers.AveragePooling1D(1, strides, padding="valid", name=f"{name}{EVERY}")(x), 1
         return layers.Conv1D(
             filters, kernel.size, strides=strides, use_bias=use_bias, **{**usual, **options}, name=name
         )(x)

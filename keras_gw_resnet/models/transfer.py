@@ -176,8 +176,10 @@ def copy_trained(model: keras.Model, saved: keras.Model, path: Path | str = "wei
     times = _times_wider(own, other, TEMPLATE_LAYERS)
     blocks = _blocks_more(model, saved)
     more = {layer.name for block in blocks for layer in block.layers}
-    # A deeper network, and one that ranks longer templates, sees farther, and crops more features that saw padding.
-    own, other = ([entry for entry in side if entry[0] not in {*more, "crop_edges"}] for side in (own, other))
+    own = [entry for entry in own if entry[0] not in more]
+    if more or front_of(model).statistic_light != front_of(saved).statistic_light:
+        # A deeper network, and one that ranks longer templates, sees farther, and crops more features that saw padding.
+        own, other = ([entry for entry in side if entry[0] != "crop_edges"] for side in (own, other))
     copies = [1 if name in TEMPLATE_LAYERS else times for name, *_ in own]
     differing = next((a[0] for a, b, n in zip(own, other, copies, strict=False) if not _fits(a, b, n)), None)
     if differing or len(own) != len(other):

@@ -114,9 +114,9 @@ class Data:
             )
         if self.noise != "files" and not self.psd:
             raise InputError(f"--data.noise {self.noise} needs --data.psd: at least one PSD name or file")
-        if self.noise == "files" and self.psd:
+        if self.noise == "files" and self.psd and not self.recolour_share:
             raise InputError(
-                "--data.psd is for simulated noise: give --data.noise gaussian or both too, or leave it out"
+                "--data.psd is for simulated noise and --recolour-share: give one of them, --data.noise gaussian or both, or leave it out"
             )
         self._check_whitening()
 
