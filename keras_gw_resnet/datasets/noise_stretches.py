@@ -15,6 +15,7 @@ from keras_gw_resnet.files import require_space
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.strain.catalogue import known_events, without_events
 from keras_gw_resnet.strain.intervals import Interval, coincident_intervals
+from keras_gw_resnet.strain.layouts import MEASURED
 from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, shortage, whitened_stretches
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def without_known_events(
 
 def events_in(stretches: Sequence[WhitenedStretch]) -> list[str]:
     """List the catalogue events in or near measured stretches."""
-    near = [known_events(s.gps_start, s.gps_start + s.seconds) for s in stretches if "measured" in s.origin]
+    near = [known_events(s.gps_start, s.gps_start + s.seconds) for s in stretches if MEASURED in s.origin]
     return sorted({name for names in near for name in names})
 
 
@@ -111,7 +112,7 @@ def cut_events_out(stretches: Sequence[WhitenedStretch], times: Sequence[float] 
 
 def _without_events(stretch, times):
     """Return the parts of a stretch beside events; all of it where it is simulated."""
-    if "measured" not in stretch.origin:
+    if MEASURED not in stretch.origin:
         return [stretch]
     whole = Interval(stretch.gps_start, stretch.gps_start + stretch.seconds)
     left = without_events([whole], times)

@@ -16,6 +16,7 @@ from keras_gw_resnet.simulation.injections import read_injections
 from keras_gw_resnet.strain.catalogue import known_events
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.intervals import intervals_of
+from keras_gw_resnet.strain.layouts import MEASURED
 from keras_gw_resnet.strain.quality import inside
 
 SEARCHED = ("foreground", "background")
@@ -130,7 +131,7 @@ def open_set(
 
 def _refuse_events(path, intervals):
     """Raise InputError where measured strain that is to be noise holds events of the catalogue."""
-    found = [name for start, stop, origin in intervals if origin == "measured" for name in known_events(start, stop, 0)]
+    found = [name for start, stop, origin in intervals if origin == MEASURED for name in known_events(start, stop, 0)]
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise InputError(

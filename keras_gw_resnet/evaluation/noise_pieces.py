@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_gw_resnet.evaluation.sensitivity import MONTH_SECONDS, Matched
 from keras_gw_resnet.hdf5 import attribute, open_hdf5, text
+from keras_gw_resnet.strain.layouts import MEASURED
 
 # Sets drawn with replacement of the pieces of noise.
 REPLICATES, SEED = 400, 1_000_211
@@ -88,7 +89,7 @@ def read_noise_pieces(path: Path | str, detectors: Sequence[str]) -> NoisePieces
         start, stop, *sources = np.array(sorted(rows), float).T
     piece = np.stack([np.unique(source, return_inverse=True)[1] for source in sources], axis=-1)
     own = [
-        [at, float(np.max((at + stop - start)[sources[0] == at])), "measured"] for at in np.unique(sources[0]).tolist()
+        [at, float(np.max((at + stop - start)[sources[0] == at])), MEASURED] for at in np.unique(sources[0]).tolist()
     ]
     return NoisePieces(start, stop, piece, known["seconds"], known["uses"], own)
 

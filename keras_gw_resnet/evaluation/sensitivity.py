@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 MONTH_SECONDS = 30 * 24 * 3600.0
 FALSE_ALARMS_A_MONTH = (1000.0, 100.0, 10.0, 1.0)
+# What a row of `sensitivity` holds.
+ROW = (
+    "rate",
+    "threshold",
+    "threshold_error",
+    "distance",
+    "distance_error",
+    "volume",
+    "volume_error",
+    "found_fraction",
+    "found_error",
+)
 
 
 @dataclass(frozen=True)
@@ -116,18 +128,7 @@ def sensitivity(
     rows = []
     for rate in rates:
         threshold = threshold_at_rate(background_stat, seconds, rate / MONTH_SECONDS)
-        row = dict.fromkeys(
-            (
-                "threshold",
-                "threshold_error",
-                "distance",
-                "distance_error",
-                "volume",
-                "volume_error",
-                "found_fraction",
-                "found_error",
-            )
-        )
+        row = {**dict.fromkeys(ROW), "rate": rate}
         if threshold is not None:
             volume, error = sensitive_volume(found, threshold)
             distance = (3 * volume / (4 * np.pi)) ** (1 / 3)
@@ -141,7 +142,7 @@ def sensitivity(
                 found_fraction=fraction,
                 found_error=float(np.sqrt(fraction * (1 - fraction) / len(found.stat))),
             )
-        rows.append({"rate": rate, **row})
+        rows.append(row)
     return rows
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from keras_gw_resnet.evaluation.plots import save
 from keras_gw_resnet.evaluation.report import write_set_report
+from keras_gw_resnet.evaluation.sensitivity import ROW
 from keras_gw_resnet.evaluation.set_plots import draw_found_fraction, draw_injections, draw_sensitivity
-from keras_gw_resnet.evaluation.sets import LOWEST_STATISTIC, ROW
+from keras_gw_resnet.evaluation.sets import LOWEST_STATISTIC
 from keras_gw_resnet.evaluation.tensorboard_file import write_pictures
 from keras_gw_resnet.files import written_aside
 

@@ -16,6 +16,7 @@ from keras_gw_resnet.evaluation.noise_pieces import bootstrapped
 from keras_gw_resnet.evaluation.sensitivity import (
     FALSE_ALARMS_A_MONTH,
     MONTH_SECONDS,
+    ROW,
     Matched,
     loudest_missed,
     match,
@@ -33,17 +34,6 @@ if TYPE_CHECKING:
 LOWEST_STATISTIC = -10.0
 # What is found and missed is told at this rate, or at the lowest that the background shows.
 TOLD_RATE = 100.0
-ROW = (
-    "rate",
-    "threshold",
-    "threshold_error",
-    "distance",
-    "distance_error",
-    "volume",
-    "volume_error",
-    "found_fraction",
-    "found_error",
-)
 
 
 @dataclass(frozen=True)

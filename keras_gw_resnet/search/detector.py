@@ -98,7 +98,7 @@ class Detector:
         """Load a saved network by its name in saved_models, its folder, or its model.keras; see `Detector`.
 
         With `consistency` its matched filter tests how well the strain fits each template, whatever it was trained with, so that most
-        glitches count for little (see `models.front.consistency`). The figures of its card are those without.
+        glitches count for little (see `models.matched_filter.Filtered.consistent`). The figures of its card are those without.
 
         Raises:
             InputError: There is none, or it is damaged, or has no matched filter to be tested.

@@ -10,7 +10,7 @@ import scipy.signal
 
 from keras_gw_resnet.models.front import set_phases
 from keras_gw_resnet.models.graph import parts_of
-from keras_gw_resnet.models.matched_filter import BASIS_LAYER, STRIDE
+from keras_gw_resnet.models.matched_filter import STRIDE
 from keras_gw_resnet.models.ranking import (
     EARLY_BASIS,
     EARLY_BASIS_LAYER,
@@ -22,7 +22,7 @@ from keras_gw_resnet.models.ranking import (
     LOW_PASS_TAPS,
     OWN_STRIDE,
 )
-from keras_gw_resnet.training.templates import draw_signals, plain_bank, planes
+from keras_gw_resnet.training.templates import draw_signals, first_vectors, plain_bank, planes, stem_basis
 
 if TYPE_CHECKING:
     from keras_gw_resnet.simulation.bank import WaveformBank
@@ -54,14 +54,13 @@ def fill_light(model: keras.Model, batches: Batches, config: TrainingConfig, ban
         config: TrainingConfig.
         bank: WaveformBank, from `bank_of_light`.
     """
-    kernel = keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel)
-    basis = np.asarray(kernel)[:, 0].T
+    basis = stem_basis(model)
     training, samples = batches.training, basis.shape[1]
     signals = draw_signals(bank, training.signals, training.noise, samples, config.seed, before=BEFORE, as_shown=True)
     taps = low_pass()
     late = _late(signals, STRIDE, samples)
-    more = _first(late - late @ basis.T @ basis, LIGHT_BASIS)
-    early_basis = _first(_early(signals, STRIDE, taps), EARLY_BASIS)
+    more = first_vectors(late - late @ basis.T @ basis, LIGHT_BASIS)
+    early_basis = first_vectors(_early(signals, STRIDE, taps), EARLY_BASIS)
     both = np.concatenate([basis, more])
 
     def see(strain, start):
@@ -91,11 +90,6 @@ def _late(signals, start, samples):
 def _early(signals, start, taps):
     """Return what the early kernels see of signals whose late kernels begin at a sample."""
     return sum(tap * signals[:, start + at : start + at + EARLY_SAMPLES : STRIDE] for at, tap in enumerate(taps))
-
-
-def _first(rows, number):
-    _, vectors = np.linalg.eigh(rows.T @ rows)
-    return vectors.T[::-1][:number]
 
 
 def _at_all_shifts(coefficients, late, early):

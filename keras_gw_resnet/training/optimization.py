@@ -24,7 +24,6 @@ from keras_gw_resnet.training.location import (
 if TYPE_CHECKING:
     from keras_gw_resnet.training.config import TrainingConfig
 
-# Options of what is ranked, which is not trained.
 LOWEST_SHARE = 1e-2
 MOMENTUM = 0.9
 

@@ -66,9 +66,7 @@ def fill_templates(model: keras.Model, batches: Batches, config: TrainingConfig)
         )
     samples, _, kernels = model.get_layer(BASIS_LAYER).kernel.shape
     signals = draw_signals(source.bank, source, batches.training.noise, samples, config.seed)
-    middle = signals[:, STRIDE:-STRIDE]
-    _, vectors = np.linalg.eigh(middle.T @ middle)
-    basis = vectors.T[::-1][:kernels]
+    basis = first_vectors(signals[:, STRIDE:-STRIDE], kernels)
     set_templates(model, basis, *_templates(signals, basis, front.templates, front.template_stride))
 
 
@@ -121,12 +119,21 @@ def fill_statistic(model: keras.Model, batches: Batches, config: TrainingConfig,
         config: TrainingConfig.
         bank: WaveformBank, from `bank_without_spins`.
     """
-    kernel = keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel)
-    basis = np.asarray(kernel)[:, 0].T
-    training = batches.training
-    signals = draw_signals(bank, training.signals, training.noise, len(kernel), config.seed, as_shown=True)
+    basis, training = stem_basis(model), batches.training
+    signals = draw_signals(bank, training.signals, training.noise, basis.shape[1], config.seed, as_shown=True)
     number = parts_of(model).front.statistic_templates
     set_phases(model, OWN_LAYERS, *_templates(signals, basis, number, OWN_STRIDE))
+
+
+def first_vectors(rows: np.ndarray, number: int) -> np.ndarray:
+    """Return the first right singular vectors of rows, array (number, columns)."""
+    _, vectors = np.linalg.eigh(rows.T @ rows)
+    return vectors.T[::-1][:number]
+
+
+def stem_basis(model: keras.Model) -> np.ndarray:
+    """Return the orthonormal kernels of the stem of a network, array (kernels, samples)."""
+    return np.asarray(keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel))[:, 0].T
 
 
 def _templates(signals, basis, number, stride):
