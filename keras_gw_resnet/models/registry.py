@@ -77,7 +77,7 @@ def build_model(name: str, /, **options) -> keras.Model:
     Args:
         name: One of `list_models()`, or "ensemble" with `members`, the names of saved networks.
         **options: Keyword options of its constructor. With `weights` of a saved network, those that are not given are
-            that network's, unless one that is given differs from it.
+            that network's, and so is its window, unless one that is given differs from it.
 
     Returns:
         `keras.Model`.
@@ -86,9 +86,9 @@ def build_model(name: str, /, **options) -> keras.Model:
         InputError: Unknown name or option, or options that do not fit together.
     """
     refuse_unknown(name, options, model_options(name))
-    build, saved = _entry(name)[0], _options_of_saved(name, options)
+    build, (saved, window) = _entry(name)[0], _options_of_saved(name, options)
     if all(options.get(option, value) == value for option, value in saved.items()):
-        options = {**saved, **options}
+        options = {**window, **saved, **options}
     try:
         return build(**options)
     except InputError as error:
@@ -100,24 +100,26 @@ def build_model(name: str, /, **options) -> keras.Model:
 
 
 def _options_of_saved(name, options):
-    """Return the options with which the network was built whose weights are asked for, as far as they are to be taken over.
+    """Return the options with which the network was built whose weights are asked for, as far as they are to be taken over, and its window.
 
-    {} where its card does not say them, or it is a network of another name. Whether the statistic of templates is added
+    {} and {} where its card does not say them, or it is a network of another name. Whether the statistic of templates is added
     is left to who says anything about it, and a network without its head has no options of one.
     """
     try:
         card = card_beside(find_model_file(options["weights"]))
     except (KeyError, InputError, OSError, ValueError):  # no weights, or what the builder says more about
-        return {}
+        return {}, {}
     if card.get("model") != name or not isinstance(card.get("options"), dict):
-        return {}
+        return {}, {}
     saved = {option: value for option, value in card["options"].items() if option != "weights"}
     left_out = ()
     if options.get("include_top") is False:
         left_out = ("pooling", "head_kernel_size", "dropout", *RANKED_OPTIONS)
     elif any(option in options for option in RANKED_OPTIONS):
         left_out = RANKED_OPTIONS
-    return {option: value for option, value in saved.items() if option not in left_out}
+    known = {"window_samples", "detectors"} <= card.keys()
+    window = {"input_shape": (card["window_samples"], len(card["detectors"]))} if known else {}
+    return {option: value for option, value in saved.items() if option not in left_out}, window
 
 
 def describe_model(name: str, /, **options) -> Parts:

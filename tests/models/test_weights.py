@@ -230,6 +230,18 @@ def test_a_wider_and_deeper_network_takes_both(tmp_path):
     np.testing.assert_allclose(scores_of(other, STRAIN), scores_of(model, STRAIN), rtol=1e-4, atol=1e-4)
 
 
+def test_the_window_comes_from_the_card():
+    """As README has it; the flagship's is longer than the usual one."""
+    from keras_gw_resnet import load_model
+
+    saved, _ = load_model("flagship")
+    strain = np.random.default_rng(0).normal(size=(2, *saved.input_shape[1:])).astype("float32")
+    built = build_model("resnet18", weights="flagship")
+    assert built.input_shape == saved.input_shape == (None, 3072, 2) and built.parts == saved.parts
+    np.testing.assert_array_equal(scores_of(built, strain), scores_of(saved, strain))
+    assert build_model("resnet18", weights="flagship", input_shape=(8192, 2)).input_shape == (None, 8192, 2)
+
+
 def test_options_come_from_the_card():
     network = build_model("resnet16", weights="resnet16-w16")
     saved = load_model("resnet16-w16")[0]
