@@ -120,7 +120,7 @@ def _finish(args, network, found, output, seen, background, headers):
         if drawn:
             paths += _draw(args, network, (header, rows), (lines, tables, headers), found.snapshots, attributes, stack)
     if len(events):
-        print(f"{len(events)} events with a statistic above {args.threshold:g}; the loudest:")
+        print(f"{len(events)} event{'s' * (len(events) != 1)} with a statistic above {args.threshold:g}; the loudest:")
         print(table(rows[: args.top], header))
         for heading, titles, own in tables:
             print(f"{heading}:\n{table(own, titles)}")
