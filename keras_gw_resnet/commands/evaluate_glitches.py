@@ -10,7 +10,7 @@ from keras_gw_resnet.files import check_output
 def evaluate_glitches(args):
     """Test one or several networks with the glitches of a bank, print, write and draw the shares."""
     from keras_gw_resnet.evaluation.glitch_report import WRITTEN, glitch_table, write_glitch_tests
-    from keras_gw_resnet.evaluation.glitch_test import REPEATS, measure_glitches, open_test_bank
+    from keras_gw_resnet.evaluation.glitch_test import REPEATS, measure_glitches, usable_glitches
     from keras_gw_resnet.evaluation.leakage import report_leakage, seen_glitches
     from keras_gw_resnet.simulation.glitch_bank import load_glitches
     from keras_gw_resnet.zoo import load_cards, note_measurement
@@ -19,8 +19,9 @@ def evaluate_glitches(args):
     cards = load_cards(names, "--compare")
     output = args.output or Path("runs") / f"glitches-{cards[0]['name']}"
     check_output(output, args.overwrite, folder_of=WRITTEN)
-    fingerprint = load_glitches(args.glitches).fingerprint()
-    banks = [open_test_bank(args.glitches, card["sample_rate"], card["detectors"]) for card in cards]
+    whole = load_glitches(args.glitches)
+    fingerprint = whole.fingerprint()
+    banks = [usable_glitches(whole, args.glitches, card["sample_rate"], card["detectors"]) for card in cards]
     for card in cards:
         report_leakage(card, seen_glitches(card, fingerprint), args.strict)
     networks = load_networks(names, args.precision, args.exact, consistency=args.consistency)

@@ -16,7 +16,6 @@ from keras_gw_resnet.evaluation.sensitivity import MONTH_SECONDS, threshold_at_r
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.search.background import CONSISTENCY, read_background
 from keras_gw_resnet.search.detector import THRESHOLD
-from keras_gw_resnet.simulation.glitch_bank import load_glitches
 
 if TYPE_CHECKING:
     from keras_gw_resnet.search.detector import Detector
@@ -114,18 +113,18 @@ class GlitchTest:
         }
 
 
-def open_test_bank(path: Path | str, sample_rate: int, detectors: Sequence[str]) -> GlitchBank:
-    """Read the glitches of a bank that a network can be tested with.
+def usable_glitches(bank: GlitchBank, path: Path | str, sample_rate: int, detectors: Sequence[str]) -> GlitchBank:
+    """Return the glitches of a bank that a network can be tested with.
 
     Args:
-        path: Glitch bank.
+        bank: GlitchBank.
+        path: Where it is from, for messages.
         sample_rate: Of the network.
         detectors: Of the network; glitches of others are left out.
 
     Raises:
-        InputError: The file is no glitch bank, of another sample rate, not whitened, or without glitches of these detectors.
+        InputError: The bank is of another sample rate, not whitened, or without glitches of these detectors.
     """
-    bank = load_glitches(path)
     bank.require(sample_rate, (), path, whitened=True)
     return bank.of_detectors(detectors, path)
 

@@ -302,12 +302,11 @@ class Scanner:
         silent = self._cut.own(detector, np.zeros(samples, np.float32)) if None in shifts else None
         given = []
         for shift in shifts:
-            at = (
-                None
-                if shift is None
-                else slice((max(moved) - shift) // STRIDE, (max(moved) - shift + samples) // STRIDE)
-            )
-            given.append(silent if at is None else [array[:, at] for array in whole])
+            if shift is None:
+                given.append(silent)
+            else:
+                first = max(moved) - shift
+                given.append([array[:, first // STRIDE : (first + samples) // STRIDE] for array in whole])
         return given
 
     def _joined(self, strain, windows, progress):

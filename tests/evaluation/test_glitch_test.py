@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.evaluation.glitch_test import GlitchScores, open_test_bank, score_glitches, thresholds_of
+from keras_gw_resnet.evaluation.glitch_test import GlitchScores, score_glitches, thresholds_of, usable_glitches
 from keras_gw_resnet.evaluation.leakage import seen_glitches
 from keras_gw_resnet.search.background import CONSISTENCY, Background, write_background
-from keras_gw_resnet.simulation.glitch_bank import GlitchBank, save_glitches
+from keras_gw_resnet.simulation.glitch_bank import GlitchBank, load_glitches, save_glitches
 from keras_gw_resnet.strain.conditioning import Whitening
 from tests.conftest import assert_refused, run_command, run_commands, write_mlgwsc
 
@@ -137,7 +137,8 @@ def test_glitches_that_were_trained_on_are_told():
 
 def test_glitches_of_other_detectors_are_left_out(tmp_path):
     save_glitches(bank_of("H1", "V1"), tmp_path / "bank.hdf")
-    assert open_test_bank(tmp_path / "bank.hdf", 2048, ("H1", "L1")).detector.tolist() == ["H1"]
+    bank = load_glitches(tmp_path / "bank.hdf")
+    assert usable_glitches(bank, "bank.hdf", 2048, ("H1", "L1")).detector.tolist() == ["H1"]
 
 
 def test_the_glitch_test_of_a_network(small_run, tmp_path):
