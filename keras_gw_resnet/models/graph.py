@@ -63,6 +63,12 @@ def nodes_in_order(model: keras.Model) -> Iterator:
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
 
 
+def output_shapes(model: keras.Model) -> list[tuple]:
+    """List the shapes of all that the layers of a model give, the batch first; none of a model that is no graph."""
+    nodes = [node for layer in getattr(model, "layers", ()) for node in getattr(layer, "_inbound_nodes", ())]
+    return [tensor.shape for node in nodes for tensor in node.output_tensors]
+
+
 def receptive_field(inputs: keras.KerasTensor, outputs: keras.KerasTensor) -> ReceptiveField:
     """Work out the receptive field of convolutional features.
 
