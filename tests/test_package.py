@@ -131,6 +131,15 @@ def is_name(node):
 
 
 @pytest.mark.parametrize(
+    "path", [p for p in MODULES if p.name != "graph.py"], ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_heads_are_cut_off_by_one_function(path):
+    asked = [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    found = [call for call in asked if re.match(r"\w+\.get_layer\(.*head_layer", call)]
+    assert not found, f"{path.relative_to(PACKAGE)}: {found[0]} looks up the head itself; models/graph.head_of gives it"
+
+
+@pytest.mark.parametrize(
     "path", [p for p in MODULES if p.parent.name == "commands" and p.name != "arguments.py"], ids=lambda p: p.name
 )
 def test_commands_parse_call_and_print(path):

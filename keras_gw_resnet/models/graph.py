@@ -149,6 +149,19 @@ def parts_of(model: keras.Model) -> Parts:
     return getattr(model, "parts", None) or read_parts(model)
 
 
+def head_of(model: keras.Model, parts: Parts | None = None) -> Any:
+    """Return the layer with which the head of a network begins, as its Parts say; None of a head that is not known.
+
+    What it takes are the features, `head_of(model).input`; what it gives are the logits of the positions, or what was pooled.
+
+    Args:
+        model: `keras.Model`.
+        parts: Parts; None: its own.
+    """
+    name = (parts or parts_of(model)).head_layer
+    return model.get_layer(name) if name else None
+
+
 def read_parts(model: keras.Model) -> Parts:
     """Read the Parts of a network off its graph."""
     positions = positions_of(model)
