@@ -5,6 +5,7 @@ import io
 import math
 import re
 import zipfile
+from pathlib import Path
 
 import h5py
 
@@ -22,7 +23,7 @@ LENGTHS = ("filters", "units", "kernel_size")
 EXPECTED = "a network as Keras saves it"
 
 
-def sha256_of(path):
+def sha256_of(path: Path | str) -> str:
     """Return the sha256 of a file that is no larger than a network can be."""
     path = require_file(path, EXPECTED)
     if path.stat().st_size > LARGEST_FILE:
@@ -31,7 +32,7 @@ def sha256_of(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_archive(path):
+def check_archive(path: Path | str) -> None:
     """Check a .keras file: its members, their sizes and checksums, its configuration and its weights.
 
     Raises:
