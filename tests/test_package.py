@@ -2,6 +2,7 @@ import ast
 import json
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def test_imports_run_downwards(path):
             allowed = ("datasets/tf_adapter.py", "training/distribution.py")
             assert where in allowed, f"{said}: only {' and '.join(allowed)} may, so that the rest runs on JAX"
         if room == "models":
-            known = top in ("keras", "keras_gw_resnet") or top in STANDARD or name in imports_for_hints(path)
+            known = (
+                top in ("keras", "keras_gw_resnet") or top in sys.stdlib_module_names or name in imports_for_hints(path)
+            )
             assert known, f"{said}: the room models takes Keras and the standard library alone"
         if room in MAY_IMPORT and top == "keras_gw_resnet":
             target = name.split(".")[1] if "." in name else ""
@@ -197,27 +200,6 @@ def hints_lacking(function):
             yield f"the parameter {parameter.arg} has no type hint"
     if function.returns is None:
         yield "what it returns has no type hint"
-
-
-STANDARD = {
-    "__future__",
-    "typing",
-    "collections",
-    "difflib",
-    "fnmatch",
-    "functools",
-    "hashlib",
-    "inspect",
-    "json",
-    "math",
-    "numbers",
-    "operator",
-    "os",
-    "pathlib",
-    "re",
-    "dataclasses",
-    "warnings",
-}
 
 
 def test_import_is_light():
