@@ -197,3 +197,6 @@ class MixedNoise:
             noise[rows], filters[rows] = getattr(source, method)(rng, int(rows.sum()))
         filters[from_other] += [len(own) for own in self._sources[0].taps]
         return noise, filters
+
+
+Noise = FileNoise | GaussianNoise | MixedNoise
