@@ -1,5 +1,7 @@
 """The command 'evaluate': what is measured, and on what."""
 
+import argparse
+
 from keras_gw_resnet.commands.arguments import add_command
 from keras_gw_resnet.commands.evaluate_arguments import add_evaluate_arguments
 from keras_gw_resnet.commands.evaluate_glitches import evaluate_glitches
@@ -11,7 +13,7 @@ from keras_gw_resnet.datasets.signals import check_snr_range
 from keras_gw_resnet.errors import InputError
 
 
-def add_evaluate(subparsers):
+def add_evaluate(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'evaluate'."""
     parser = add_command(
         subparsers,
@@ -29,7 +31,7 @@ def add_evaluate(subparsers):
     add_evaluate_arguments(parser)
 
 
-def run_evaluate(args):
+def run_evaluate(args: argparse.Namespace) -> None:
     """Measure a saved network on windows, on a set with injections, on glitches one by one, or on signals of equal SNR."""
     given = [args.foreground, args.background, args.injections]
     a_set = all(given) or bool(args.set)

@@ -1,5 +1,7 @@
 """The arguments of the command 'evaluate'."""
 
+import argparse
+
 from keras_gw_resnet.commands.arguments import (
     add_consistency,
     add_overwrite,
@@ -15,7 +17,7 @@ from keras_gw_resnet.commands.arguments import (
 from keras_gw_resnet.commands.set_noise import add_set_noise
 
 
-def add_evaluate_arguments(parser):
+def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what an evaluation takes to a parser."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")

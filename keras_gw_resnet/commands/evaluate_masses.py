@@ -1,5 +1,6 @@
 """The command 'evaluate --by-mass': the share of signals of equal SNR that networks find, by chirp mass."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from keras_gw_resnet.files import check_output, written_aside
 WRITTEN = ("masses.json",)
 
 
-def evaluate_masses(args):
+def evaluate_masses(args: argparse.Namespace) -> None:
     """Scan simulated signals of each range of chirp mass with one or several networks, print and write the shares that are found."""
     from keras_gw_resnet.evaluation.mass_test import mass_table, measure_masses
     from keras_gw_resnet.zoo import load_cards, note_measurement
@@ -19,8 +20,8 @@ def evaluate_masses(args):
     cards = load_cards(names, "--compare")
     output = args.output or Path("runs") / f"masses-{cards[0]['name']}"
     check_output(output, args.overwrite, folder_of=WRITTEN)
-    networks = load_networks(names, args.precision, args.exact, consistency=args.consistency)
-    given = {"snr_range": tuple(args.by_mass), "psd": args.psd, "background": args.thresholds, "seed": args.seed}
+    networks = load_networks(names, args.precision, exact=args.exact, consistency=args.consistency)
+    given: dict = {"snr_range": tuple(args.by_mass), "psd": args.psd, "background": args.thresholds, "seed": args.seed}
     tests = [measure_masses(network, **given) for network in networks]
     with written_aside(output) as aside:
         aside.mkdir()

@@ -101,7 +101,11 @@ def measure_masses(
     timing, found = network.card["timing"], {}
     for number, (low, high) in enumerate(CLASSES):
         own = replace(prior, mass_range=(low * 2**0.2, high * 2**0.2))
-        size = {"duration_seconds": WAVEFORM_SECONDS, "sample_rate": whitening.sample_rate, "detectors": detectors}
+        size: dict = {
+            "duration_seconds": WAVEFORM_SECONDS,
+            "sample_rate": whitening.sample_rate,
+            "detectors": detectors,
+        }
         bank = make_bank(own, WAVEFORMS, seed=seed + number, **size)
         given = (network.scanner, bank, taps, detectors, whitening, settings, signals, SECONDS)
         what = f"chirp mass {low:g} to {high:g}, {network.name}"
