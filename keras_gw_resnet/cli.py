@@ -114,7 +114,8 @@ def main(argv=None):
 @contextlib.contextmanager
 def owned_output(args):
     """Let a command alone write to its output and pictures while the block runs; 'fetch' sees to each file itself."""
-    given = {getattr(args, name, None) for name in ("output", "plot", "report")} - {None}
+    named = [getattr(args, name, None) for name in ("output", "plot", "report")]
+    given = {path for one in named for path in (one if isinstance(one, list) else [one])} - {None}
     with contextlib.ExitStack() as stack:
         for path in sorted(given, key=str) if args.command != "fetch" else ():
             stack.enter_context(owned(path))
