@@ -1,6 +1,7 @@
 """The comparison of the saved networks: a table and a picture made from their cards alone."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
@@ -31,7 +32,7 @@ OF_NETWORK = (
 )
 
 
-def write_comparison(cards, pages, plot):
+def write_comparison(cards: list[dict], pages: Sequence[Path], plot: Path) -> None:
     """Write the tables of the saved networks into Markdown pages between their marks, and the picture.
 
     Between the lines `BEGIN` and `END` goes the table of all networks, between `BEST` and `END_OF_BEST` that of the best ones.
