@@ -55,6 +55,8 @@ def on_page_markdown(markdown, page, **_):
     """Lead to the pages that are made here."""
     if page.file.src_uri == "zoo.md":
         markdown = re.sub(r"^\| `([\w-]+)` \|", r"| [`\1`](zoo/\1.md) |", markdown, flags=re.MULTILINE)
+    if page.file.src_uri.startswith("tutorials/"):
+        markdown = re.sub(r"\]\(([\w-]+)\.md", r"](../\1.md", markdown)
     markdown = re.sub(r"\]\(([\w-]+)\.ipynb\)", r"](tutorials/\1.md)", markdown)
     return markdown.replace("](../CONTRIBUTING.md", "](contributing.md").replace("](../CHANGELOG.md", "](changelog.md")
 
