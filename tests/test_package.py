@@ -284,12 +284,12 @@ def test_an_installed_package_has_the_networks_inside(tmp_path):
 
 
 def test_the_documented_family_passes_the_tests_of_the_zoo(monkeypatch):
-    """The README's example, registered as it says, against what has to hold for every network."""
+    """The example of docs/new-family.md, registered as it says, against what has to hold for every network."""
     from keras_gw_resnet.models import registry
     from tests.models import test_every_model as zoo
 
     scope = {}
-    exec(next(code for code in python_in("README.md") if "def PlainNet" in code), scope)
+    exec(next(code for code in python_in("docs/new-family.md") if "def PlainNet" in code), scope)
     monkeypatch.setitem(registry.MODELS, "plainnet", (scope["PlainNet"], scope["PlainNet"]))
     zoo.test_output_is_finite_and_every_weight_learns("plainnet", (1024, 3))
     zoo.test_shared_options("plainnet")
