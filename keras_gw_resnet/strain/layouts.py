@@ -4,7 +4,9 @@ A new layout is one function and one line in `LAYOUTS`.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -39,6 +41,7 @@ class SegmentHeader:
         origin: "measured", or which simulation wrote the file.
         flags: Tuple of (short name, seconds set, seconds in all) of the file's data-quality and injection flags.
         remarks: Tuple of (GPS start, GPS stop, what) of hardware injections and flagged times, see `quality.remarkable`.
+        held: The strain itself, array (samples,), where it is in memory; None: it is read from the file.
     """
 
     path: str
@@ -51,6 +54,7 @@ class SegmentHeader:
     origin: str = MEASURED
     flags: tuple = ()
     remarks: tuple = ()
+    held: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def gps_stop(self) -> float:
@@ -58,7 +62,12 @@ class SegmentHeader:
         return self.gps_start + self.samples / self.sample_rate
 
 
-def _sample_rate(path, spacing):
+def sample_rate_of(path: Path | str, spacing: Any) -> float:
+    """Return the sample rate, a whole number of Hz, of a spacing in seconds.
+
+    Raises:
+        InputError: It is none.
+    """
     rate = 1 / float(spacing) if spacing and float(spacing) > 0 else float("nan")
     if not np.isfinite(rate) or abs(rate - round(rate)) > 1e-6 * rate or not 1 <= round(rate) <= HIGHEST_RATE:
         raise InputError(
@@ -67,7 +76,12 @@ def _sample_rate(path, spacing):
     return float(round(rate))
 
 
-def _start(path, dataset, value):
+def start_of(path: Path | str, dataset: str, value: Any) -> float:
+    """Return a GPS start in seconds.
+
+    Raises:
+        InputError: It is no finite time that float64 can tell samples apart at.
+    """
     start = float(value)
     if not abs(start) < LATEST:
         raise InputError(f"{path}: {shown(dataset)} starts at GPS {start:g}; expected a finite time in seconds")
@@ -137,7 +151,7 @@ def _gwosc(path, file, quality, _):
     if missing := [name for name, value in known.items() if value is None]:
         what = ", ".join(missing)
         raise InputError(f"{path}: looks like a GWOSC file but lacks {what}; unknown sample rate, time or detector")
-    rate, samples = _sample_rate(path, spacing), require_held(strain).shape[0]
+    rate, samples = sample_rate_of(path, spacing), require_held(strain).shape[0]
     if samples > LONGEST_SECONDS * rate:
         raise InputError(
             f"{path}: declares {samples / rate:.3g} s of strain; expected {LONGEST_SECONDS} at most in a GWOSC file"
@@ -148,12 +162,12 @@ def _gwosc(path, file, quality, _):
             path=str(path),
             dataset="strain/Strain",
             detector=text(detector, 16),
-            gps_start=_start(path, "strain/Strain", start),
+            gps_start=start_of(path, "strain/Strain", start),
             sample_rate=rate,
             samples=samples,
             present=_present(path, bit_masks, quality),
             flags=count_flags(bit_masks),
-            remarks=remarkable(bit_masks, _start(path, "strain/Strain", start)),
+            remarks=remarkable(bit_masks, start_of(path, "strain/Strain", start)),
         )
     ]
 
@@ -280,7 +294,7 @@ def _header(path, series, detector):
             f"say it with --channel H1={shown(place)}"
         )
     try:
-        start = _start(path, place, series.start)
+        start = start_of(path, place, series.start)
     except InputError:
         raise
     except ValueError:
@@ -290,7 +304,7 @@ def _header(path, series, detector):
         dataset=place,
         detector=detector,
         gps_start=start,
-        sample_rate=_sample_rate(path, series.spacing),
+        sample_rate=sample_rate_of(path, series.spacing),
         samples=require_held(series.dataset).shape[0],
     )
 
