@@ -90,7 +90,7 @@ def main(argv=None):
         else:
             args = build_parser().parse_args(argv)
             command = args.command
-            said = contextlib.nullcontext() if command == "tensorboard" else working(command)
+            said = contextlib.nullcontext() if _speaks_for_itself(args) else working(command)
             with owned_output(args), said:
                 args.run(args)
         sys.stdout.flush()
@@ -109,6 +109,11 @@ def main(argv=None):
         print(f"{PROGRAM} {command}: interrupted; {GOES_ON}", file=sys.stderr)
         return 130
     return 0
+
+
+def _speaks_for_itself(args):
+    """Say whether a command runs until it is stopped, or has lines on stdout that are read by programs."""
+    return args.command == "tensorboard" or getattr(args, "follow", None) is not None
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.arguments import add_command
+from keras_gw_resnet.commands.follow import following
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.commands.search_arguments import add_search_arguments
 from keras_gw_resnet.errors import InputError
@@ -16,9 +17,10 @@ def add_search(subparsers):
     parser = add_command(
         subparsers,
         "search",
-        run_search,
+        following(run_search),
         "search strain files for events with a saved network",
-        "keras-gw-resnet search resnet18-w16 H-H1.hdf5 L-L1.hdf5 --output events.hdf --slides 10 --report report.html",
+        "keras-gw-resnet search resnet18-w16 H-H1.hdf5 L-L1.hdf5 --output events.hdf --slides 10 --report report.html\n"
+        "  keras-gw-resnet search flagship --follow /data/arriving --output events.jsonl --threshold 5",
     )
     add_search_arguments(parser)
 
@@ -59,10 +61,8 @@ def run_search(args):
 
         sha256 = cards[0]["sha256"] + (CONSISTENCY if args.consistency else "")
         background = read_background(args.background, {**cards[0], "sha256": sha256}, args.threshold, args.precision)
-    networks, journal = (
-        load_networks(names, args.precision, args.exact, args.gate, args.consistency),
-        journal_of(args.output),
-    )
+    networks = load_networks(names, args.precision, args.exact, args.gate, args.consistency)
+    journal = journal_of(args.output)
     from keras_gw_resnet.search.search import search
 
     results = search(
