@@ -1,8 +1,12 @@
 """The command 'search' with --follow: strain files are searched as they arrive."""
 
+from __future__ import annotations
+
+import argparse
 import json
 import math
 import sys
+from collections.abc import Callable
 
 from keras_gw_resnet.commands.arguments import path_of, positive
 from keras_gw_resnet.commands.printing import shown
@@ -13,7 +17,7 @@ OF_FILES = ("plot", "report", "also", "background", "extrapolate")
 SUFFIX = ".jsonl"
 
 
-def add_follow(parser):
+def add_follow(parser: argparse.ArgumentParser) -> None:
     """Add what following a folder takes."""
     group = parser.add_argument_group("following a folder")
     group.add_argument(
@@ -28,7 +32,7 @@ def add_follow(parser):
     )
 
 
-def following(run):
+def following(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
     """Return a function that runs a search of the given files, or follows a folder where it is asked to."""
 
     def run_either(args):
@@ -43,7 +47,7 @@ def following(run):
     return run_either
 
 
-def run_follow(args):
+def run_follow(args: argparse.Namespace) -> None:
     """Search strain files as they arrive."""
     from keras_gw_resnet.commands.search import load_networks
     from keras_gw_resnet.strain.quality import read_vetoes
@@ -57,7 +61,8 @@ def run_follow(args):
     if not args.follow.is_dir():
         raise InputError(f"{args.follow}: is no folder; expected one in which strain files arrive")
     vetoes = read_vetoes(args.veto)
-    (network,) = load_networks([args.model], args.precision, args.exact, args.gate, args.consistency)
+    options = {"exact": args.exact, "gate": args.gate, "consistency": args.consistency}
+    (network,) = load_networks([args.model], args.precision, **options)
     from keras_gw_resnet.search.follow import SLIDES, follow
     from keras_gw_resnet.search.told import Told
 

@@ -65,7 +65,7 @@ def frame_headers(path: Path, quality: Sequence[str], channels: Mapping[str, str
                         dataset=channel,
                         detector=detector,
                         gps_start=start_of(path, channel, float(series.epoch)),
-                        sample_rate=sample_rate_of(path, series.deltaT),
+                        sample_rate=sample_rate_of(path, channel, series.deltaT),
                         samples=frame.FrFileQueryChanVectorLength(file, channel, position),
                     )
                 )

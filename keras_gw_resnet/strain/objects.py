@@ -86,7 +86,7 @@ def _header(key, series, sample_rate, gps_start):
         dataset=key,
         detector=detector,
         gps_start=start_of(label, key, start),
-        sample_rate=sample_rate_of(label, spacing),
+        sample_rate=sample_rate_of(label, key, spacing),
         samples=len(values),
         held=values,
     )
