@@ -15,9 +15,12 @@ from keras_gw_resnet.models.registry import build_model
 from keras_gw_resnet.models.weights import find_model_file
 from keras_gw_resnet.search.background import CONSISTENCY
 from keras_gw_resnet.search.candidates import find_events, join
+from keras_gw_resnet.search.events import Events
+from keras_gw_resnet.search.results import describing_columns
 from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import SegmentHeader, find_segments
+from keras_gw_resnet.strain.objects import headers_in_memory, is_in_memory
 from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, shortage, whitened_stretches
 from keras_gw_resnet.zoo import load_model
 
@@ -142,57 +145,83 @@ class Detector:
 
     def segments(
         self,
-        paths: Path | str | Sequence[Path | str],
+        strain: Any,
         quality: Sequence[str] = (),
         channels: Mapping[str, str] | Sequence[str] | None = None,
+        *,
+        sample_rate: Any = None,
+        gps_start: Any = None,
     ) -> list[SegmentHeader]:
-        """List the strain segments in files, folders or patterns; see `strain.files.find_segments`."""
-        return find_segments(paths, quality, channels)
+        """List the segments of strain in files, folders or patterns, or in memory; see `strain.files.find_segments`.
+
+        An array (samples, detectors) has the network's detectors in its columns.
+        """
+        if is_in_memory(strain) and not isinstance(strain, Mapping):
+            headers = headers_in_memory(strain, sample_rate, gps_start, self.detectors)
+            return sorted(headers, key=lambda header: (header.detector, header.gps_start))
+        return find_segments(strain, quality, channels, sample_rate=sample_rate, gps_start=gps_start)
 
     def stretches(
-        self, segments: Any, channels: Mapping[str, str] | Sequence[str] | None = None
+        self,
+        segments: Any,
+        channels: Mapping[str, str] | Sequence[str] | None = None,
+        *,
+        sample_rate: Any = None,
+        gps_start: Any = None,
+        coverage: Coverage | None = None,
     ) -> Iterator[WhitenedStretch]:
         """Whiten strain.
 
+        What not all detectors have is cut off, also where they begin at other times.
+
         Args:
-            segments: Paths, or what `segments` returned, or WhitenedStretch that are passed on as they are.
+            segments: Paths, or strain in memory (a dictionary from detector to gwpy or PyCBC TimeSeries or to arrays, or an array
+                (samples, detectors)), or what `segments` returned, or WhitenedStretch that are passed on as they are.
             channels: Of paths, which channels are the detectors' strain, see `strain.files.find_segments`.
+            sample_rate, gps_start: Of arrays, samples per second and GPS seconds of the first sample.
+            coverage: What became of the strain is added to it.
 
         Yields:
             WhitenedStretch in order of time.
 
         Raises:
-            InputError: No strain, or none that is long enough.
+            InputError: No strain, or none that is long enough, or objects that are none.
         """
-        segments = [segments] if isinstance(segments, str | Path) else list(segments)
-        if segments and all(isinstance(s, WhitenedStretch) for s in segments):
-            yield from segments
+        headers = self._given(segments, channels, sample_rate, gps_start)
+        if isinstance(headers[0], WhitenedStretch):
+            yield from headers
             return
-        if not segments:
-            raise InputError("no strain given; expected files, segments or whitened stretches")
-        headers = (
-            segments
-            if all(isinstance(s, SegmentHeader) for s in segments)
-            else self.segments(segments, channels=channels)
-        )
-        coverage, window = Coverage(), self.window_samples
-        yield from whitened_stretches(headers, self.detectors, self.whitening, window_samples=window, coverage=coverage)
-        if not coverage.whitened:
-            raise InputError(shortage(coverage, self.whitening, window))
+        own, window = Coverage(), self.window_samples
+        yield from whitened_stretches(headers, self.detectors, self.whitening, window_samples=window, coverage=own)
+        if not own.whitened:
+            raise InputError(shortage(own, self.whitening, window))
+        if coverage is not None:
+            coverage.add(own)
+
+    def _given(self, segments, channels, sample_rate, gps_start):
+        """Return what was given as a list of WhitenedStretch or of SegmentHeader."""
+        if not is_in_memory(segments) and hasattr(segments, "__iter__") and not isinstance(segments, str):
+            segments = list(segments)
+            if not segments:
+                raise InputError("no strain given; expected files, series, segments or whitened stretches")
+            if any(all(isinstance(one, kind) for one in segments) for kind in (WhitenedStretch, SegmentHeader)):
+                return segments
+        return self.segments(segments, channels=channels, sample_rate=sample_rate, gps_start=gps_start)
 
     def scan(
-        self, segments: Any, channels: Mapping[str, str] | Sequence[str] | None = None
+        self, segments: Any, channels: Mapping[str, str] | Sequence[str] | None = None, **given
     ) -> Iterator[tuple[WhitenedStretch, Scan]]:
         """Slide the network over strain.
 
         Args:
             segments, channels: See `stretches`.
+            **given: See `stretches`: sample_rate and gps_start of arrays, coverage.
 
         Yields:
             Tuple (WhitenedStretch, Scan): score i of the scan belongs to the window, of `scanner.window_samples`, that
             begins i * `stride_seconds` after the stretch.
         """
-        for stretch in self.stretches(segments, channels):
+        for stretch in self.stretches(segments, channels, **given):
             yield stretch, self.scanner.scan(stretch.strain)
 
     def times_of(self, scan: Scan) -> np.ndarray:
@@ -249,17 +278,28 @@ class Detector:
         )
 
     def events(
-        self, segments: Any, threshold: float = THRESHOLD, channels: Mapping[str, str] | Sequence[str] | None = None
-    ) -> Candidates:
+        self,
+        segments: Any,
+        threshold: float = THRESHOLD,
+        channels: Mapping[str, str] | Sequence[str] | None = None,
+        *,
+        sample_rate: Any = None,
+        gps_start: Any = None,
+    ) -> Events:
         """Search strain.
 
         Args:
-            segments, channels: See `stretches`.
+            segments, channels, sample_rate, gps_start: See `stretches`.
             threshold: Lowest ranking statistic of an event.
 
         Returns:
-            Candidates in order of time.
+            Events in order of time, which say how much of the strain was searched, and which convert to tables of pandas, gwpy,
+            astropy and LIGO-LW.
         """
-        return join(
-            [self.cluster(scan, stretch.gps_start, threshold) for stretch, scan in self.scan(segments, channels)]
-        )
+        coverage, given = Coverage(), self._given(segments, channels, sample_rate, gps_start)
+        found = self.scan(given, coverage=coverage)
+        candidates = join([self.cluster(scan, stretch.gps_start, threshold) for stretch, scan in found])
+        known = {}
+        if isinstance(given[0], SegmentHeader):
+            known = {"coverage": coverage, "described": describing_columns(candidates, self.detectors, given)}
+        return Events.of(candidates, detectors=self.detectors, network=self.name, **known)

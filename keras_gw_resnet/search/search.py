@@ -22,7 +22,9 @@ from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import Coverage, shortage, whitened_chunks
 
 if TYPE_CHECKING:
+    from keras_gw_resnet.search.candidates import Candidates
     from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 SNAPSHOT_SECONDS = 8.0
 # An event is said to be at gated strain when some of it is so near.
@@ -153,7 +155,7 @@ def _search_stretch(network, stretch, options, progress, compared):
     scans = network.scanner.scan_arranged(stretch.strain, arrangements, progress)
     scan, alone = next(scans), [next(scans) for _ in muted]
     alone = network.loudest_near(alone) if muted else None
-    events = _gated(network.cluster(scan, stretch.gps_start, options.threshold, alone), stretch)
+    events = gated(network.cluster(scan, stretch.gps_start, options.threshold, alone), stretch)
     events = events.select(~inside(events.time, options.vetoes))
     live = ~inside(stretch.gps_start + network.times_of(scan), options.vetoes)
     background = join_backgrounds([], len(network.detectors))
@@ -172,7 +174,7 @@ def _search_stretch(network, stretch, options, progress, compared):
     )
 
 
-def _gated(events, stretch):
+def gated(events: Candidates, stretch: WhitenedStretch) -> Candidates:
     """Note at which events strain of a detector was gated: its window of a second holds some of it."""
     gates = stretch.gates
     if not any(len(own) for own in gates):
