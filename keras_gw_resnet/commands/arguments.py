@@ -108,15 +108,15 @@ def add_command(subparsers, name, run, text, example):
     return parser
 
 
-def add_detectors(parser):
+def add_detectors(parser, default=("H1", "L1")):
     """Add --detectors."""
     parser.add_argument(
         "--detectors",
         nargs="+",
         action=_Detectors,
-        default=["H1", "L1"],
+        default=list(default),
         metavar="NAME",
-        help="default: H1 L1",
+        help=f"default: {' '.join(default)}",
     )
 
 
