@@ -1,9 +1,10 @@
 """A network put together once from its description: front -> stack -> head."""
 
+import contextlib
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,17 @@ import keras
 from keras_gw_resnet.backend import channels_last
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.models.blocks import Style
-from keras_gw_resnet.models.front import Front
+from keras_gw_resnet.models.front import RANKED_OPTIONS, Front
 from keras_gw_resnet.models.graph import receptive_field
 from keras_gw_resnet.models.heads import Head
 from keras_gw_resnet.models.parts import Parts
 from keras_gw_resnet.models.receptive import ReceptiveField
 from keras_gw_resnet.models.transfer import take_weights
-from keras_gw_resnet.models.weights import find_weights
+from keras_gw_resnet.models.weights import card_beside, find_model_file, find_weights
 
 # Keywords of a builder that stand for the options of a dataclass, each a keyword of its own.
 GROUPS = {"style": Style, "front": Front}
+DIFFERING = "other than in this call,"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +139,10 @@ def builder(description: Callable) -> Callable:
     def checked(*args, describe=False, **options):
         refuse_unknown(description.__name__, options, known)  # ty: ignore[missing-attribute]
         try:
-            with channels_last():
-                given = dict(options)
+            with (
+                channels_last(),
+                as_saved(options.get("name", getattr(names.get("name"), "default", "")), options) as given,
+            ):
                 for name, members in groups.items():
                     given[name] = GROUPS[name](**{option: given.pop(option) for option in members if option in given})
                 network = description(*args, **given)
@@ -156,6 +160,46 @@ def builder(description: Callable) -> Callable:
         name for name in names if getattr(own.parameters.get(name), "kind", None) is not inspect.Parameter.VAR_KEYWORD
     ]
     return checked
+
+
+@contextlib.contextmanager
+def as_saved(name: str, options: dict) -> Iterator[dict]:
+    """Give the options of a network with those of the saved one whose `weights` it is to have, where they are not given, and its window.
+
+    They are taken over where the card names the same model and none that is given differs; otherwise an InputError of the building
+    says which differ. Whether the statistic of templates is added is left to who says anything about it, and a network without its head
+    has no options of one.
+
+    Args:
+        name: Of the model, as in `list_models()`.
+        options: Keyword options of its builder.
+    """
+    saved, window = _of_saved(name, options)
+    differing = {option: value for option, value in saved.items() if options.get(option, value) != value}
+    try:
+        yield dict(options) if differing else {**window, **saved, **options}
+    except InputError as error:
+        if not differing or DIFFERING in str(error):
+            raise
+        own = ", ".join(f"{option}={value!r}" for option, value in saved.items() if options.get(option) != value)
+        raise InputError(f"weights={str(options['weights'])!r}: {DIFFERING} it has {own}") from error
+
+
+def _of_saved(name, options):
+    try:
+        card = card_beside(find_model_file(options["weights"]))
+    except (KeyError, InputError, OSError, ValueError):  # no weights, or what `assemble` says more about
+        return {}, {}
+    if card.get("model") != name or not isinstance(card.get("options"), dict):
+        return {}, {}
+    left_out = ("weights",)
+    if options.get("include_top") is False:
+        left_out = (*left_out, "pooling", "head_kernel_size", "dropout", *RANKED_OPTIONS)
+    elif any(option in options for option in RANKED_OPTIONS):
+        left_out = (*left_out, *RANKED_OPTIONS)
+    known = {"window_samples", "detectors"} <= card.keys()
+    window = {"input_shape": (card["window_samples"], len(card["detectors"]))} if known else {}
+    return {option: value for option, value in card["options"].items() if option not in left_out}, window
 
 
 def _built(made):

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models import cnn, composite, densenet, ensemble, highway, literature, resnet
-from keras_gw_resnet.models.front import RANKED_OPTIONS
 from keras_gw_resnet.models.info import info_of
-from keras_gw_resnet.models.network import options_of, refuse_unknown
-from keras_gw_resnet.models.weights import card_beside, find_model_file
+from keras_gw_resnet.models.network import as_saved, options_of, refuse_unknown
 
 if TYPE_CHECKING:
     import keras
@@ -86,40 +84,8 @@ def build_model(name: str, /, **options) -> keras.Model:
         InputError: Unknown name or option, or options that do not fit together.
     """
     refuse_unknown(name, options, model_options(name))
-    build, (saved, window) = _entry(name)[0], _options_of_saved(name, options)
-    if all(options.get(option, value) == value for option, value in saved.items()):
-        options = {**window, **saved, **options}
-    try:
-        return build(**options)
-    except InputError as error:
-        differing = {option: value for option, value in saved.items() if options.get(option) != value}
-        if not differing:
-            raise
-        own = ", ".join(f"{option}={value!r}" for option, value in differing.items())
-        raise InputError(f"{error}; other than in this call, {options['weights']} has {own}") from error
-
-
-def _options_of_saved(name, options):
-    """Return the options with which the network was built whose weights are asked for, as far as they are to be taken over, and its window.
-
-    {} and {} where its card does not say them, or it is a network of another name. Whether the statistic of templates is added
-    is left to who says anything about it, and a network without its head has no options of one.
-    """
-    try:
-        card = card_beside(find_model_file(options["weights"]))
-    except (KeyError, InputError, OSError, ValueError):  # no weights, or what the builder says more about
-        return {}, {}
-    if card.get("model") != name or not isinstance(card.get("options"), dict):
-        return {}, {}
-    saved = {option: value for option, value in card["options"].items() if option != "weights"}
-    left_out = ()
-    if options.get("include_top") is False:
-        left_out = ("pooling", "head_kernel_size", "dropout", *RANKED_OPTIONS)
-    elif any(option in options for option in RANKED_OPTIONS):
-        left_out = RANKED_OPTIONS
-    known = {"window_samples", "detectors"} <= card.keys()
-    window = {"input_shape": (card["window_samples"], len(card["detectors"]))} if known else {}
-    return {option: value for option, value in saved.items() if option not in left_out}, window
+    with as_saved(name, options) as given:
+        return _entry(name)[0](**given)
 
 
 def describe_model(name: str, /, **options) -> Parts:

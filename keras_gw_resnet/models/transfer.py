@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_gw_resnet.errors import InputError, first_line
+from keras_gw_resnet.hdf5 import open_hdf5
 from keras_gw_resnet.models.blocks import EVERY
 from keras_gw_resnet.models.front import JOIN_LAYER, front_of, is_apart
 from keras_gw_resnet.models.graph import blocks_of, positions_of
@@ -96,8 +97,8 @@ def _load_weights(model, path):
 
     Keras passes over what it does not find, with a warning at most: what was not loaded stays NaN, and is refused here.
     """
-    import keras
-
+    with open_hdf5(path, f"weights, as keras.Model.save_weights writes them to a {WEIGHTS} file"):
+        pass
     for weight in model.weights:
         weight.assign(keras.ops.full(weight.shape, math.nan, dtype=weight.dtype))
     try:

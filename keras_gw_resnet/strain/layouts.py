@@ -58,8 +58,21 @@ class SegmentHeader:
         return self.gps_start + self.samples / self.sample_rate
 
 
-def _sample_rate(path, spacing):
-    rate = 1 / float(spacing) if spacing and float(spacing) > 0 else float("nan")
+def _number(path, dataset, what, value):
+    """Return a start or a spacing, an attribute or a name, as a number."""
+    value = np.ravel(value)
+    try:
+        if value.size == 1 and value.dtype.kind != "c":
+            return float(value[0])
+    except (TypeError, ValueError):
+        pass
+    shown_value = np.array2string(value, threshold=6, precision=8)[:60]
+    raise InputError(f"{path}: {what} of {shown(dataset)} is {shown_value}; expected one number, in seconds")
+
+
+def _sample_rate(path, dataset, spacing):
+    spacing = 0.0 if spacing is None else _number(path, dataset, "the sample spacing", spacing)
+    rate = 1 / spacing if spacing > 0 else float("nan")
     if not np.isfinite(rate) or abs(rate - round(rate)) > 1e-6 * rate or not 1 <= round(rate) <= HIGHEST_RATE:
         raise InputError(
             f"{path}: unknown sample rate (sample spacing {spacing} s); expected 1/rate with a whole rate in Hz"
@@ -68,7 +81,7 @@ def _sample_rate(path, spacing):
 
 
 def _start(path, dataset, value):
-    start = float(value)
+    start = _number(path, dataset, "the start", value)
     if not abs(start) < LATEST:
         raise InputError(f"{path}: {shown(dataset)} starts at GPS {start:g}; expected a finite time in seconds")
     return start
@@ -137,7 +150,7 @@ def _gwosc(path, file, quality, _):
     if missing := [name for name, value in known.items() if value is None]:
         what = ", ".join(missing)
         raise InputError(f"{path}: looks like a GWOSC file but lacks {what}; unknown sample rate, time or detector")
-    rate, samples = _sample_rate(path, spacing), require_held(strain).shape[0]
+    rate, samples = _sample_rate(path, "strain/Strain", spacing), require_held(strain).shape[0]
     if samples > LONGEST_SECONDS * rate:
         raise InputError(
             f"{path}: declares {samples / rate:.3g} s of strain; expected {LONGEST_SECONDS} at most in a GWOSC file"
@@ -279,18 +292,12 @@ def _header(path, series, detector):
             f"{path}: {shown(place)} does not say its detector; name the file after it, for example H1-{path.name}, or "
             f"say it with --channel H1={shown(place)}"
         )
-    try:
-        start = _start(path, place, series.start)
-    except InputError:
-        raise
-    except ValueError:
-        raise InputError(f"{path}: {shown(place)} has no start_time and its name is no GPS time") from None
     return SegmentHeader(
         path=str(path),
         dataset=place,
         detector=detector,
-        gps_start=start,
-        sample_rate=_sample_rate(path, series.spacing),
+        gps_start=_start(path, place, series.start),
+        sample_rate=_sample_rate(path, place, series.spacing),
         samples=require_held(series.dataset).shape[0],
     )
 

@@ -110,8 +110,8 @@ def fit(
     if place.first and history:
         row = best_row(history) if config.metric.keep == "best" else history[-1]
         model = _result(model, config, checkpoints)
-        if config.ranking.statistic:
-            model, measured = _with_statistic(model, batches, config, plain, light)
+        if config.ranking.options():
+            model, measured = _with_ranking(model, batches, config, plain, light)
             row = {**row, **measured}  # ty: ignore[invalid-argument-type]
         return model, history, row
     return model, history, history[-1] if history else {}
@@ -172,7 +172,7 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         events.write_summary(history)
 
 
-def _with_statistic(model, batches, config, plain=None, light=None):
+def _with_ranking(model, batches, config, plain=None, light=None):
     """Return the whole network, and how it does; the median score of the negatives stays what it was.
 
     `plain` is the bank for templates of the statistic's own, `light` that for those of light binaries.

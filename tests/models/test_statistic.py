@@ -343,8 +343,8 @@ def test_a_network_that_joins_phases_is_like_any_other(both, own, coherent, tmp_
         ({"statistic_templates": 2, "statistic_coherent": 1}, "expected True or False"),
         ({"statistic_coherent": True}, "give statistic_templates too"),
         (
-            {"statistic_templates": 2, "statistic_coherent": True, "input_shape": (2048, 3)},
-            "takes 3 detectors; expected two",
+            {"statistic_templates": 2, "statistic_coherent": True, "input_shape": (2048, 1)},
+            "takes one detector; expected two",
         ),
         ({"statistic_coherent": True, "statistic_shortcut": 0}, "statistic_coherent=True: is of a shortcut"),
     ],

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gw_resnet import DenseNet, HighwayNet, InputError, ResNet, build_model, load_model
+from keras_gw_resnet import DenseNet, HighwayNet, InputError, ResNet, ResNet16, build_model, load_model
 from keras_gw_resnet.models import blocks
 from tests.conftest import saved_names, scores_of, settle_batch_norm
 
@@ -250,10 +250,20 @@ def test_options_come_from_the_card():
     assert build_model("resnet16", weights="resnet16-w16", include_top=False).output_shape[-1] > 1
     plain = build_model("resnet16", weights="resnet16-w16", statistic_shortcut=0)
     assert not any(layer.name.startswith("statistic") for layer in plain.layers)
-    with pytest.raises(InputError, match=r"resnet16-w16 has .*width=16"):
+    with pytest.raises(InputError, match=r"resnet16-w16.: .* it has .*width=16"):
         build_model("resnet16", width=8, weights="resnet16-w16")
-    with pytest.raises(InputError, match=r"resnet16-w16 has .*templates=128"):
+    with pytest.raises(InputError, match=r"resnet16-w16.: .* it has .*templates=128"):
         build_model("resnet16", templates=64, weights="resnet16-w16")
+
+
+def test_a_builder_takes_the_options_of_the_card_too():
+    """As build_model does, by whatever name the network goes."""
+    saved = load_model("resnet16-w16")[0]
+    for network in (ResNet16(weights="resnet16-w16"), build_model("resnet16", name="mine", weights="resnet16-w16")):
+        for own, known in zip(network.get_weights(), saved.get_weights(), strict=True):
+            np.testing.assert_array_equal(own, known)
+    with pytest.raises(InputError, match=r"^weights=.resnet16-w16.: other than in this call, it has width=16, [^;]*$"):
+        ResNet16(width=8, weights="resnet16-w16")
 
 
 def test_a_weights_file_loads_into_a_network_built_alike(tmp_path):

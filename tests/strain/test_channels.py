@@ -172,3 +172,16 @@ def test_a_search_takes_channels(gwpy, small_run, tmp_path):
     chosen = run_command(*command, "--channel", *(f"{d}={NAME.format(d)}" for d in STRAIN))
     assert chosen.returncode == 0, chosen.stderr
     assert [p.name for p in tmp_path.glob(".*")] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("x0", [1e9, 2.0]), ("x0", "later"), ("x0", []), ("x0", 1e9 + 1j), ("dx", "abc"), ("dx", [[1.0, 2.0]])],
+)
+def test_a_start_or_spacing_that_is_no_number(tmp_path, name, value):
+    path = tmp_path / "H-H1_own.hdf"
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("H1:STRAIN", data=np.zeros(4096))
+        dataset.attrs.update({"x0": 1e9, "dx": 1 / 2048, "unit": "strain", "channel": "H1:STRAIN", name: value})
+    with pytest.raises(InputError, match=r"H-H1_own.hdf: the (start|sample spacing) of H1:STRAIN is .*one number"):
+        find_segments([path])
