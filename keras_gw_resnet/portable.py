@@ -5,6 +5,8 @@ import json
 import zipfile
 from functools import cache
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +36,7 @@ def _defaults(kind):
     return found
 
 
-def without_defaults(node):
+def without_defaults(node: Any) -> Any:
     """Return a configuration of Keras without arguments that are defaults, and without optimizers, losses and metrics.
 
     Older versions of Keras refuse the names of arguments that came later. Operations that are no layers leave out their
@@ -63,7 +65,7 @@ def without_defaults(node):
     return plain
 
 
-def round_filters(model):
+def round_filters(model: Any) -> None:
     """Round kernels and templates of a matched filter, which are not trained, to `DIGITS` binary digits: compressed, they are a third smaller.
 
     The errors of single samples average out: scores change by some thousandths.
@@ -77,7 +79,7 @@ def round_filters(model):
         model.get_layer(name).set_weights(rounded)
 
 
-def make_portable(path):
+def make_portable(path: Path | str) -> None:
     """Rewrite a .keras file in place: the same layers and weights, for Keras from 3.6 on, and compressed.
 
     HDF5 leaves much of such a file empty, more than half in a deep network.

@@ -1,9 +1,21 @@
 """What --or adds to the command 'search': a network of fewer detectors for strain that lacks one."""
 
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from keras_gw_resnet.errors import InputError
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.candidates import Candidates
+    from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.search.results import Found
+    from keras_gw_resnet.strain.layouts import SegmentHeader
 
-def check_fewer(args, cards):
+
+def check_fewer(args: argparse.Namespace, cards: Sequence[dict]) -> None:
     """Raise InputError where --or does not go with the other options, or names no network of fewer detectors.
 
     Args:
@@ -21,7 +33,7 @@ def check_fewer(args, cards):
         )
 
 
-def note_detectors(args, headers, cards):
+def note_detectors(args: argparse.Namespace, headers: Sequence[SegmentHeader], cards: Sequence[dict]) -> None:
     """Say which detectors of the files are not searched, and where those of MODEL have no time in common.
 
     Raises:
@@ -46,7 +58,7 @@ def note_detectors(args, headers, cards):
         print(f"NOTE: {what}; all is searched with {cards[-1]['name']}")
 
 
-def common_of(args, headers, card):
+def common_of(args: argparse.Namespace, headers: Sequence[SegmentHeader], card: dict) -> list:
     """Return the intervals that all detectors of a network have, see `intervals_of`; with --or there need be none."""
     from keras_gw_resnet.strain.intervals import have_common, intervals_of
 
@@ -55,14 +67,14 @@ def common_of(args, headers, card):
     )
 
 
-def searched_of(headers, found):
+def searched_of(headers: Sequence[SegmentHeader], found: Found) -> list:
     """Return [GPS start, GPS stop, origin] of what a network searched."""
     from keras_gw_resnet.strain.intervals import origin_of
 
     return [[*own, origin_of(headers, *own)] for own in found.intervals]
 
 
-def names_of(network, events):
+def names_of(network: Detector, events: Candidates) -> dict:
     """Return the columns that say which network found each event in which detectors."""
     import numpy as np
 
@@ -70,7 +82,7 @@ def names_of(network, events):
     return {name: np.full(len(events), text) for name, text in texts.items()}
 
 
-def together(judged, top):
+def together(judged: Sequence[tuple], top: int) -> list[str]:
     """Return the lines of a table of the events of both networks, by false-alarm rate; without rates those of a note.
 
     Args:

@@ -1,9 +1,28 @@
 """The pictures of the command 'search'."""
 
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from keras_gw_resnet.files import written_aside
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.detector import Detector
 
-def draw_search(args, network, events, said, snapshots, attributes, stack):
+
+def draw_search(
+    args: argparse.Namespace,
+    network: Detector,
+    events: tuple,
+    said: tuple,
+    snapshots: Sequence,
+    attributes: dict,
+    stack: contextlib.ExitStack,
+) -> list[Path]:
     """Draw into files that stand at their places when `stack` ends; return their paths."""
     from keras_gw_resnet.evaluation.candidate_plots import draw_event
     from keras_gw_resnet.evaluation.plots import save

@@ -18,7 +18,7 @@ from keras import layers
 
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.graph import joined_by, parts_of
+from keras_gw_resnet.models.graph import head_of, joined_by, parts_of
 from keras_gw_resnet.models.matched_filter import STRIDE
 from keras_gw_resnet.search.background import arranged
 from keras_gw_resnet.search.cutting import Cut
@@ -129,7 +129,7 @@ class Scanner:
         model, self.slides = self._model, True
         self.stride, self.exact, self.reach = parts.field.stride, parts.exact, parts.features
         strain = keras.Input((None, self.window_shape[1]), name="strain")
-        head = model.get_layer(parts.head_layer)
+        head = head_of(model)
         sliding = for_inference(keras.Model(model.input, head.input), strain, precision)
         if parts.head == "average":
             # The mean and a linear layer may be swapped.

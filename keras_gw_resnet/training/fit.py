@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_gw_resnet.archives import load_archive
 from keras_gw_resnet.datasets.shard import Shard
 from keras_gw_resnet.errors import InputError, LostProcessError, first_line
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.models.heads import shift_logits
 from keras_gw_resnet.models.transfer import copy_trained
+from keras_gw_resnet.models.weights import load_archive
 from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint, out_of_patience
 from keras_gw_resnet.training.distribution import leave, undistributed
 from keras_gw_resnet.training.folder import CHECKPOINTS, claim_folder
