@@ -115,7 +115,7 @@ def test_the_command_says_which_network_found_what(networks, tmp_path, capsys):
     refused = {
         (three, path, "--or", three): "two networks of one name",
         (two, path, "--or", three): "takes H1 and L1 and V1; expected a network of some of H1, L1",
-        (three, path, "--or", two, "--also", three): "--or does not go with --also",
+        (three, path, "--or", two, "--also", "resnet18-w16"): "--or does not go with --also",
         (three, str(write(tmp_path / "two.hdf", detectors=THREE[:2]))): "or --or MODEL, a network of fewer detectors",
     }
     for command, message in refused.items():
@@ -144,7 +144,7 @@ def test_examples_for_three_detectors(small_data):
     power = np.square(signal).sum(axis=1)
     assert 0.02 < np.median(power[:, 2] / power.sum(axis=1)) < 0.2
     examples = batches.examples(0, 0, batches.batch_size)
-    assert examples.strain.shape[1:] == (2048, 3) and abs(examples.strain[examples.label == 0].std() - 1) < 0.3
+    assert examples.strain.shape[1:] == (2048, 3) and abs(examples.strain[examples.label.ravel() == 0].std() - 1) < 0.3
     strain = np.zeros((30, 2048, 3), "float32")
     lone = batches.opened["lone signal"]
     lone.add(batches, rng, strain, np.zeros((30, 3), int), np.arange(30), 0)
