@@ -64,6 +64,7 @@ def test_saved_networks_slid_at_once_score_as_one_by_one(name, short_rows):
     ("name", "options", "detectors"),
     [
         ("resnet16", {**RANKED, **COHERENT, "consistency": True}, 2),
+        ("resnet16", {**RANKED, **COHERENT, "consistency": True, "stack_detectors": 2}, 3),
         pytest.param("resnet16", {**RANKED, "statistic_templates": 2}, 3, marks=pytest.mark.slow),
         ("resnet16", {**SMALL, "pooling": "logsumexp", "coincidence": False}, 2),
         pytest.param(
