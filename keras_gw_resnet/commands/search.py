@@ -1,6 +1,5 @@
 """The command 'search'."""
 
-from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.arguments import add_command
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.commands.search_arguments import add_search_arguments
@@ -83,8 +82,7 @@ def run_search(args):
 
 
 def load_networks(names, precision="float32", exact=False, gate=None, consistency=False):
-    """Start Keras and load networks for a search, as Detectors."""
-    load_keras()
+    """Load networks for a search, as Detectors."""
     from keras_gw_resnet.search.detector import Detector
 
     return [Detector.load(name, precision, exact=exact, gate=gate, consistency=consistency) for name in names]
