@@ -5,6 +5,7 @@ import io
 import math
 import re
 import zipfile
+from pathlib import Path
 
 import h5py
 
@@ -14,45 +15,15 @@ from keras_gw_resnet.inputs import parse_json, require_file
 
 # Members of an archive, what they may unpack to beside the archive's own size, and the largest JSON among them.
 MOST_MEMBERS, LARGEST_UNPACKED, LARGEST_RATIO, LARGEST_JSON = 1000, 1 << 27, 20, 1 << 25
-# Whole numbers in a configuration, and values that a layer gives for one example.
 LARGEST_FILE = 1 << 31
-LARGEST_NUMBER, LARGEST_OUTPUT = 1 << 24, 1 << 27
+# Whole numbers in a configuration.
+LARGEST_NUMBER = 1 << 24
 # What of a layer's configuration is a length of one of its weights.
 LENGTHS = ("filters", "units", "kernel_size")
 EXPECTED = "a network as Keras saves it"
 
 
-def load_archive(path, *, compile=False):  # noqa: A002  as Keras calls it
-    """Load a .keras file with safe_mode on, after looking at what it declares.
-
-    Args:
-        path: File.
-        compile: Whether optimizer and loss are loaded too.
-
-    Returns:
-        `keras.Model`.
-
-    Raises:
-        InputError: The file is missing, damaged, hostile, or Keras cannot load it.
-    """
-    import keras
-
-    check_archive(path)
-    try:
-        model = keras.saving.load_model(path, compile=compile, safe_mode=True)
-    except Exception as error:  # Keras and its backends raise errors of every kind for what a file may ask for
-        raise InputError(f"{path}: Keras cannot load it ({first_line(error)}); train or fetch it again") from error
-    nodes = [node for layer in getattr(model, "layers", ()) for node in getattr(layer, "_inbound_nodes", ())]
-    shapes = [tensor.shape[1:] for node in nodes for tensor in node.output_tensors]
-    largest = max((math.prod(shape) for shape in shapes if None not in shape), default=0)
-    if largest > LARGEST_OUTPUT:
-        raise InputError(
-            f"{path}: a layer gives {largest:.3g} values for one example; expected {LARGEST_OUTPUT} at most"
-        )
-    return model
-
-
-def sha256_of(path):
+def sha256_of(path: Path | str) -> str:
     """Return the sha256 of a file that is no larger than a network can be."""
     path = require_file(path, EXPECTED)
     if path.stat().st_size > LARGEST_FILE:
@@ -61,7 +32,7 @@ def sha256_of(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_archive(path):
+def check_archive(path: Path | str) -> None:
     """Check a .keras file: its members, their sizes and checksums, its configuration and its weights.
 
     Raises:

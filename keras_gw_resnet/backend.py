@@ -8,7 +8,9 @@ import os
 import sys
 import tempfile
 import types
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 from keras_gw_resnet.errors import InputError, first_line
 
@@ -21,7 +23,7 @@ class Later(types.ModuleType):
 
 
 @contextlib.contextmanager
-def quiet_stderr():
+def quiet_stderr() -> Generator[None]:
     """Keep what native libraries print while they load off stderr; show it when loading fails."""
     sys.stderr.flush()
     kept = os.dup(2)
@@ -41,7 +43,7 @@ def quiet_stderr():
             os.close(kept)
 
 
-def load_keras(prepare=None):
+def load_keras(prepare: Callable | None = None) -> Any:
     """Import Keras and its backend without the backend's start-up messages on stderr.
 
     Args:
@@ -70,7 +72,7 @@ def load_keras(prepare=None):
     return prepared
 
 
-def configuration_file():
+def configuration_file() -> Path:
     """Return where Keras looks for its configuration, as Keras itself does: $KERAS_HOME, ~/.keras or /tmp/.keras."""
     home = Path("~").expanduser()
     base = os.environ.get("KERAS_HOME") or (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras"
@@ -102,7 +104,7 @@ def _backend_in(path):
 
 
 @contextlib.contextmanager
-def channels_last():
+def channels_last() -> Generator[None]:
     """Let layers that are built meanwhile have their channels last, whatever the user's configuration of Keras says."""
     import keras
 
@@ -114,7 +116,7 @@ def channels_last():
         keras.config.set_image_data_format(before)
 
 
-def jit_compile():
+def jit_compile() -> bool | str:
     """Return the `jit_compile` to give to `keras.Model.compile`.
 
     Under TensorFlow XLA makes convolution stacks slower on CPU, and may not be forced under MirroredStrategy.

@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 from keras_gw_resnet.errors import InputError, shortened
 from keras_gw_resnet.strain.conditioning import LEAST_PSD_SECONDS, Whitening
@@ -24,7 +25,7 @@ TIMING_FIELDS = ("merger_seconds", "tolerance_seconds")
 HIGHEST_RATE, LONGEST_WINDOW, LONGEST_FILTER, LONGEST_PSD = 1 << 17, 1 << 22, 64.0, 1 << 14
 
 
-def check_card(path, card):
+def check_card(path: Path | str, card: object) -> None:
     """Raise InputError where a card lacks something, or says what cannot be."""
     fault = next(_faults(card), None)
     if fault:

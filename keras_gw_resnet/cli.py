@@ -1,9 +1,11 @@
 """The command line: parse, call, exit code."""
 
+import argparse
 import contextlib
 import os
 import signal
 import sys
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from keras_gw_resnet import __version__
@@ -36,7 +38,7 @@ def _run_demo(args):
     demo(args.folder, seed=args.seed)
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = Parser(prog=PROGRAM, description="Residual networks that find gravitational waves in detector strain.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -69,7 +71,7 @@ def build_parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
@@ -112,9 +114,9 @@ def main(argv=None):
 
 
 @contextlib.contextmanager
-def owned_output(args):
+def owned_output(args: argparse.Namespace) -> Generator[None]:
     """Let a command alone write to its output and pictures while the block runs; 'fetch' sees to each file itself."""
-    given = {getattr(args, name, None) for name in ("output", "plot", "report")} - {None}
+    given = filter(None, {getattr(args, name, None) for name in ("output", "plot", "report")})
     with contextlib.ExitStack() as stack:
         for path in sorted(given, key=str) if args.command != "fetch" else ():
             stack.enter_context(owned(path))

@@ -43,7 +43,7 @@ def _short(path):
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else os.path.relpath(path, ROOT)
 
 
-def run_step(step, made, *command, env=None):
+def run_step(step: str, made: Path | None, *command: object, env: dict | None = None) -> None:
     """Run one command in the project's folder, unless what it makes (None: run always) is there already.
 
     `env` holds more environment variables for it.
@@ -85,11 +85,11 @@ class Plan:
     signals: int = 1000
     windows: int = 30000
 
-    def false_alarm_probability(self):
+    def false_alarm_probability(self) -> float:
         """Return the lowest, a window, that the held-out windows of noise can show, not below the usual one."""
         return max(Metric.false_alarm_probability, LEAST_FALSE_ALARMS / self.noise)
 
-    def left_out(self):
+    def left_out(self) -> list[str]:
         """Say what the whole demo would do more, line by line."""
         whole, words = (
             Plan(),
@@ -106,7 +106,7 @@ class Plan:
         return [f"{own} of {full} {words[name]}" for name, (own, full) in pairs.items() if own < full]
 
 
-def plan(rate, waveform_rate, seconds):
+def plan(rate: float, waveform_rate: float, seconds: float) -> Plan | None:
     """Choose how much to do.
 
     Args:
@@ -135,7 +135,7 @@ def plan(rate, waveform_rate, seconds):
     return chosen if takes < seconds + MORE_SECONDS else None
 
 
-def measure_rate():
+def measure_rate() -> None:
     """Print how many examples a second this machine trains the network of the demo with."""
     from keras_gw_resnet.backend import load_keras
 
@@ -191,7 +191,7 @@ def _planned(folder):
     return chosen
 
 
-def demo(folder, *, seed=0):
+def demo(folder: Path | str, *, seed: int = 0) -> None:
     """Search GW150914 with the flagship; then simulate, train, evaluate and search within minutes, and say what lies where.
 
     Args:
@@ -233,7 +233,7 @@ def demo(folder, *, seed=0):
     print("Left out, for want of time: " + "; ".join(left_out) + ".\nAll of it: " + WHOLE, flush=True)
 
 
-def training_options(chosen, folder, model, seed):
+def training_options(chosen: Plan, folder: Path, model: Path, seed: int) -> list:
     """Return the options of the training."""
     options = {
         "--recipe": "templates",

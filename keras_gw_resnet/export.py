@@ -3,8 +3,12 @@
 `keras.Model.quantize("int8")` is not among them: Keras has it for dense layers, and the networks are stacks of Conv1D.
 """
 
+from __future__ import annotations
+
 import json
 import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import numpy as np
@@ -13,10 +17,13 @@ from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.models.heads import USUAL_SAMPLES
 
+if TYPE_CHECKING:
+    import keras
+
 LARGEST_DIFFERENCE = 1e-4
 
 
-def export_model(model, card, form, folder):
+def export_model(model: keras.Model, card: dict, form: str, folder: Path) -> tuple[Path, float]:
     """Export a network, read the export back and compare the scores of random strain.
 
     Args:

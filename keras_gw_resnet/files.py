@@ -1,21 +1,28 @@
 """Write files whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Generator, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.owners import partial_folder, remove_partials
+
+if TYPE_CHECKING:
+    import h5py
 
 HDF5_SUFFIXES = (".hdf5", ".hdf", ".h5")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SPARE_BYTES = 1 << 20
 
 
-def require_space(path, needed, remedy="choose another output path"):
+def require_space(path: Path | str, needed: float, remedy: str = "choose another output path") -> None:
     """Raise InputError when less than so many bytes are free where `path` is to be written.
 
     So that nobody waits for what cannot be kept.
@@ -28,7 +35,7 @@ def require_space(path, needed, remedy="choose another output path"):
         )
 
 
-def require_memory(needed, what):
+def require_memory(needed: float, what: str) -> None:
     """Raise InputError when `what` takes so many bytes that it is more than half of this machine's memory."""
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there / 2:
@@ -38,7 +45,7 @@ def require_memory(needed, what):
 
 
 @contextlib.contextmanager
-def written_aside(path):
+def written_aside(path: Path | str) -> Generator[Path]:
     """Give a temporary path beside `path`, and rename it to `path` when the block ends well.
 
     Works for a file or a folder that the block creates. When the block fails, what it wrote is removed and
@@ -114,7 +121,7 @@ class _Lenient:
 
 
 @contextlib.contextmanager
-def new_hdf5(path):
+def new_hdf5(path: Path | str) -> Generator[h5py.File]:
     """Open a new HDF5 file for writing.
 
     Yields:
@@ -133,7 +140,7 @@ def new_hdf5(path):
             raise lenient.error
 
 
-def check_output(path, overwrite=False, *, folder_of=None):
+def check_output(path: Path | str, overwrite: bool = False, *, folder_of: Iterable[str] | None = None) -> None:
     """Raise InputError when nothing can be written at `path`, or something stands there that is not to be replaced.
 
     Args:
@@ -167,7 +174,7 @@ def _check_writable(path):
         raise InputError(f"{path}: cannot write there ({reason}); choose another output path") from error
 
 
-def refuse_input(outputs, inputs):
+def refuse_input(outputs: Iterable[Path | str], inputs: Iterable[Path | str]) -> None:
     """Raise InputError when one of the files to write is one of those to read."""
     for output in outputs:
         for given in inputs:

@@ -7,7 +7,9 @@ import contextlib
 import math
 import os
 import re
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -29,7 +31,7 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @contextlib.contextmanager
-def open_hdf5(path, expected="an HDF5 file", otherwise=None):
+def open_hdf5(path: Path | str, expected: str = "an HDF5 file", otherwise: str | None = None) -> Generator[h5py.File]:
     """Open an HDF5 file for reading; whatever goes wrong in the block because of the file ends in InputError.
 
     Args:
@@ -123,7 +125,7 @@ def _entry(group, name, links=True):
         ) from error
 
 
-def find(group, path):
+def find(group: h5py.Group, path: str) -> Any:
     """Return the object at a path below a group, None where there is none.
 
     Raises:
@@ -136,7 +138,7 @@ def find(group, path):
     return group
 
 
-def datasets(file, links=True):
+def datasets(file: h5py.Group, links: bool = True) -> Iterator[tuple[str, h5py.Dataset]]:
     """Yield (path, h5py.Dataset) of all datasets of a file, each once, in order of path within a group.
 
     Args:
@@ -159,18 +161,18 @@ def datasets(file, links=True):
         elif isinstance(entry, h5py.Group):
             if path.count("/") >= DEEPEST or max(len(seen), len(entry)) > MOST_OBJECTS:
                 raise InputError(
-                    f"{file.filename}: {shown(path)} is nested more than {DEEPEST} deep, or there are more than {MOST_OBJECTS} "
+                    f"{file.file.filename}: {shown(path)} is nested more than {DEEPEST} deep, or there are more than {MOST_OBJECTS} "
                     "objects; write what is needed into a file of its own"
                 )
             waiting += [(f"{path}/{name}".lstrip("/"), entry, name) for name in reversed(list(entry))]
 
 
-def shown(path):
+def shown(path: str) -> str:
     """Return the path of a dataset for a message, its middle left out where it is long."""
     return path if len(path) <= 60 else f"{path[:40]}...{path[-17:]}"
 
 
-def require_held(dataset, most=LARGEST_PACKED):
+def require_held(dataset: h5py.Dataset, most: int = LARGEST_PACKED) -> h5py.Dataset:
     """Check that a dataset can be read: it holds what it declares, in this file, with filters that are there.
 
     Args:
@@ -238,7 +240,15 @@ def _is_available(code):
     return h5py.h5z.filter_avail(code)
 
 
-def read(group, path, *, shape=None, dimensions=None, kinds="fiu", most=1 << 27):
+def read(
+    group: h5py.Group,
+    path: str,
+    *,
+    shape: Sequence[int] | None = None,
+    dimensions: int | None = None,
+    kinds: str = "fiu",
+    most: int = 1 << 27,
+) -> np.ndarray:
     """Read a dataset whole, after looking at its shape and type.
 
     Args:
@@ -265,7 +275,7 @@ def read(group, path, *, shape=None, dimensions=None, kinds="fiu", most=1 << 27)
     return np.asarray(require_held(dataset, most)[()])
 
 
-def attribute(entry, name, default=None):
+def attribute(entry: h5py.HLObject, name: str, default: Any = None) -> Any:
     """Return an attribute, `default` where there is none; one of more than `MOST_ATTRIBUTE` values is refused."""
     if name not in entry.attrs:
         return default
@@ -274,7 +284,7 @@ def attribute(entry, name, default=None):
     return entry.attrs[name]
 
 
-def text(value, longest=1000):
+def text(value: Any, longest: int = 1000) -> str:
     """Return the first value of an attribute or of a dataset as text."""
     if isinstance(value, h5py.Dataset):
         if math.prod(value.shape or ()) > MOST_ATTRIBUTE:

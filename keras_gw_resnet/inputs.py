@@ -9,6 +9,7 @@ import lzma
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 from keras_gw_resnet.errors import MALFORMED, InputError, UnreadableError, first_line
 
@@ -17,7 +18,7 @@ DEEPEST = 64
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
-def require_file(path, expected):
+def require_file(path: Path | str, expected: str) -> Path:
     """Return the `pathlib.Path` of a regular file.
 
     Raises:
@@ -39,7 +40,7 @@ def require_file(path, expected):
     return path
 
 
-def read_text(path, expected, *, packed=False, largest=LARGEST_TEXT):
+def read_text(path: Path | str, expected: str, *, packed: bool = False, largest: int = LARGEST_TEXT) -> str:
     """Read a text file in UTF-8, with or without a byte-order mark.
 
     Args:
@@ -68,12 +69,12 @@ def read_text(path, expected, *, packed=False, largest=LARGEST_TEXT):
         raise InputError(f"{path}: is no text in UTF-8; expected {expected}") from error
 
 
-def read_json(path, expected, *, largest=LARGEST_TEXT):
+def read_json(path: Path | str, expected: str, *, largest: int = LARGEST_TEXT) -> Any:
     """Read a JSON file; see `parse_json`."""
     return parse_json(read_text(path, expected, largest=largest), path, expected)
 
 
-def parse_json(text, path, expected):
+def parse_json(text: str | bytes, path: Path | str, expected: str) -> Any:
     """Parse JSON.
 
     Args:
@@ -102,7 +103,7 @@ def _deeper(value, depth):
     return bool(level)
 
 
-def read_yaml(path, expected, *, otherwise="is no YAML", largest=1 << 20):
+def read_yaml(path: Path | str, expected: str, *, otherwise: str = "is no YAML", largest: int = 1 << 20) -> Any:
     """Read a YAML file of plain values, without aliases: a few of them can stand for more values than memory holds.
 
     Raises:

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
@@ -32,13 +33,13 @@ def _alive(pid):
     return True
 
 
-def partial_folder(folder):
+def partial_folder(folder: Path | str) -> Path:
     """Make a folder for what is being written, whose name says whose it is, and remove those of processes that are gone."""
     remove_partials(folder)
     return Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{_host()}-{os.getpid()}-", dir=folder))
 
 
-def remove_partials(folder):
+def remove_partials(folder: Path | str) -> None:
     """Remove what processes of this machine that are gone were writing in a folder; links are left alone."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -50,7 +51,7 @@ def remove_partials(folder):
 
 
 @contextlib.contextmanager
-def owned(path, remedy="choose another output path"):
+def owned(path: Path | str, remedy: str = "choose another output path") -> Generator[None]:
     """Be the only process that writes to a path while the block runs.
 
     A lock file beside it, `.NAME.lock`, or `.lock` in a folder beside which nothing can be written, holds the owner's process and machine. That of a process that is gone is taken over.

@@ -5,6 +5,8 @@ import json
 import zipfile
 from functools import cache
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from keras_gw_resnet.files import written_aside
 
@@ -31,7 +33,7 @@ def _defaults(kind):
     return found
 
 
-def without_defaults(node):
+def without_defaults(node: Any) -> Any:
     """Return a configuration of Keras without arguments that are defaults, and without optimizers, losses and metrics.
 
     Older versions of Keras refuse the names of arguments that came later. Operations that are no layers leave out their
@@ -60,7 +62,7 @@ def without_defaults(node):
     return plain
 
 
-def make_portable(path):
+def make_portable(path: Path | str) -> None:
     """Rewrite a .keras file in place: the same layers and weights, for Keras from 3.6 on, and compressed.
 
     HDF5 leaves much of such a file empty, more than half in a deep network.

@@ -4,6 +4,8 @@ import contextlib
 import sys
 import threading
 import time
+from collections.abc import Iterable, Sized
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -27,10 +29,19 @@ class Bar:
     """
 
     def __init__(
-        self, iterable=None, *, total=None, desc="", unit="", initial=0, leave=True, file=None, unit_scale=False
-    ):
+        self,
+        iterable: Iterable | None = None,
+        *,
+        total: float | None = None,
+        desc: str = "",
+        unit: str = "",
+        initial: float = 0,
+        leave: bool = True,
+        file: TextIO | None = None,
+        unit_scale: bool = False,
+    ) -> None:
         self.iterable, self.desc, self.unit, self.n, self._initial = iterable, desc, unit, initial, initial
-        if total is None and hasattr(iterable, "__len__"):
+        if total is None and isinstance(iterable, Sized):
             total = len(iterable)
         options = {"leave": leave, "file": file, "unit_scale": unit_scale, "disable": None, "dynamic_ncols": True}
         self._bar = tqdm(total=total, desc=desc, unit=unit or "it", initial=initial, **options)
@@ -38,36 +49,36 @@ class Bar:
         _enter(self)
 
     @property
-    def total(self):
+    def total(self) -> float | None:
         """How much there is to do."""
         return self._total
 
     @total.setter
-    def total(self, total):
+    def total(self, total: float | None) -> None:
         self._total = self._bar.total = total
 
-    def update(self, number=1):
+    def update(self, number: float = 1) -> None:
         """Count what has been done."""
         self.n += number
         self._bar.update(number)
 
-    def set_description(self, desc):
+    def set_description(self, desc: str) -> None:
         """Say what is done now."""
         self.desc = desc
         self._bar.set_description(desc)
 
-    def set_postfix(self, values):
+    def set_postfix(self, values: dict) -> None:
         """Show values behind the bar."""
         self._bar.set_postfix(values)
 
-    def write(self, line):
+    def write(self, line: str) -> None:
         """Print a line on stdout, above the bar where there is one."""
         if self._bar.disable:
             print(line, flush=True)
         else:
             tqdm.write(line, file=sys.stdout)
 
-    def line(self):
+    def line(self) -> str:
         """Return the line of text that says where things stand."""
         spent, done = time.monotonic() - self._begun, self.n - self._initial
         what = self.desc or "working"
@@ -76,7 +87,7 @@ class Bar:
         left = f", {_duration(spent / done * (self.total - self.n))} left" if done > 0 else ""
         return f"{what}: {round(self.n)} of {round(self.total)} {_plural(self.unit)}".rstrip() + left
 
-    def close(self):
+    def close(self) -> None:
         """End it."""
         self._bar.close()
         _leave(self)
@@ -99,10 +110,10 @@ class Bar:
 class working:  # noqa: N801, used as a function
     """Say every 20 s, where stdout is no terminal and no bar inside says more, how long something has been under way."""
 
-    def __init__(self, what):
+    def __init__(self, what: str) -> None:
         self.what, self._begun = what, time.monotonic()
 
-    def line(self):
+    def line(self) -> str:
         """Return the line of text that says so."""
         return f"{self.what}: {_duration(time.monotonic() - self._begun)} so far"
 

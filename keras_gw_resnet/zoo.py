@@ -181,6 +181,7 @@ def load_model(name_or_path: Path | str) -> tuple[keras.Model, dict]:
 
 def _parts_in(card, model):
     """Return the Parts of a network that its card tells, or its architecture and options there; None: ones that the network has not."""
+    from keras_gw_resnet.models.graph import head_of
     from keras_gw_resnet.models.parts import Parts
     from keras_gw_resnet.models.registry import describe_model
 
@@ -189,7 +190,8 @@ def _parts_in(card, model):
     try:
         parts = Parts.from_dict(card["parts"]) if card.get("parts") else None
         parts = parts or describe_model(card["model"], **{**options, "input_shape": shape})
-        features = model.get_layer(parts.head_layer).input.shape[1] if parts.head_layer else None
+        head = head_of(model, parts)
+        features = head.input.shape[1] if head else None
     except (InputError, KeyError, TypeError, ValueError):  # a user's own network, or an ensemble
         return None
     return parts if features == parts.features else None

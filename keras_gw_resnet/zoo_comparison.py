@@ -29,7 +29,7 @@ OF_NETWORK = (
 )
 
 
-def write_comparison(cards, page, plot):
+def write_comparison(cards: list[dict], page: Path, plot: Path) -> None:
     """Write the table of the saved networks into a Markdown page between its two marks, and the picture beside it.
 
     Args:

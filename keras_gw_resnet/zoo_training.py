@@ -5,6 +5,7 @@ recipe in `training/recipes/zoo`.
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -46,7 +47,7 @@ class Training:
     reason: str
 
     @property
-    def title(self):
+    def title(self) -> str:
         """Name of the network that comes out."""
         return self.name if self.seed is None else f"{self.name}-seed{self.seed}"
 
@@ -64,7 +65,9 @@ class Zoo:
         recipes: Dictionary name -> recipe, those first that others need.
     """
 
-    def __init__(self, folder, *, home=None, psds=(), test_duration="8h"):
+    def __init__(
+        self, folder: Path | str, *, home: Path | str | None = None, psds: Sequence[str] = (), test_duration: str = "8h"
+    ) -> None:
         self.folder, self.home = Path(folder).resolve(), Path(home or saved_models_folder())
         self.psds = [str(Path(source).resolve()) if Path(source).exists() else source for source in psds]
         self.test_duration = test_duration
@@ -73,7 +76,7 @@ class Zoo:
         self._files |= {path.parent.name: path for path in self.home.glob("*/recipe.yaml")}
         self.recipes = read_recipes(self._files)
 
-    def plan(self, names=(), seed=None):
+    def plan(self, names: Sequence[str] = (), seed: int | None = None) -> list[Training]:
         """List the Trainings of networks and of what they need that is neither trained nor saved, that first.
 
         What finds hard noise is not needed where that noise was found.
@@ -105,11 +108,11 @@ class Zoo:
         own = [Training(n, None, n in asked and seed is None, told[n]) for n in self.recipes if n in told]
         return own + [Training(n, seed, True, "asked for") for n in self.recipes if n in asked and seed is not None]
 
-    def is_trained(self, training):
+    def is_trained(self, training: Training) -> bool:
         """Say whether a Training is done already."""
         return (self.folder / training.title / "card.json").exists()
 
-    def make_data(self):
+    def make_data(self) -> None:
         """Simulate noise and waveforms to train and to test with."""
         spectra = ("--psd", *(self.psds or ANALYTIC))
         for folder, noise, bank, segments, waveforms in (
@@ -123,7 +126,7 @@ class Zoo:
             options = ("--population", "set3", "--number", waveforms, "--seed", bank)
             run_step("waveforms", made, *PACKAGE, "simulate", "bank", *options, "--output", made)
 
-    def train(self, training):
+    def train(self, training: Training) -> None:
         """Train a network, after finding the hard noise that its recipe shows."""
         name, folder, recipe = training.name, self.folder / training.title, self.recipes[training.name]
         train = ("train", "--config", self._files[name], "--data", _seen(self.data), "--out", folder)
@@ -134,7 +137,7 @@ class Zoo:
         env = {"KERAS_GW_RESNET_SAVED_MODELS": str(joined)} if joined else None
         run_step(f"train {folder.name}", folder / "card.json", *PACKAGE, *train, env=env)
 
-    def measure(self, training):
+    def measure(self, training: Training) -> None:
         """Measure a trained network on windows and on the test sets, into its card."""
         folder = self.folder / training.title
         evaluate = (*PACKAGE, "evaluate", folder, "--card", "--output")
@@ -148,7 +151,7 @@ class Zoo:
             run_step(population, out, *evaluate, out, *options, *psd)
         note_selection(folder, selection())
 
-    def install(self, training):
+    def install(self, training: Training) -> Path:
         """Put a trained network in place of the saved one; return its folder."""
         home = self.home / training.name
         home.mkdir(exist_ok=True)
@@ -156,7 +159,7 @@ class Zoo:
             shutil.copy(self.folder / training.title / file, home / file)
         return home
 
-    def gather(self, names):
+    def gather(self, names: Sequence[str]) -> Path | None:
         """Copy the networks that another one needs, as trained here or else as saved, into one folder; return it.
 
         None where none is needed.
@@ -197,7 +200,7 @@ class Zoo:
         return next((place for place in places if (place / "card.json").exists()), None)
 
 
-def read_recipes(files):
+def read_recipes(files: dict[str, Path]) -> dict[str, dict]:
     """Read recipes: dictionary name -> file to dictionary name -> recipe, those first that others need."""
     import yaml
 
@@ -206,7 +209,7 @@ def read_recipes(files):
     return {name: recipes[name] for name in TopologicalSorter(needed).static_order() if name in recipes}
 
 
-def finders_of(recipe):
+def finders_of(recipe: dict) -> list[str]:
     """List the network that finds the hard noise of a recipe; none where it shows none.
 
     Raises:
@@ -221,12 +224,12 @@ def finders_of(recipe):
     return [stem.removeprefix(HARD)]
 
 
-def begun_with(recipe):
+def begun_with(recipe: dict) -> list[str]:
     """List the networks that the network of a recipe joins or begins with."""
     return networks_in(dict(fields_of(recipe)).get("network.options", {}))
 
 
-def selection():
+def selection() -> str:
     """Say on which data the networks were chosen, for their cards."""
     chosen, measured = (
         " and ".join(f"{population} of seed {seed}" for population, seed in sets)

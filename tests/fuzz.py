@@ -385,7 +385,7 @@ def network(path):
 
 
 def read_network(path):
-    from keras_gw_resnet.archives import load_archive
+    from keras_gw_resnet.models.weights import load_archive
 
     model = load_archive(path)
     assert_finite(*(np.shape(weight) for weight in model.get_weights()))

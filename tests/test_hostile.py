@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model
-from keras_gw_resnet.archives import check_archive, load_archive
+from keras_gw_resnet.archives import check_archive
 from keras_gw_resnet.datasets.hard import HardNoise
 from keras_gw_resnet.datasets.windows import open_windows
 from keras_gw_resnet.errors import LONGEST
+from keras_gw_resnet.models.weights import load_archive
 from keras_gw_resnet.search.journal import Journal, forget
 from keras_gw_resnet.simulation.bank import load_bank
 from keras_gw_resnet.simulation.populations import get_population

@@ -2,6 +2,7 @@ import ast
 import json
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -22,8 +23,6 @@ MAY_IMPORT = {
 }
 COMMON = {"errors", "files", "backend", "inputs", "hdf5", "archives", "owners", "progress"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
-HINTED = [path for path in MODULES if path.parent != PACKAGE and path.parent.name != "commands"]
-HINTED += [PACKAGE / "zoo.py", PACKAGE / "errors.py"]  # what is exported from outside the rooms
 
 
 def imports_of(path):
@@ -55,7 +54,9 @@ def test_imports_run_downwards(path):
             allowed = ("datasets/tf_adapter.py", "training/distribution.py")
             assert where in allowed, f"{said}: only {' and '.join(allowed)} may, so that the rest runs on JAX"
         if room == "models":
-            known = top in ("keras", "keras_gw_resnet") or top in STANDARD or name in imports_for_hints(path)
+            known = (
+                top in ("keras", "keras_gw_resnet") or top in sys.stdlib_module_names or name in imports_for_hints(path)
+            )
             assert known, f"{said}: the room models takes Keras and the standard library alone"
         if room in MAY_IMPORT and top == "keras_gw_resnet":
             target = name.split(".")[1] if "." in name else ""
@@ -67,24 +68,76 @@ def test_imports_run_downwards(path):
     "path", [p for p in MODULES if p.name != "graph.py"], ids=lambda p: str(p.relative_to(PACKAGE))
 )
 def test_graphs_are_walked_in_one_file(path):
-    private = re.findall(r"\._(?:keras_history|inbound_nodes|outbound_nodes|nodes_by_depth)\b", path.read_text())
+    private = [name for name in names_in(path) if name in PRIVATE]
     assert not private, (
         f"{path.relative_to(PACKAGE)} uses {private[0]}: Keras's private attributes are for models/graph.py alone; "
         "ask the network's parts (graph.parts_of), or put a function there whose name says what it gives"
     )
 
 
+PRIVATE = {"_keras_history", "_inbound_nodes", "_outbound_nodes", "_nodes", "_nodes_by_depth", "_operations", "_layers"}
+
+
+def names_in(path):
+    """Yield the attributes that a file uses: `node._name`, and getattr(node, "_name") or hasattr, those of its own classes left out."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) != "self":
+            yield node.attr
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
+            "getattr",
+            "hasattr",
+            "attrgetter",
+        ):
+            yield from (each.value for each in node.args if isinstance(each, ast.Constant))
+
+
 @pytest.mark.parametrize(
-    "path", [p for p in MODULES if p.name != "front.py"], ids=lambda p: str(p.relative_to(PACKAGE))
+    "path",
+    [p for p in MODULES if p.name not in ("front.py", "graph_blocks.py")],
+    ids=lambda p: str(p.relative_to(PACKAGE)),
 )
-def test_no_layer_is_found_by_the_beginning_of_its_name(path):
-    for line in path.read_text().splitlines():
-        found = re.search(r"name\.(?:startswith|removeprefix)\(", line)
-        about_layers = found and re.search(r"\b(layers?|operations?|block|each)\b", line)
-        assert not about_layers, (
-            f"{path.relative_to(PACKAGE)}: {line.strip()!r} looks for layers by the beginning of their names; "
-            "only models/front.py does, for its own: ask the network's parts, or models/graph.py for its blocks"
+def test_no_layer_is_found_by_a_part_of_its_name(path):
+    text = path.read_text()
+    if not re.search(r"\.layers\b|get_layer\(|blocks_of\(", text):
+        return  # nothing here looks at layers
+    found = [ast.unparse(node) for node in ast.walk(ast.parse(text)) if takes_a_name_apart(node)]
+    assert not found, (
+        f"{path.relative_to(PACKAGE)}: {found[0]!r} looks for layers by a part of their names; only models/front.py does, for its own: "
+        "ask the network's parts, or models/graph_blocks.py for its blocks"
+    )
+
+
+def takes_a_name_apart(node):
+    """Say whether an expression compares a part of a name, or looks something up by a name that it puts together."""
+    if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+        return isinstance(node.left, ast.JoinedStr) or (
+            isinstance(node.left, ast.Constant) and is_name(node.comparators[0])
         )
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.JoinedStr)
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    apart = ("startswith", "endswith", "removeprefix", "removesuffix", "split", "rsplit", "partition", "rpartition")
+    if node.func.attr in apart:
+        return is_name(node.func.value)
+    if node.func.attr in ("match", "search", "fullmatch", "findall"):
+        return any(is_name(argument) for argument in node.args)
+    return node.func.attr in ("get", "get_layer") and any(isinstance(each, ast.JoinedStr) for each in node.args)
+
+
+def is_name(node):
+    """Say whether this is `name`, or `layer.name`; a file's, path.name, is no layer's."""
+    own = isinstance(node, ast.Attribute) and node.attr == "name" and ast.unparse(node.value) not in ("path", "entry")
+    return own or (isinstance(node, ast.Name) and node.id == "name")
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if p.name != "graph.py"], ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_heads_are_cut_off_by_one_function(path):
+    asked = [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    found = [call for call in asked if re.match(r"\w+\.get_layer\(.*head_layer", call)]
+    assert not found, f"{path.relative_to(PACKAGE)}: {found[0]} looks up the head itself; models/graph.head_of gives it"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +151,7 @@ def test_commands_parse_call_and_print(path):
     )
 
 
-@pytest.mark.parametrize("path", HINTED, ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_public_functions_have_type_hints(path):
     lacking = [
         f"{path.relative_to(PACKAGE)}: {name}: {what}"
@@ -112,18 +165,31 @@ SPECIAL = ("__init__", "__call__", "__getitem__", "__len__")
 
 
 def public_functions(body, prefix=""):
-    """Functions and methods by name, but for those that a base in the same file has, whose hints are theirs."""
-    methods = {}
+    """Functions and methods by name, but for those that a base of the package has, whose hints are theirs."""
+    methods = {name: found for node in body for name, found in methods_imported(node)}
     for node in body:
         if isinstance(node, ast.ClassDef):
             above = set().union(*(methods.get(ast.unparse(base), ()) for base in node.bases)) - {"__init__"}
-            methods[node.name] = above | {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+            methods[node.name] = above | methods_of(node)
             if not node.name.startswith("_"):
                 yield from public_functions(
                     [n for n in node.body if getattr(n, "name", None) not in above], f"{node.name}."
                 )
         if isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or node.name in SPECIAL):
             yield prefix + node.name, node
+
+
+def methods_of(node):
+    return {own.name for own in node.body if isinstance(own, ast.FunctionDef)}
+
+
+def methods_imported(node):
+    """Yield (name, its methods) of the classes that an import of the package gives."""
+    if isinstance(node, ast.ImportFrom) and node.module.startswith("keras_gw_resnet."):
+        names, path = {alias.name for alias in node.names}, ROOT / f"{node.module.replace('.', '/')}.py"
+        for own in ast.parse(path.read_text()).body if path.exists() else ():
+            if isinstance(own, ast.ClassDef) and own.name in names:
+                yield own.name, methods_of(own)
 
 
 def hints_lacking(function):
@@ -134,27 +200,6 @@ def hints_lacking(function):
             yield f"the parameter {parameter.arg} has no type hint"
     if function.returns is None:
         yield "what it returns has no type hint"
-
-
-STANDARD = {
-    "__future__",
-    "typing",
-    "collections",
-    "difflib",
-    "fnmatch",
-    "functools",
-    "hashlib",
-    "inspect",
-    "json",
-    "math",
-    "numbers",
-    "operator",
-    "os",
-    "pathlib",
-    "re",
-    "dataclasses",
-    "warnings",
-}
 
 
 def test_import_is_light():

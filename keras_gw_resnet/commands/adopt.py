@@ -1,12 +1,14 @@
 """The command 'adopt'."""
 
+import argparse
+
 from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.arguments import add_command, path_of
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.files import check_output
 
 
-def add_adopt(subparsers):
+def add_adopt(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'adopt'."""
     parser = add_command(
         subparsers,
@@ -28,7 +30,7 @@ def add_adopt(subparsers):
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
 
 
-def run_adopt(args):
+def run_adopt(args: argparse.Namespace) -> None:
     """Write a network with a card: timing and statistic calibrated anew, the rest as of a saved network."""
     from keras_gw_resnet.zoo import load_card
 

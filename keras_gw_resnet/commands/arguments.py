@@ -2,7 +2,9 @@
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from keras_gw_resnet.errors import shortened
 from keras_gw_resnet.files import HDF5_SUFFIXES
@@ -11,26 +13,26 @@ from keras_gw_resnet.files import HDF5_SUFFIXES
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line and exit with 2."""
         self.exit(2, f"{self.prog}: error: {shortened(message)} (see '{self.prog} --help')\n")
 
 
-def positive(text):
+def positive(text: str) -> int:
     """Parse a whole number from 1."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text}; expected at least 1")
     return number
 
 
-def seed(text):
+def seed(text: str) -> int:
     """Parse a seed, a whole number that fits 32 bits."""
     if not 0 <= (number := int(text)) < 2**32:
         raise argparse.ArgumentTypeError(f"{text}; expected a whole number from 0 to {2**32 - 1}")
     return number
 
 
-def duration(text):
+def duration(text: str) -> int:
     """Parse a duration, as 7200, 90m, 6h or 3d, into whole seconds."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
@@ -39,28 +41,28 @@ def duration(text):
     return round(seconds)
 
 
-def finite(text):
+def finite(text: str) -> float:
     """Parse a finite number."""
     if not math.isfinite(number := float(text)):
         raise argparse.ArgumentTypeError(f"{text}; expected a finite number")
     return number
 
 
-def path_of(text):
+def path_of(text: str) -> Path:
     """Parse a path that is not empty."""
     if not text.strip():
         raise argparse.ArgumentTypeError("is empty; expected a path")
     return Path(text)
 
 
-def hdf5(text):
+def hdf5(text: str) -> Path:
     """Parse the name of an HDF5 file."""
     if (path := path_of(text)).suffix not in HDF5_SUFFIXES:
         raise argparse.ArgumentTypeError(f"{text}; expected a name that ends in .hdf, .hdf5 or .h5")
     return path
 
 
-def rates(text):
+def rates(text: str) -> dict[str, float]:
     """Parse rates such as H1=0.3,L1=1 into a dictionary."""
     found = {}
     for part in text.split(","):
@@ -81,21 +83,23 @@ class _Detectors(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def picture(text):
+def picture(text: str) -> Path:
     """Parse the name of a picture."""
     if (path := path_of(text)).suffix not in (".png", ".pdf", ".svg"):
         raise argparse.ArgumentTypeError(f"{text}; expected a name that ends in .png, .pdf or .svg")
     return path
 
 
-def html(text):
+def html(text: str) -> Path:
     """Parse the name of a page."""
     if (path := path_of(text)).suffix not in (".html", ".htm"):
         raise argparse.ArgumentTypeError(f"{text}; expected a name that ends in .html")
     return path
 
 
-def add_command(subparsers, name, run, text, example):
+def add_command(
+    subparsers: argparse._SubParsersAction, name: str, run: Callable, text: str, example: str
+) -> argparse.ArgumentParser:
     """Add the parser of one command and return it."""
     parser = subparsers.add_parser(
         name,
@@ -108,7 +112,7 @@ def add_command(subparsers, name, run, text, example):
     return parser
 
 
-def add_detectors(parser):
+def add_detectors(parser: argparse.ArgumentParser) -> None:
     """Add --detectors."""
     parser.add_argument(
         "--detectors",
@@ -120,12 +124,12 @@ def add_detectors(parser):
     )
 
 
-def add_overwrite(parser, what="existing output files"):
+def add_overwrite(parser: argparse.ArgumentParser, what: str = "existing output files") -> None:
     """Add --overwrite, also known as --force."""
     parser.add_argument("--overwrite", "--force", action="store_true", help=f"replace {what}")
 
 
-def add_scan(parser):
+def add_scan(parser: argparse._ActionsContainer) -> None:
     """Add --precision and --exact."""
     parser.add_argument(
         "--precision",
@@ -140,14 +144,14 @@ def add_scan(parser):
     )
 
 
-def gate(text):
+def gate(text: str) -> float:
     """Parse the limit of a gate: 0 for none, or at least 10 standard deviations."""
     if (number := finite(text)) and number < 10:
         raise argparse.ArgumentTypeError(f"{text}; expected 0 for no gate, or at least 10 standard deviations")
     return number
 
 
-def add_gate(parser):
+def add_gate(parser: argparse.ArgumentParser) -> None:
     """Add --gate."""
     parser.add_argument(
         "--gate",
@@ -158,7 +162,7 @@ def add_gate(parser):
     )
 
 
-def add_consistency(parser):
+def add_consistency(parser: argparse._ActionsContainer) -> None:
     """Add --consistency."""
     parser.add_argument(
         "--consistency",
@@ -169,7 +173,7 @@ def add_consistency(parser):
     )
 
 
-def add_quality(parser):
+def add_quality(parser: argparse.ArgumentParser) -> None:
     """Add --quality."""
     parser.add_argument(
         "--quality",
@@ -181,7 +185,7 @@ def add_quality(parser):
     add_channel(parser)
 
 
-def add_channel(parser):
+def add_channel(parser: argparse.ArgumentParser) -> None:
     """Add --channel."""
     parser.add_argument(
         "--channel",
@@ -192,6 +196,6 @@ def add_channel(parser):
     )
 
 
-def add_strict(parser):
+def add_strict(parser: argparse.ArgumentParser) -> None:
     """Add --strict."""
     parser.add_argument("--strict", action="store_true", help="refuse data that the network has seen in training")

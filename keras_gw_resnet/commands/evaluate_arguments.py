@@ -1,5 +1,7 @@
 """The arguments of the command 'evaluate'."""
 
+import argparse
+
 from keras_gw_resnet.commands.arguments import (
     add_consistency,
     add_overwrite,
@@ -15,7 +17,7 @@ from keras_gw_resnet.commands.arguments import (
 from keras_gw_resnet.commands.set_noise import add_set_noise
 
 
-def add_evaluate_arguments(parser):
+def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what an evaluation takes to a parser."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
@@ -24,7 +26,7 @@ def add_evaluate_arguments(parser):
         "--output",
         type=path_of,
         metavar="DIR",
-        help="default: runs/evaluation-NAME, or runs/sensitivity-NAME, or runs/glitches-NAME",
+        help="default: runs/evaluation-NAME, runs/sensitivity-NAME, runs/glitches-NAME, or runs/masses-NAME",
     )
     add("--seed", type=seed, default=1, metavar="N", help="of the examples, or of the set (default: 1)")
     add("--card", action="store_true", help="write the figures into the card of each network, too")
@@ -43,8 +45,16 @@ def add_evaluate_arguments(parser):
         "--thresholds",
         type=path_of,
         metavar="FILE",
-        help="background of MODEL from 'search --slides', by which the thresholds of the glitch test are set (default: those of "
-        "the card)",
+        help="background of MODEL from 'search --slides', by which the thresholds are set (default: those of the card)",
+    )
+    group = parser.add_argument_group("or signals of equal SNR, for the share that is found by chirp mass")
+    group.add_argument(
+        "--by-mass",
+        type=finite,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="network SNR of simulated signals, for example 8 10, of chirp masses from 5 to 43 in four ranges; in Gaussian noise of "
+        "set 3's spectrum, or of --psd; thresholds as for --glitches",
     )
     group = parser.add_argument_group("search")
     add_scan(group)

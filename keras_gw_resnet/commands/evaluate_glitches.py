@@ -1,5 +1,6 @@
 """The command 'evaluate --glitches': the share of the glitches of a bank that networks take for signals."""
 
+import argparse
 from pathlib import Path
 
 from keras_gw_resnet.commands.printing import shown, table
@@ -7,7 +8,7 @@ from keras_gw_resnet.commands.search import load_networks
 from keras_gw_resnet.files import check_output
 
 
-def evaluate_glitches(args):
+def evaluate_glitches(args: argparse.Namespace) -> None:
     """Test one or several networks with the glitches of a bank, print, write and draw the shares."""
     from keras_gw_resnet.evaluation.glitch_report import WRITTEN, glitch_table, write_glitch_tests
     from keras_gw_resnet.evaluation.glitch_test import REPEATS, measure_glitches, usable_glitches
@@ -24,7 +25,7 @@ def evaluate_glitches(args):
     banks = [usable_glitches(whole, args.glitches, card["sample_rate"], card["detectors"]) for card in cards]
     for card in cards:
         report_leakage(card, seen_glitches(card, fingerprint), args.strict)
-    networks = load_networks(names, args.precision, args.exact, consistency=args.consistency)
+    networks = load_networks(names, args.precision, exact=args.exact, consistency=args.consistency)
     given = {"background": args.thresholds, "seed": args.seed}
     tests = [measure_glitches(n, bank, fingerprint, **given) for n, bank in zip(networks, banks, strict=True)]
     data = {"file": str(args.glitches), "fingerprint": fingerprint, "glitches": len(banks[0]), "seed": args.seed}

@@ -1,5 +1,6 @@
 """The command 'evaluate --lesion': what networks lose with one block less, or two blocks swapped."""
 
+import argparse
 from pathlib import Path
 
 from keras_gw_resnet.backend import load_keras
@@ -8,7 +9,7 @@ from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.files import check_output
 
 
-def evaluate_lesions(args):
+def evaluate_lesions(args: argparse.Namespace) -> None:
     """Measure the lesions of one or several networks, print, write and draw them."""
     from keras_gw_resnet.evaluation.lesion_report import WRITTEN, lesion_table, write_lesions
     from keras_gw_resnet.zoo import load_cards, load_model

@@ -1,5 +1,6 @@
 """The command 'evaluate' on a set with injections: how far networks see at which false-alarm rate."""
 
+import argparse
 from pathlib import Path
 
 from keras_gw_resnet.commands.printing import shown, table
@@ -10,7 +11,7 @@ from keras_gw_resnet.files import check_output
 SETS = Path("runs") / "sets"
 
 
-def evaluate_set(args):
+def evaluate_set(args: argparse.Namespace) -> None:
     """Search foreground and background with every network, and say how far each sees at which false-alarm rate."""
     from keras_gw_resnet.evaluation.injection_set import PARTS, SEARCHED, open_set
     from keras_gw_resnet.evaluation.leakage import report_leakage
@@ -32,7 +33,7 @@ def evaluate_set(args):
         print(f"NOTE: {opened.outside} of {every} injections lie outside the foreground and are left out", flush=True)
     for card in cards:
         report_leakage(card, opened.seen_by(card), args.strict)
-    networks = load_networks(names, args.precision, args.exact, consistency=args.consistency)
+    networks = load_networks(names, args.precision, exact=args.exact, consistency=args.consistency)
     journals = {part: journal_of(output, f"{part}-") for part in SEARCHED}
     measured = measure_set(networks, opened, slides=args.slides or 0, journals=journals)
     write_set_measurements(measured, opened.describe(), output)

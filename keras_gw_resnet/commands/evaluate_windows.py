@@ -1,13 +1,20 @@
 """The command 'evaluate' on windows: simulated signals in held-out noise, or windows that came with labels."""
 
+from __future__ import annotations
+
+import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.files import check_output, written_aside
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.evaluation.window_data import WindowData
 
-def open_windows_for(args, card):
+
+def open_windows_for(args: argparse.Namespace, card: dict) -> WindowData:
     """Open the windows that the arguments name for the network of a card, and say what it knows of them."""
     from keras_gw_resnet.evaluation.leakage import report_leakage
     from keras_gw_resnet.evaluation.window_data import MERGER_RANGE, windows_for
@@ -29,7 +36,7 @@ def open_windows_for(args, card):
     return given
 
 
-def evaluate_windows(args):
+def evaluate_windows(args: argparse.Namespace) -> None:
     """Score windows with saved networks: simulated signals in noise from files, or windows that came with labels."""
     from keras_gw_resnet.evaluation.window_report import joint_table, window_files, write_window_measurements
     from keras_gw_resnet.zoo import load_cards, note_measurement

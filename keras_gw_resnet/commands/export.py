@@ -1,12 +1,14 @@
 """The command 'export'."""
 
+import argparse
+
 from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.arguments import add_command, path_of
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.files import check_output
 
 
-def add_export(subparsers):
+def add_export(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'export'."""
     parser = add_command(
         subparsers,
@@ -21,7 +23,7 @@ def add_export(subparsers):
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
 
 
-def run_export(args):
+def run_export(args: argparse.Namespace) -> None:
     """Export a saved network to another format, read it back and compare."""
     from keras_gw_resnet.zoo import load_card, load_model
 

@@ -1,5 +1,6 @@
 """The command 'glitches': make and look at glitch banks."""
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, refuse_input
 
 
-def add_glitches(subparsers):
+def add_glitches(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'glitches'."""
     parser = subparsers.add_parser("glitches", help="make and look at banks of glitches of single detectors")
     kinds = parser.add_subparsers(required=True, metavar="ACTION", dest="action", parser_class=Parser)
@@ -49,7 +50,7 @@ def _options(args):
     return CutOptions(args.seconds, args.reconstruct)
 
 
-def run_import(args):
+def run_import(args: argparse.Namespace) -> None:
     """Make a glitch bank of files."""
     from keras_gw_resnet.simulation.glitch_bank import join_banks
     from keras_gw_resnet.simulation.glitch_import import import_arrays
@@ -77,7 +78,7 @@ def run_import(args):
         print(f"left out: {left_out} that do not stand out of their noise, are gated, or lie outside the strain")
 
 
-def run_mine(args):
+def run_mine(args: argparse.Namespace) -> None:
     """Find glitches in strain."""
     from keras_gw_resnet.search.mining import mine
     from keras_gw_resnet.strain.catalogue import read_times
@@ -115,20 +116,15 @@ def run_mine(args):
 
 
 def _save(bank, path):
+    from keras_gw_resnet.evaluation.glitch_report import bank_table
     from keras_gw_resnet.simulation.glitch_bank import save_glitches
 
     save_glitches(bank, path)
     print(f"{shown(path)}: {len(bank)} glitches, fingerprint {bank.fingerprint()}")
-    rows = []
-    for detector, label in sorted({*zip(bank.detector.tolist(), bank.label.tolist(), strict=True)}):
-        own = bank.select((bank.detector == detector) & (bank.label == label))
-        known = own.snr[np.isfinite(own.snr)]
-        snr = f"{known.min():.1f} to {known.max():.1f}" if len(known) else "shape alone"
-        rows.append([detector, label, len(own), snr, ", ".join(np.unique(own.reconstruction))])
-    print(table(rows, ["detector", "label", "glitches", "SNR", "noise"]))
+    print(table(*bank_table(bank)))
 
 
-def run_show(args):
+def run_show(args: argparse.Namespace) -> None:
     """Draw glitches."""
     from keras_gw_resnet.evaluation.glitch_plots import draw_glitches_grid
     from keras_gw_resnet.evaluation.plots import save

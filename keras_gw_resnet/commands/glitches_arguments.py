@@ -1,5 +1,7 @@
 """The arguments of the command 'glitches'."""
 
+import argparse
+
 from keras_gw_resnet.commands.arguments import (
     add_detectors,
     add_quality,
@@ -12,7 +14,7 @@ from keras_gw_resnet.commands.arguments import (
 )
 
 
-def add_import_arguments(parser):
+def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what 'glitches import' takes."""
     add = parser.add_argument
     add(
@@ -34,7 +36,7 @@ def add_import_arguments(parser):
     _add_cut(parser)
 
 
-def add_mine_arguments(parser):
+def add_mine_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what 'glitches mine' takes."""
     add = parser.add_argument
     add("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns")
@@ -53,7 +55,7 @@ def add_mine_arguments(parser):
     _add_cut(parser)
 
 
-def add_show_arguments(parser):
+def add_show_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what 'glitches show' takes."""
     add = parser.add_argument
     add("bank", type=path_of, metavar="BANK", help="glitch bank")

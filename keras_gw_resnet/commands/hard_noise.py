@@ -1,12 +1,14 @@
 """The command 'hard-noise': noise that a network takes for signals, to train others with."""
 
+import argparse
+
 from keras_gw_resnet.commands.arguments import add_channel, add_command, hdf5, positive, seed
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output
 
 
-def add_hard_noise(subparsers):
+def add_hard_noise(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'hard-noise'."""
     parser = add_command(
         subparsers,
@@ -28,7 +30,7 @@ def add_hard_noise(subparsers):
     add("--overwrite", action="store_true", help="replace an existing file")
 
 
-def run_hard_noise(args):
+def run_hard_noise(args: argparse.Namespace) -> None:
     """Search the noise of a training with a finished network and keep its hardest windows."""
     from keras_gw_resnet.backend import load_keras
 

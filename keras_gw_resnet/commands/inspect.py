@@ -1,16 +1,16 @@
 """The command 'inspect': what strain files hold, or what training examples look like."""
 
+import argparse
+
 from keras_gw_resnet.commands.arguments import add_command, add_quality, picture, positive
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output
 
 MOST_EXAMPLES = 64
-# Unless a training says otherwise, examples show every kind of negative that needs no file.
-NEEDS_FILES = ("hard_share", "bank_glitch_share")
 
 
-def add_inspect(subparsers):
+def add_inspect(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'inspect'."""
     parser = add_command(
         subparsers,
@@ -32,7 +32,7 @@ def add_inspect(subparsers):
     add_quality(parser)
 
 
-def run_inspect(args):
+def run_inspect(args: argparse.Namespace) -> None:
     """Show what strain files hold, or what training examples look like."""
     if args.plot:
         check_output(args.plot, args.overwrite)
@@ -77,7 +77,8 @@ def _inspect_examples(args):
     from keras_gw_resnet.evaluation.window_plots import example_titles, plot_examples
     from keras_gw_resnet.training.data import load_batches
 
-    shares = [kind.share for kind in TABLE.values() if kind.share not in NEEDS_FILES]
+    # Unless a training says otherwise, examples show every kind of negative that needs no file.
+    shares = [kind.share for kind in TABLE.values() if not kind.from_files]
     every = [part for share in shares for part in (f"--negatives.{share}", "0.2")]
     options = ["--config", args.config] if args.config else ["--model", "resnet18", *every]
     quality = ["--data.quality", *args.quality] if args.quality else []
@@ -90,5 +91,5 @@ def _inspect_examples(args):
     examples, titles = example_titles(batches)
     title = f"training examples from {args.strain[0]}"
     shown_now = slice(0, args.examples)
-    rate = config.data.whitening.sample_rate
-    plot_examples(examples.strain[shown_now], titles[shown_now], config.data.detectors, rate, args.plot, title)
+    rate, detectors = config.data.whitening.sample_rate, config.data.detectors or ()
+    plot_examples(examples.strain[shown_now], titles[shown_now], detectors, rate, args.plot, title)

@@ -1,5 +1,7 @@
 """The command 'mlgwsc'."""
 
+import argparse
+
 from keras_gw_resnet.commands.arguments import add_channel, add_command, add_overwrite, path_of
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.commands.search import load_networks
@@ -9,7 +11,7 @@ from keras_gw_resnet.files import check_output, refuse_input
 CHALLENGE_THRESHOLD = -10.0
 
 
-def add_mlgwsc(subparsers):
+def add_mlgwsc(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'mlgwsc'."""
     parser = add_command(
         subparsers,
@@ -25,7 +27,7 @@ def add_mlgwsc(subparsers):
     add_channel(parser)
 
 
-def run_mlgwsc(args):
+def run_mlgwsc(args: argparse.Namespace) -> None:
     """Search one file of the challenge and write what its scoring program reads, and nothing else."""
     from keras_gw_resnet.search.journal import forget, journal_of
     from keras_gw_resnet.strain.files import find_segments

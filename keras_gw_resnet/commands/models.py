@@ -1,12 +1,14 @@
 """The command 'models'."""
 
+import argparse
+
 from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.arguments import add_command, path_of, picture, positive
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.files import check_output
 
 
-def add_models(subparsers):
+def add_models(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'models'."""
     parser = add_command(
         subparsers,
@@ -32,7 +34,7 @@ def add_models(subparsers):
     parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
 
 
-def run_models(args):
+def run_models(args: argparse.Namespace) -> None:
     """List the networks of the zoo with their size and reach and the saved ones, or draw one."""
     import fnmatch
 

@@ -2,12 +2,13 @@
 
 import math
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
 
 
-def shown(path):
+def shown(path: Path | str) -> Path:
     """Return a path as short as it can be typed here."""
     path = Path(path)
     return path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
@@ -20,7 +21,7 @@ def _is_number(text):
         return False
 
 
-def table(rows, header):
+def table(rows: Iterable, header: Sequence[str]) -> str:
     """Return rows of text as aligned columns, columns of numbers to the right."""
     rows = [[str(cell) for cell in row] for row in rows]
     columns = []
@@ -31,7 +32,7 @@ def table(rows, header):
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
-def require_writable(path, option):
+def require_writable(path: Path, option: str) -> None:
     """Make a folder, or raise InputError where nothing can be written into it."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,25 @@
 """The command 'search'."""
 
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from keras_gw_resnet.commands.arguments import add_command
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.commands.search_arguments import add_search_arguments
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, refuse_input, written_aside
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.search.detector import Detector
+
 # Events with a page of their own in the report.
 REPORTED = 5
 
 
-def add_search(subparsers):
+def add_search(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'search'."""
     parser = add_command(
         subparsers,
@@ -22,7 +31,7 @@ def add_search(subparsers):
     add_search_arguments(parser)
 
 
-def run_search(args):
+def run_search(args: argparse.Namespace) -> None:
     """Search strain for events with saved networks."""
     from keras_gw_resnet.evaluation.leakage import report_leakage, seen_in_training
     from keras_gw_resnet.search.journal import forget, journal_of
@@ -58,10 +67,8 @@ def run_search(args):
 
         sha256 = cards[0]["sha256"] + (CONSISTENCY if args.consistency else "")
         background = read_background(args.background, {**cards[0], "sha256": sha256}, args.threshold, args.precision)
-    networks, journal = (
-        load_networks(names, args.precision, args.exact, args.gate, args.consistency),
-        journal_of(args.output),
-    )
+    options = {"exact": args.exact, "gate": args.gate, "consistency": args.consistency}
+    networks, journal = load_networks(names, args.precision, **options), journal_of(args.output)
     from keras_gw_resnet.search.search import search
 
     results = search(
@@ -81,54 +88,40 @@ def run_search(args):
     forget(journal)
 
 
-def load_networks(names, precision="float32", exact=False, gate=None, consistency=False):
-    """Load networks for a search, as Detectors."""
+def load_networks(names: Sequence[str], precision: str = "float32", **options) -> list[Detector]:
+    """Load networks for a search, as Detectors; options as of `Detector.load`."""
     from keras_gw_resnet.search.detector import Detector
 
-    return [Detector.load(name, precision, exact=exact, gate=gate, consistency=consistency) for name in names]
+    return [Detector.load(name, precision, **options) for name in names]
 
 
 def _finish(args, network, found, output, seen, background, headers):
     """Judge what one network found, write it and print it."""
     from keras_gw_resnet.evaluation import event_table as texts
-    from keras_gw_resnet.search.results import attributes_of, describing_columns, written
-    from keras_gw_resnet.search.significance import judge
+    from keras_gw_resnet.search.results import written
+    from keras_gw_resnet.search.significance import judged
     from keras_gw_resnet.strain.intervals import intervals_of
 
-    events, searched = found.events, found.searched_seconds
     more = {"threshold": args.threshold, "quality": list(args.quality), "seen_in_training": seen}
-    attributes = attributes_of(network, found, args.strain, **more)
-    columns, lines = describing_columns(events, network.detectors, headers), texts.searched_lines(network, found)
-    background, taken = found.background if args.slides else background, ()
-    if background is not None and background.seconds:
-        given = (events, background, network.card, searched, args.threshold)
-        background, rates, taken = judge(*given, slid=bool(args.slides), extrapolate=args.extrapolate)
-        columns |= rates
-        attributes |= {"background_seconds": background.seconds, "extrapolated": args.extrapolate}
-    tables, numbers = texts.further_tables(found, columns, taken, intervals_of(headers, network.detectors))
-    if args.slides:
-        attributes |= {"signals_taken_out_of_background": len(taken), "slides": background.slides, **numbers}
-        lines += texts.background_lines(background, searched, len(taken), shown(output.background))
-    lines += texts.event_lines(events, columns)
+    options = {"slid": bool(args.slides), "extrapolate": args.extrapolate}
+    events, own = found.events, judged(network, found, args.strain, headers, background, **options, **more)
+    tables, numbers = texts.further_tables(found, own.columns, own.taken, intervals_of(headers, network.detectors))
+    attributes = own.attributes | (numbers if args.slides else {})
+    lines = texts.lines_before(network, found, own, shown(output.background) if args.slides else None)
     print("\n".join(lines))
-    header, rows = texts.event_table(events, columns, network.detectors)
+    header, rows = texts.event_table(events, own.columns, network.detectors)
     drawn, paths = len(events) and output.events == args.output, output.files(args.slides)
-    slid = background if args.slides else None
-    with written(output, events, columns, slid, network.detectors, attributes) as stack:
+    slid = own.background if args.slides else None
+    with written(output, events, own.columns, slid, network.detectors, attributes) as stack:
         if drawn:
             paths += _draw(args, network, (header, rows), (lines, tables, headers), found.snapshots, attributes, stack)
+    undrawn = [path for path in (args.plot, args.report) if path]
+    print(texts.count_line(events, args.threshold, output.events, undrawn))
     if len(events):
-        print(f"{len(events)} event{'s' * (len(events) != 1)} with a statistic above {args.threshold:g}; the loudest:")
         print(table(rows[: args.top], header))
-        for heading, titles, own in tables:
-            print(f"{heading}:\n{table(own, titles)}")
+        for heading, titles, further in tables:
+            print(f"{heading}:\n{table(further, titles)}")
         print(f"saved: {', '.join(str(shown(path)) for path in paths)}")
-        return
-    undrawn = [str(path) for path in (args.plot, args.report) if path]
-    print(
-        f"no event with a statistic above {args.threshold:g}; {output.events} is written without events"
-        f"{f', {undrawn[0]} is not drawn' if undrawn else ''}"
-    )
 
 
 def _draw(args, network, events, said, snapshots, attributes, stack):

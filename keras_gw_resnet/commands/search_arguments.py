@@ -1,5 +1,7 @@
 """The arguments of the command 'search'."""
 
+import argparse
+
 from keras_gw_resnet.commands.arguments import (
     add_consistency,
     add_gate,
@@ -16,7 +18,7 @@ from keras_gw_resnet.commands.arguments import (
 )
 
 
-def add_search_arguments(parser):
+def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a search takes to a parser."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")

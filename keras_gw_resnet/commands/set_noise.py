@@ -1,5 +1,8 @@
 """The noise of a test set as 'simulate set' and 'evaluate --set' are given it: measured strain, or glitches in Gaussian noise."""
 
+import argparse
+from collections.abc import Sequence
+
 from keras_gw_resnet.commands.arguments import rates
 from keras_gw_resnet.errors import InputError
 
@@ -7,7 +10,7 @@ from keras_gw_resnet.errors import InputError
 USUAL_RATES = {"H1": 0.3, "L1": 1.0}
 
 
-def add_set_noise(group):
+def add_set_noise(group: argparse._ActionsContainer) -> None:
     """Add --noise, --leave-out and --glitch-rate."""
     group.add_argument(
         "--noise",
@@ -31,7 +34,7 @@ def add_set_noise(group):
     )
 
 
-def noise_of(args, detectors, sample_rate):
+def noise_of(args: argparse.Namespace, detectors: Sequence[str], sample_rate: int) -> dict:
     """Return what the options ask for as arguments of `write_set`: noise (RealNoise) and glitches (SetGlitches), each or None.
 
     Raises:

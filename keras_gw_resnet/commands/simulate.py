@@ -1,5 +1,7 @@
 """The command 'simulate': waveforms, noise and test sets."""
 
+import argparse
+
 from keras_gw_resnet.commands.arguments import Parser, add_command
 from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.commands.set_noise import noise_of
@@ -7,7 +9,7 @@ from keras_gw_resnet.commands.simulate_arguments import add_simulate_arguments
 from keras_gw_resnet.files import check_output, written_aside
 
 
-def add_simulate(subparsers):
+def add_simulate(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'simulate'."""
     parser = subparsers.add_parser("simulate", help="simulate waveforms and noise")
     kinds = parser.add_subparsers(required=True, metavar="KIND", dest="kind", parser_class=Parser)
@@ -35,7 +37,7 @@ def add_simulate(subparsers):
     add_simulate_arguments(bank, noise, mock)
 
 
-def run_simulate_bank(args):
+def run_simulate_bank(args: argparse.Namespace) -> None:
     """Simulate a waveform bank."""
     from keras_gw_resnet.simulation.bank import save_bank
     from keras_gw_resnet.simulation.populations import get_population
@@ -55,7 +57,7 @@ def run_simulate_bank(args):
     print(f"{shown(args.output)}: {len(bank)} waveforms of {args.population}, fingerprint {bank.fingerprint()}")
 
 
-def run_simulate_noise(args):
+def run_simulate_noise(args: argparse.Namespace) -> None:
     """Simulate coloured Gaussian noise."""
     from keras_gw_resnet.simulation.noise import write_noise
     from keras_gw_resnet.simulation.sets import psds_of
@@ -75,7 +77,7 @@ def run_simulate_noise(args):
     )
 
 
-def run_simulate_set(args):
+def run_simulate_set(args: argparse.Namespace) -> None:
     """Simulate a test set: foreground, background and injections."""
     from keras_gw_resnet.simulation.populations import get_population
     from keras_gw_resnet.simulation.sets import FILES, GLITCHES_FILE, write_set

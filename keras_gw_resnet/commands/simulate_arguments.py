@@ -1,5 +1,7 @@
 """The arguments of the command 'simulate'."""
 
+import argparse
+
 from keras_gw_resnet.commands.arguments import (
     add_detectors,
     add_quality,
@@ -13,7 +15,9 @@ from keras_gw_resnet.commands.arguments import (
 from keras_gw_resnet.commands.set_noise import add_set_noise
 
 
-def add_simulate_arguments(bank, noise, mock):
+def add_simulate_arguments(
+    bank: argparse.ArgumentParser, noise: argparse.ArgumentParser, mock: argparse.ArgumentParser
+) -> None:
     """Add what each kind of simulation takes to its parser."""
     bank.add_argument("--number", type=positive, default=2000, metavar="N", help="waveforms (default: 2000)")
     bank.add_argument(

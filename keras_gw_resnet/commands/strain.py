@@ -1,5 +1,6 @@
 """The commands on strain files: 'fetch', 'statistics', 'import-g2net'."""
 
+import argparse
 import json
 
 from keras_gw_resnet.commands.arguments import add_command, add_detectors, add_quality, hdf5, path_of, positive
@@ -8,7 +9,7 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import check_output, refuse_input, written_aside
 
 
-def add_statistics(subparsers):
+def add_statistics(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'statistics'."""
     parser = add_command(
         subparsers,
@@ -25,7 +26,7 @@ def add_statistics(subparsers):
     add_quality(parser)
 
 
-def run_statistics(args):
+def run_statistics(args: argparse.Namespace) -> None:
     """Measure mean and variance of the whitened strain in files, for networks that normalise their input."""
     from keras_gw_resnet.strain.files import find_segments
     from keras_gw_resnet.strain.inspection import measure_statistics
@@ -41,7 +42,7 @@ def run_statistics(args):
     print(f"saved: {shown(args.output)}, from {result['seconds']:.1f} s of whitened strain")
 
 
-def add_fetch(subparsers):
+def add_fetch(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'fetch'."""
     parser = add_command(
         subparsers,
@@ -62,7 +63,7 @@ def add_fetch(subparsers):
     add_detectors(parser)
 
 
-def run_fetch(args):
+def run_fetch(args: argparse.Namespace) -> None:
     """Fetch open strain data into the cache."""
     from keras_gw_resnet.strain.fetch import cache_folder, download, find_urls
 
@@ -90,7 +91,7 @@ def run_fetch(args):
     print(f"next:  keras-gw-resnet search resnet18-w16 {' '.join(paths)} --output events.hdf")
 
 
-def add_import_g2net(subparsers):
+def add_import_g2net(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'import-g2net'."""
     parser = add_command(
         subparsers,
@@ -105,7 +106,7 @@ def add_import_g2net(subparsers):
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
 
-def run_import_g2net(args):
+def run_import_g2net(args: argparse.Namespace) -> None:
     """Convert the G2Net layout into one file of labelled windows."""
     from keras_gw_resnet.datasets.g2net import import_g2net
 

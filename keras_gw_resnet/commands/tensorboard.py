@@ -1,5 +1,6 @@
 """The command 'tensorboard'."""
 
+import argparse
 import os
 import threading
 
@@ -9,7 +10,7 @@ from keras_gw_resnet.errors import InputError
 HOST, EVENTS = "127.0.0.1", "events.out.tfevents."
 
 
-def add_tensorboard(subparsers):
+def add_tensorboard(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'tensorboard'."""
     parser = add_command(
         subparsers,
@@ -35,7 +36,7 @@ def _holds_logs(folder):
     return False
 
 
-def run_tensorboard(args):
+def run_tensorboard(args: argparse.Namespace) -> None:
     """Serve TensorBoard on loopback until it is interrupted."""
     if not _holds_logs(args.folder):
         raise InputError(f"{args.folder}: holds no logs of a training; give the --out or --log-dir folder of one")

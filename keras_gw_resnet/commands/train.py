@@ -1,10 +1,12 @@
 """The command 'train'."""
 
+import argparse
 import contextlib
 import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_gw_resnet.backend import load_keras
@@ -18,12 +20,12 @@ from keras_gw_resnet.files import FULL
 SIGNAL_SECONDS = 2.0
 
 
-def add_train(subparsers):
+def add_train(subparsers: argparse._SubParsersAction) -> None:
     """List the command; its arguments are those of `TrainingConfig`, parsed by `parse_training`."""
     subparsers.add_parser("train", help=TEXT, add_help=False)
 
 
-def run_train(argv):
+def run_train(argv: Sequence[str]) -> None:
     """Train a network, measure it on what was held out, and save it with its card.
 
     Args:
@@ -45,8 +47,7 @@ def _run(argv):
     from keras_gw_resnet.training.stopping import stopping_on_sigterm, the_same_command
 
     config, run = parse_training(argv)
-    out = Path(run.out)
-    log_dir = Path(run.log_dir or out / "logs")
+    out, log_dir = Path(run.out), Path(run.log_dir or Path(run.out) / "logs")
     existed, again = out.exists(), the_same_command(run.overwrite)
     check_folder(config, out, run.overwrite)
     check_logs(log_dir, out)

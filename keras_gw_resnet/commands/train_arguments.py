@@ -1,18 +1,25 @@
 """The arguments of 'train' as they are typed: in rooms or as before, in YAML files, and as recipes."""
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.commands.train_parser import Run, training_parser
 from keras_gw_resnet.errors import InputError, flag
 from keras_gw_resnet.inputs import read_json, read_yaml
 
+if TYPE_CHECKING:
+    from keras_gw_resnet.training.config import TrainingConfig
+
 RECIPES = Path(__file__).parents[1] / "training" / "recipes"
 
 
-def list_recipes():
+def list_recipes() -> list[str]:
     """List the names of the configurations that ship with the package."""
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
@@ -23,7 +30,7 @@ def _recipe(name):
     return ["--config", _configuration(RECIPES / f"{name}.yaml")]
 
 
-def read_configuration(path):
+def read_configuration(path: Path | str) -> dict:
     """Read a YAML or JSON file of a training, in rooms or as it was written before, as a dictionary in rooms.
 
     Raises:
@@ -97,7 +104,7 @@ def _number(text):
         return text
 
 
-def parse_training(argv):
+def parse_training(argv: Sequence[str]) -> tuple[TrainingConfig, Run]:
     """Parse the command line of a training.
 
     Args:
@@ -120,7 +127,7 @@ def parse_training(argv):
     return fitted_to_data(_with_statistics(config, run)), run
 
 
-def old_names(argv):
+def old_names(argv: Sequence[str]) -> dict[str, str]:
     """Return {old name: where its option is now} of the options that are typed as they were called before."""
     from keras_gw_resnet.training.names import OLD_NAMES, place_of
 

@@ -1,13 +1,20 @@
 """The parser of 'train': the options of `TrainingConfig` and `Run` as flags, their help, and errors in one line."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import re
 import shutil
 import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.errors import shortened
+
+if TYPE_CHECKING:
+    import jsonargparse
 
 TEXT = "train a network on strain files and a waveform bank, or on labelled windows"
 USAGE = "keras-gw-resnet train --model MODEL --data DATA --out OUT [--ROOM.OPTION VALUE ...]"
@@ -49,7 +56,7 @@ class Run:
     process_id: int | None = None
 
 
-def training_parser(recipes, typed=()):
+def training_parser(recipes: Sequence[str], typed: Sequence[str] | Mapping = ()) -> jsonargparse.ArgumentParser:
     """Return the parser; `recipes` are the names that ship, `typed` the old names that its messages speak in."""
     import jsonargparse
 

@@ -1,5 +1,6 @@
 """The command 'train-zoo': every saved network again, from its recipe and seeds."""
 
+import argparse
 from pathlib import Path
 
 from keras_gw_resnet.commands.arguments import add_command, path_of, seed
@@ -7,7 +8,7 @@ from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.errors import InputError
 
 
-def add_train_zoo(subparsers):
+def add_train_zoo(subparsers: argparse._SubParsersAction) -> None:
     """Add the command 'train-zoo'."""
     parser = add_command(
         subparsers,
@@ -37,7 +38,7 @@ def add_train_zoo(subparsers):
     add("--dry-run", action="store_true", help="say what would be trained, and stop")
 
 
-def run_train_zoo(args):
+def run_train_zoo(args: argparse.Namespace) -> None:
     """Train and measure networks of saved_models again, one after the other; what is done already is kept."""
     from keras_gw_resnet.models.weights import list_saved
     from keras_gw_resnet.zoo_training import Zoo

@@ -48,6 +48,7 @@ class InjectionBatches:
         batch_size: Examples a batch.
         seed: Seed; together with the index it determines a batch.
         signals: Signals.
+        alone: True: every example holds a signal, False: none does, None: as many as the share of `signals` says.
         negatives: Negatives.
         opened: {kind: Negative}, see `open_negatives`; None: those that need nothing to be opened.
         steps_per_epoch: Batches an epoch, for the SNR curriculum.
@@ -64,22 +65,19 @@ class InjectionBatches:
         batch_size: int,
         seed: int,
         signals: Signals | None = None,
+        alone: bool | None = None,
         negatives: Negatives | None = None,
         opened: dict | None = None,
         steps_per_epoch: int = 1,
     ) -> None:
         signals = signals or Signals()
-        self.noise, self.batch_size, self.seed = noise, batch_size, seed
-        self.opened = opened or {name: kind() for name, kind in TABLE.items()}
+        self.noise, self.batch_size, self.seed, self._alone = noise, batch_size, seed, alone
+        kinds = opened or {name: kind() for name, kind in TABLE.items()}
+        self.opened = {name: kind.within(noise) for name, kind in kinds.items()}
         negatives = negatives or Negatives()
-        shares = negatives.shares()
-        self.shares = {
-            name: share * kind.fits(noise)
-            for (name, share), kind in zip(shares.items(), self.opened.values(), strict=True)
-        }
+        self.shares = {name: share if self.opened[name] else 0.0 for name, share in negatives.shares().items()}
         self.signals = SignalSource(bank, noise.taps, noise.detectors, noise.window_samples, signals, steps_per_epoch)
-
-        self._beside = negatives.beside_signals * self.opened[BankGlitch.name].fits(noise)
+        self._beside = negatives.beside_signals if self.opened[BankGlitch.name] else 0.0
         # A batch is made in blocks, so that each of several processes makes those alone that it feeds.
         self._block = BLOCK if batch_size % BLOCK == 0 else batch_size
 
@@ -102,7 +100,7 @@ class InjectionBatches:
         number = self._block
         rng = np.random.default_rng((self.seed, index, block))
         strain, filters = self.noise.draw(rng, number)
-        label = self.signals.settings.labels(self.batch_size)[block * number : (block + 1) * number]
+        label = self._labels()[block * number : (block + 1) * number]
         with_signal = np.flatnonzero(label)
         every = {"snr": np.zeros(number), "merger": np.full(number, np.nan)}
         every["waveform"] = np.full(number, -1)
@@ -128,6 +126,11 @@ class InjectionBatches:
             rows = with_signal[rng.random(len(with_signal)) < self._beside]
             self.opened[BankGlitch.name].add(self, rng, strain, filters, rows, index)
         return Examples(strain, label[:, None], kind=kind, **every)
+
+    def _labels(self):
+        if self._alone is None:
+            return self.signals.settings.labels(self.batch_size)
+        return np.full(self.batch_size, self._alone, np.float32)
 
     def rows(self, index: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """Return examples [first, last) of batch `index` as (strain, label)."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_gw_resnet.datasets.negative import Negative
 from keras_gw_resnet.errors import MALFORMED, InputError, UnreadableError
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.inputs import read_json
@@ -170,3 +171,71 @@ class HardNoise:
                     self._piece(epoch, number)[at[at // PIECE == number] % PIECE] for number in np.unique(at // PIECE)
                 ]
                 self._take(epoch, at, np.concatenate(pieces))
+
+
+class HardNegative(Negative):
+    """Noise that networks take for signals the most.
+
+    Args:
+        found: HardNoise; None: there is none.
+        about: For the card.
+        options: Of a HardNoise of the noise that it is shown in; None: `found` is all there is.
+    """
+
+    name, share, from_files = "hard noise", "hard_share", True
+
+    def __init__(self, found: HardNoise | None = None, about: dict | None = None, options: dict | None = None) -> None:
+        self.found, self._about, self._options = found, about or {}, options
+
+    @classmethod
+    def open(cls, config):
+        """Read the windows that were found ahead; see `Negative.open`.
+
+        Raises:
+            InputError: They cannot be read, hold signals, or do not fit the run.
+        """
+        own, ahead, about = config.negatives, None, {}
+        if not own.hard_share:
+            return cls()
+        if own.hard_noise:
+            ahead, source, number = _windows_found(config)
+            about = {"hard_noise": {"file": Path(own.hard_noise).name, "windows": number, "source": source}}
+        counts = {"windows": own.hard_windows, "steps_per_epoch": config.optimisation.steps_per_epoch}
+        begun = bool(config.network.options.get("weights"))
+        return cls(about=about, options={"seed": config.seed, "ahead": ahead, "begun": begun, **counts})
+
+    def split(self, share):
+        """Return this and nothing: the noise of a validation is ordinary."""
+        return self, HardNegative()
+
+    def fingerprint(self, kept, held_out):
+        """Return where windows found ahead are from."""
+        return self._about
+
+    def within(self, noise):
+        """Return this with that noise to search."""
+        return self if self._options is None else HardNegative(HardNoise(noise, **self._options), self._about)
+
+    def ready(self, index):
+        """Say whether hard noise has been found for batch `index`."""
+        return self.found is not None and self.found.ready(index)
+
+    def add(self, batches, rng, strain, filters, rows, index):
+        """Show hard noise in place of any."""
+        strain[rows] = self.found.draw(rng, len(rows), index)
+        return 0.0, -1
+
+
+def _windows_found(config):
+    """Read the hard windows of a run: (strain, where they are from, their number)."""
+    from keras_gw_resnet.datasets.windows import LabelledWindows, open_windows
+
+    path, data = config.negatives.hard_noise, config.data
+    header = open_windows(path)
+    header.require(data.window_samples, data.detectors, data.whitening.sample_rate, "the run asks for")
+    if np.any(header.label):
+        raise InputError(f"{path}: holds signals; --negatives.hard_noise takes windows of noise")
+    if not header.number:
+        raise InputError(f"{path}: holds no window")
+    strain = LabelledWindows(header, np.arange(header.number), batch_size=header.number, seed=None)[0][0]
+    return strain, header.source, header.number

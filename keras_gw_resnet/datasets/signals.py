@@ -52,8 +52,7 @@ class Signals:
 
     def __post_init__(self):
         flag = room_flag("signals")
-        # A metric is made of batches that hold signals alone, or none.
-        if not 0 <= self.share <= 1:
+        if not 0 < self.share < 1:
             raise InputError(f"{flag('share')} is {self.share:g}; expected a share between 0 and 1")
         for name in ("snr_range", "snr_start"):
             check_snr_range(flag(name), *(getattr(self, name) or self.snr_range))

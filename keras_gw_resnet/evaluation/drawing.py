@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.models.graph_blocks import blocks_of, stage_of
 
 if TYPE_CHECKING:
     import keras
@@ -20,12 +20,11 @@ KINDS = {
 }
 # Boxes in a column; a longer stage goes on in the next.
 TALLEST = 6
-_BLOCK = re.compile(r"^((?:stage|group)\d+(?:_[a-z]+)?_(?:block|layer)\d+)_")
 
 
 @dataclass
 class Box:
-    """A block, or a run of equal blocks, as it is drawn; `beside` says what stands on its shortcut."""
+    """A block, or a run of equal blocks, as it is drawn; `beside` says what stands on the way around it."""
 
     stage: str
     title: str
@@ -36,13 +35,15 @@ class Box:
     beside: str = ""
 
 
-def _describe(layer):
-    """Return what a layer does in a few words, or None where it goes without saying."""
+def _describe(layer, block):
+    """Return what a layer, of a block or of none, does in a few words, or None where it goes without saying."""
     kind = type(layer).__name__
     if kind == "Conv1D":
         stride = f", stride {layer.strides[0]}" if layer.strides[0] > 1 else ""
         dilation = f", dilation {layer.dilation_rate[0]}" if layer.dilation_rate[0] > 1 else ""
-        role = next((f"{r}: " for r in ("shortcut", "gate", "transform") if layer.name.endswith(r)), "")
+        role = ""
+        if block and block.kind == "highway":
+            role = "gate: " if layer is block.decisive else "transform: "
         return f"{role}conv {layer.kernel_size[0]}, {layer.filters}{stride}{dilation}"
     if kind in ("MaxPooling1D", "AveragePooling1D"):
         return f"{'max' if kind[0] == 'M' else 'average'}-pool {layer.pool_size[0]}, stride {layer.strides[0]}"
@@ -60,31 +61,23 @@ def _describe(layer):
     }.get(kind)
 
 
-def _kind(names):
-    if any(name.endswith("_gate") for name in names):
-        return "highway"
-    if any(name.endswith("_concat") for name in names):
-        return "dense"
-    return "residual" if any(name.endswith("_add") for name in names) else "plain"
-
-
 def boxes_of(model: keras.Model) -> list[Box]:
     """List the Boxes of a network in the order of its layers, runs of equal blocks in one."""
+    blocks = {layer.name: block for block in blocks_of(model, dense=True) for layer in block.layers}
     groups = {}
     for layer in model.layers:
-        match = _BLOCK.match(layer.name)
-        groups.setdefault(match.group(1) if match else layer.name, []).append(layer)
+        block = blocks.get(layer.name)
+        groups.setdefault(block.name if block else layer.name, (block, []))[1].append(layer)
     boxes = []
-    for name, layers in groups.items():
-        described = [text for text in map(_describe, layers) if text]
-        lines = tuple(text for text in described if not text.startswith("shortcut: "))
-        beside = "".join(text.removeprefix("shortcut: ") for text in described if text.startswith("shortcut: "))
+    for name, (block, layers) in groups.items():
+        around = {layer.name for layer in block.around} if block else set()
+        described = [(layer, text) for layer in layers if (text := _describe(layer, block))]
+        lines = tuple(text for layer, text in described if layer.name not in around)
+        beside = ", ".join(text for layer, text in described if layer.name in around)
         if not lines:
             continue
-        stage = re.match(r"(stage|group)\d+", name)
-        shape = tuple(layers[-1].output.shape[1:])
-        kind = _kind([layer.name for layer in layers])
-        box = Box(stage.group() if stage else "", name, lines, kind, shape, beside=beside)
+        shape, kind = tuple(layers[-1].output.shape[1:]), block.kind if block else "plain"
+        box = Box(stage_of(layers[0]), name, lines, kind, shape, beside=beside)
         last = boxes[-1] if boxes else None
         # In a dense block the channels grow from layer to layer; what each adds is the same.
         alike = last and (last.stage, last.kind, last.lines, last.beside) == (

@@ -18,9 +18,32 @@ if TYPE_CHECKING:
     from keras_gw_resnet.search.candidates import Candidates
     from keras_gw_resnet.search.detector import Detector
     from keras_gw_resnet.search.results import Found
+    from keras_gw_resnet.search.significance import Judged
 
 # A background so many times as long as what was searched shows by counting that an event is a signal with 99 in 100.
 COUNTED_SURE = 100
+
+
+def lines_before(network: Detector, found: Found, judged: Judged, where: Path | str | None) -> list[str]:
+    """Say what is to be known before the table of events is read: what was searched, the background, what events may not be.
+
+    Args:
+        network: `search.detector.Detector`.
+        found, judged: What it found.
+        where: Path of the background of the search's own slides; None: there are none.
+    """
+    lines = searched_lines(network, found)
+    if where is not None and judged.background is not None:
+        lines += background_lines(judged.background, found.searched_seconds, len(judged.taken), where)
+    return lines + event_lines(found.events, judged.columns)
+
+
+def count_line(events: Candidates, threshold: float, path: Path | str, pictures: Sequence) -> str:
+    """Say how many events there are above the threshold; without any, what of the file `path` and of the pictures came."""
+    if len(events):
+        return f"{len(events)} event{'s' * (len(events) != 1)} with a statistic above {threshold:g}; the loudest:"
+    undrawn = f", {pictures[0]} is not drawn" if pictures else ""
+    return f"no event with a statistic above {threshold:g}; {path} is written without events{undrawn}"
 
 
 def searched_lines(network: Detector, found: Found) -> list[str]:

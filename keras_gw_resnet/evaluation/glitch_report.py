@@ -17,8 +17,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from keras_gw_resnet.evaluation.glitch_test import GlitchTest
+    from keras_gw_resnet.simulation.glitch_bank import GlitchBank
 
 WRITTEN = ("glitches.json", "glitches.png")
+
+
+def bank_table(bank: GlitchBank) -> tuple[list, list]:
+    """Return (rows, header) of what a glitch bank holds, detector by detector and label by label, as text."""
+    rows = []
+    for detector, label in sorted({*zip(bank.detector.tolist(), bank.label.tolist(), strict=True)}):
+        own = bank.select((bank.detector == detector) & (bank.label == label))
+        known = own.snr[np.isfinite(own.snr)]
+        snr = f"{known.min():.1f} to {known.max():.1f}" if len(known) else "shape alone"
+        rows.append([detector, label, len(own), snr, ", ".join(np.unique(own.reconstruction))])
+    return rows, ["detector", "label", "glitches", "SNR", "noise"]
 
 
 def glitch_table(test: GlitchTest) -> tuple[list, list]:

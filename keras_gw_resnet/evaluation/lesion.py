@@ -17,7 +17,7 @@ from keras import layers
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.windows import auc, detected_fraction
-from keras_gw_resnet.models.graph import blocks_of
+from keras_gw_resnet.models.graph_blocks import blocks_of, norms_behind
 from keras_gw_resnet.progress import Bar
 
 if TYPE_CHECKING:
@@ -51,23 +51,22 @@ class Unit:
 
 
 def units_of(model: keras.Model) -> list[Unit]:
-    """List the Units of a network; those of a plain network where it has no blocks.
+    """List the Units of a network: its residual and highway blocks; dense ones where it has no others, plain layers where it has none at all.
 
     Raises:
-        InputError: It has neither.
+        InputError: It has nothing of the kind.
     """
-    blocks, by_name = blocks_of(model), {layer.name: layer for layer in model.layers}
+    blocks, norms = blocks_of(model, dense=True), norms_behind(model)
     if blocks:
-        return [Unit(block.name, block.layers, (block.decisive,), block.gated) for block in blocks]
+        own = [block for block in blocks if block.kind != "dense"] or blocks
+        return [Unit(block.name, block.layers, (block.decisive,), block.kind == "highway") for block in own]
     plain = []
     for layer in model.layers:
-        norm = by_name.get(f"{layer.name}_norm")
-        if isinstance(layer, layers.Conv1D) and norm is not None and layer.input.shape == layer.output.shape:
+        norm = norms.get(layer.name)
+        if norm is not None and layer.input.shape == layer.output.shape:
             plain.append(Unit(layer.name, (layer, norm), (layer, norm)))
     if not plain:
-        raise InputError(
-            f"{model.name} has neither residual or highway blocks nor plain layers that could be taken out"
-        )
+        raise InputError(f"{model.name} has neither blocks nor plain layers that could be taken out")
     return plain
 
 

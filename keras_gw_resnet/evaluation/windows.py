@@ -250,8 +250,7 @@ def measure_windows(model: keras.Model, card: dict, given: WindowData) -> Window
 
     model.compile(jit_compile=jit_compile())
     scores, labels, snrs = [], [], []
-    options = {"desc": "evaluate", "unit": "window"}
-    with Bar(total=given.number, **options) as bar:
+    with Bar(total=given.number, desc="evaluate", unit="window") as bar:
         for index in range(-(-given.number // given.batches.batch_size)):
             examples = given.batches.examples(index)
             scores.append(model.predict_on_batch(examples.strain)[:, 0])

@@ -24,8 +24,6 @@ NORMALIZATIONS = ("batch", "group")
 # oneDNN, without AVX-512, gives wrong gradients of convolutions of kernel 1 with a stride over fewer channels than it computes at once
 # (TensorFlow 2.21, 2 to 7 channels).
 AT_ONCE = 8
-# How the layer is called that takes every second sample before such a convolution.
-EVERY = "_every"
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class Style:
             "dilation_rate": kernel.dilation if strides == 1 else 1,
         }
         if kernel.size == 1 and strides > 1 and x.shape[-1] < AT_ONCE:
-            x, strides = layers.AveragePooling1D(1, strides, padding="valid", name=f"{name}{EVERY}")(x), 1
+            x, strides = layers.AveragePooling1D(1, strides, padding="valid", name=f"{name}_every")(x), 1
         return layers.Conv1D(
             filters, kernel.size, strides=strides, use_bias=use_bias, **{**usual, **options}, name=name
         )(x)

@@ -6,7 +6,7 @@ import keras
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.graph import parts_of
+from keras_gw_resnet.models.graph import head_of, parts_of
 from keras_gw_resnet.models.heads import anywhere
 from keras_gw_resnet.models.network import builder
 from keras_gw_resnet.models.weights import card_beside, find_model_file, load_keras_file
@@ -44,10 +44,11 @@ def Ensemble(
     """
     if combine not in COMBINATIONS:
         raise InputError(f"combine={combine!r}; expected one of {', '.join(COMBINATIONS)}")
-    members = list(members) if isinstance(members, list | tuple) else [members]
-    strange = [member for member in members if not isinstance(member, keras.Model)]
-    if strange:
-        raise InputError(f"members: {strange[0]!r} is no keras.Model; load a saved network with load_model first")
+    given = list(members) if isinstance(members, list | tuple) else [members]
+    members = [member for member in given if isinstance(member, keras.Model)]
+    if len(members) < len(given):
+        strange = next(member for member in given if not isinstance(member, keras.Model))
+        raise InputError(f"members: {strange!r} is no keras.Model; load a saved network with load_model first")
     if len(members) < 2:
         raise InputError(f"{len(members)} member; expected at least two networks")
     shape = members[0].input_shape[1:]
@@ -56,15 +57,12 @@ def Ensemble(
             raise InputError(
                 f"member {member.name} maps {member.input_shape[1:]} to {member.output_shape[1:]}; expected {shape} to (1,)"
             )
-    parts = [parts_of(member) for member in members]  # ty: ignore[invalid-argument-type]
+    parts = [parts_of(member) for member in members]
     at_positions = all(own.head == "positions" for own in parts)
     skipped = _positions_skipped(members, parts, mergers) if at_positions else []
     if at_positions:
         # Joined at every position, before the positions are: a signal is at the same one for all.
-        members = [
-            keras.Model(member.input, member.get_layer(own.head_layer).output, name=member.name)
-            for member, own in zip(members, parts, strict=True)
-        ]
+        members = [keras.Model(member.input, head_of(member).output, name=member.name) for member in members]
     inputs, logits = keras.Input(shape, name="strain"), []
     for index, member in enumerate(members):
         # A copy: the member itself stays trainable, and two of one name may join.

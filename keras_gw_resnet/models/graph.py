@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_gw_resnet.models.front import JOIN_LAYER, front_layers, front_of
+from keras_gw_resnet.models.front import JOIN_LAYER, front_of
 from keras_gw_resnet.models.parts import Parts
 from keras_gw_resnet.models.receptive import ReceptiveField
 
@@ -61,6 +61,12 @@ def nodes_in_order(model: keras.Model) -> Iterator:
     """Yield the nodes of a functional model's graph, inputs left out, each after those it depends on."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
+
+
+def output_shapes(model: keras.Model) -> list[tuple]:
+    """List the shapes of all that the layers of a model give, the batch first; none of a model that is no graph."""
+    nodes = [node for layer in getattr(model, "layers", ()) for node in getattr(layer, "_inbound_nodes", ())]
+    return [tensor.shape for node in nodes for tensor in node.output_tensors]
 
 
 def receptive_field(inputs: keras.KerasTensor, outputs: keras.KerasTensor) -> ReceptiveField:
@@ -143,6 +149,19 @@ def parts_of(model: keras.Model) -> Parts:
     return getattr(model, "parts", None) or read_parts(model)
 
 
+def head_of(model: keras.Model, parts: Parts | None = None) -> Any:
+    """Return the layer with which the head of a network begins, as its Parts say; None of a head that is not known.
+
+    What it takes are the features, `head_of(model).input`; what it gives are the logits of the positions, or what was pooled.
+
+    Args:
+        model: `keras.Model`.
+        parts: Parts; None: its own.
+    """
+    name = (parts or parts_of(model)).head_layer
+    return model.get_layer(name) if name else None
+
+
 def read_parts(model: keras.Model) -> Parts:
     """Read the Parts of a network off its graph."""
     positions = positions_of(model)
@@ -222,64 +241,3 @@ def joined_by(model: keras.Model) -> Joined | None:
     if not all(isinstance(network, keras.Model) for network in networks):
         return None
     return Joined(networks, weights, bias, [cropping[0] for _, cropping in arriving], joins_positions(model))
-
-
-@dataclass(frozen=True)
-class Block:
-    """A block that adds a branch to what goes past it.
-
-    Attributes:
-        name: Prefix of the names of its layers.
-        entry: Tensor that goes in.
-        branch: Tensor that is added: the residual, or the gated transform of a highway block.
-        output: Tensor that comes out.
-        layers: Its layers, in the network's order.
-        decisive: The layer whose weights decide whether it adds anything: the last of the branch, or the gate of a highway block.
-        gated: Whether that is a gate.
-    """
-
-    name: str
-    entry: keras.KerasTensor
-    branch: keras.KerasTensor
-    output: keras.KerasTensor
-    layers: tuple
-    decisive: layers.Layer
-    gated: bool
-
-
-def blocks_of(model: keras.Model) -> list[Block]:
-    """List the Blocks of a network from input to output; none for families without sums."""
-    by_name, front, found = {layer.name: layer for layer in model.layers}, front_layers(model), []
-    for layer in model.layers:
-        # A matched filter adds detectors.
-        if not isinstance(layer, layers.Add) or len(layer.input) != 2 or layer.name in front:
-            continue
-        name = layer.name.rsplit("_", 1)[0]
-        entry, branch = layer.input
-        for before in ("shortcut", "carry"):
-            if f"{name}_{before}" in by_name:
-                given = by_name[f"{name}_{before}"].input
-                entry = given[0] if isinstance(given, list) else given
-        output = by_name.get(f"{name}_out", layer).output
-        inside = _operations_between(entry, output)
-        own = tuple(each for each in model.layers if each.name in inside)
-        gate = by_name.get(f"{name}_gate")
-        found.append(Block(name, entry, branch, output, own, gate or _before_dropout(branch), gate is not None))
-    return found
-
-
-def _operations_between(entry, output):
-    """Return the names of the layers and operations that lie between two tensors of a graph."""
-    found, todo = set(), [output]
-    while todo:
-        tensor = todo.pop()
-        if tensor is not entry:
-            operation, node, _ = tensor._keras_history
-            found.add(operation.name)
-            todo += operation._inbound_nodes[node].input_tensors
-    return found
-
-
-def _before_dropout(tensor):
-    layer = layer_giving(tensor)
-    return _before_dropout(layer.input) if isinstance(layer, layers.Dropout) else layer

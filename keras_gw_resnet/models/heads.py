@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 
 # Where the number of samples is left open, the edges are cropped if features remain of a window of this length.
 USUAL_SAMPLES = 2048
-POOLINGS = {"avg": layers.GlobalAveragePooling1D, "max": layers.GlobalMaxPooling1D}
-# (kind, name of the layer that takes the features) by pooling.
-KINDS = {
-    None: ("average", "pool"),
-    "avg": ("average", "pool"),
-    "max": ("other", "pool"),
-    "logsumexp": ("positions", "score"),
+# By pooling: (what `parts.Parts.head` says of it, the layer that pools the features; None: the logits of positions are pooled).
+POOLINGS = {
+    None: ("average", layers.GlobalAveragePooling1D),
+    "avg": ("average", layers.GlobalAveragePooling1D),
+    "max": ("other", layers.GlobalMaxPooling1D),
+    "logsumexp": ("positions", None),
 }
 
 
@@ -62,8 +61,9 @@ class Head:
         require_share(dropout=self.dropout)
         require_flags(include_top=self.include_top, crop_edges=self.crop_edges)
         require_known(activations, classifier_activation=self.classifier_activation)
-        if self.pooling not in KINDS:
-            raise InputError(f"pooling={self.pooling!r}; expected None, 'avg', 'max' or 'logsumexp'")
+        if self.pooling not in POOLINGS:
+            *most, last = map(repr, POOLINGS)
+            raise InputError(f"pooling={self.pooling!r}; expected {', '.join(most)} or {last}")
         if self.positions and not self.include_top:
             raise InputError(
                 "pooling='logsumexp' pools the logits of the head; without the head expected None, 'avg' or 'max'"
@@ -72,7 +72,7 @@ class Head:
     @property
     def positions(self) -> bool:
         """Whether the head gives a logit at each position."""
-        return self.pooling == "logsumexp"
+        return POOLINGS[self.pooling][0] == "positions"
 
     @property
     def takes_features(self) -> bool:
@@ -81,8 +81,9 @@ class Head:
 
     def kind(self) -> tuple[str, str | None]:
         """Return (kind, name of the layer that takes the features); see `parts.Parts`."""
-        kind, layer = KINDS[self.pooling] if self.takes_features else ("other", None)
-        return (kind if self.include_top else "other"), layer
+        kind, pool = POOLINGS[self.pooling]
+        layer = "pool" if pool else "score"
+        return (kind if self.include_top else "other"), (layer if self.takes_features else None)
 
     def cropping(self, field: ReceptiveField | None, samples: int | None) -> tuple[int, int]:
         """Return how many features to drop at the left and the right edge, those that saw its padding.
@@ -133,8 +134,9 @@ class Head:
         x = features if statistic is None else layers.Concatenate(name=JOIN_LAYER, **precise)([features, statistic])
         if any(cropping):
             x = layers.Cropping1D(tuple(cropping), name="crop_edges", **precise)(x)
-        if not self.positions:
-            x = POOLINGS[self.pooling or "avg"](name="pool")(x)
+        _, pool = POOLINGS[self.pooling]
+        if pool:
+            x = pool(name="pool")(x)
         if self.dropout and self.include_top:
             x = layers.Dropout(self.dropout, name="dropout", **precise)(x)
         if self.positions:

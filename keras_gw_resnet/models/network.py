@@ -4,7 +4,7 @@ import contextlib
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -160,7 +160,7 @@ def builder(description: Callable) -> Callable:
 
 
 @contextlib.contextmanager
-def as_saved(name: str, options: dict) -> Iterator[dict]:
+def as_saved(name: str, options: dict) -> Generator[dict]:
     """Give the options of a network with those of the saved one whose `weights` it is to have, where they are not given, and its window.
 
     They are taken over where the card names the same model and none that is given differs; otherwise an InputError of the building

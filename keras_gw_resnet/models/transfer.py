@@ -8,9 +8,9 @@ import keras
 
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.hdf5 import open_hdf5
-from keras_gw_resnet.models.blocks import EVERY
 from keras_gw_resnet.models.front import JOIN_LAYER, front_of, is_apart
-from keras_gw_resnet.models.graph import blocks_of, positions_of
+from keras_gw_resnet.models.graph import positions_of
+from keras_gw_resnet.models.graph_blocks import blocks_of, strides_before
 from keras_gw_resnet.models.matched_filter import TEMPLATE_LAYERS
 from keras_gw_resnet.models.ranking import RANKED_LAYERS
 from keras_gw_resnet.models.weights import WEIGHTS, find_weights, load_keras_file
@@ -38,20 +38,21 @@ def _signature(model, top):
 
     A layer that takes every second sample counts as the stride of the convolution behind it.
     """
-    own, strides = [], {each.name: str(each.strides) for each in model.layers if each.name.endswith(EVERY)}
+    own, before = [], strides_before(model)
+    taking = {each.name for each in before.values()}
     for layer in model.layers:
         kind, config = type(layer).__name__, layer.get_config()
         if (
             kind in ("InputLayer", "Dropout")
-            or layer.name in strides
+            or layer.name in taking
             or (not top and layer.name in HEAD)
             or is_apart(layer.name)
         ):
             continue
         activation = "" if layer.name == "score" else config.get("activation", "")
         decisive = {name: str(config[name]) for name in DECISIVE if name in config}
-        if layer.name + EVERY in strides:
-            decisive["strides"] = strides[layer.name + EVERY]
+        if layer.name in before:
+            decisive["strides"] = str(before[layer.name].strides)
         own.append((layer.name, kind, activation, decisive, [w.shape for w in _weights(model, layer)]))
     return own
 
@@ -271,7 +272,7 @@ def _blocks_more(model, saved):
         block
         for block in blocks_of(model)
         if block.entry.shape == block.output.shape
-        and not block.gated
+        and block.kind == "residual"
         and not any(layer.name in known for layer in block.layers)
     ]
 

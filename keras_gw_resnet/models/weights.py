@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_gw_resnet.archives import load_archive, sha256_of
-from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.archives import check_archive, sha256_of
+from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.inputs import read_json
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 # How the files end that `keras.Model.save_weights` writes.
 WEIGHTS = ".weights.h5"
+# Values that a layer gives for one example.
+LARGEST_OUTPUT = 1 << 27
 # Names for whichever saved network is the best of its kind.
 ALIASES = {"flagship": "resnet18-w16-consistent"}
 
@@ -97,3 +100,33 @@ def require_sha256(path: Path, expected_sha256: str | None) -> None:
             f"{path}: sha256 is {found[:12]}..., the card says {expected_sha256[:12]}...; "
             "the file was changed or damaged, fetch or train it again (if you trained it further: keras-gw-resnet adopt)"
         )
+
+
+def load_archive(path: Path, *, compile: bool = False) -> keras.Model:  # noqa: A002  as Keras calls it
+    """Load a .keras file with safe_mode on, after looking at what it declares.
+
+    Args:
+        path: File.
+        compile: Whether optimizer and loss are loaded too.
+
+    Returns:
+        `keras.Model`.
+
+    Raises:
+        InputError: The file is missing, damaged, hostile, or Keras cannot load it.
+    """
+    import keras
+
+    from keras_gw_resnet.models.graph import output_shapes
+
+    check_archive(path)
+    try:
+        model = keras.saving.load_model(path, compile=compile, safe_mode=True)
+    except Exception as error:  # Keras and its backends raise errors of every kind for what a file may ask for
+        raise InputError(f"{path}: Keras cannot load it ({first_line(error)}); train or fetch it again") from error
+    largest = max((math.prod(shape[1:]) for shape in output_shapes(model) if None not in shape[1:]), default=0)
+    if largest > LARGEST_OUTPUT:
+        raise InputError(
+            f"{path}: a layer gives {largest:.3g} values for one example; expected {LARGEST_OUTPUT} at most"
+        )
+    return model

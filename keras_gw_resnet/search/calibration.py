@@ -35,10 +35,32 @@ SIGNAL_SEED = 1_000_033
 MIDDLE = (0.55, 0.65)
 
 
-def _statistic_and_lag(scanner, bank, taps, detectors, whitening, settings, signals, seconds, description):
-    """Scan simulated signals in Gaussian noise; return the loudest statistic of each, and its event's lag.
+def scan_signals(
+    scanner: Scanner,
+    bank: WaveformBank,
+    taps: Sequence,
+    detectors: Sequence[str],
+    whitening: Whitening,
+    settings: Signals,
+    signals: int,
+    seconds: int,
+    description: str,
+    *,
+    seed: int = SIGNAL_SEED,
+) -> np.ndarray:
+    """Scan simulated signals in Gaussian noise.
 
-    The lag is the coalescence time less that of the evidence, in seconds.
+    Args:
+        scanner, bank, taps, detectors, whitening: See `calibrate_timing`.
+        settings: `datasets.signals.Signals`.
+        signals: How many.
+        seconds: Length of the strain around each.
+        description: For the progress bar.
+        seed: Of signals and noise.
+
+    Returns:
+        float64 array (2, signals): the statistic of the loudest event of each, and the coalescence time less that of its evidence, in
+        seconds.
 
     Raises:
         InputError: A score is not finite.
@@ -47,7 +69,7 @@ def _statistic_and_lag(scanner, bank, taps, detectors, whitening, settings, sign
     window = seconds * sample_rate
     noise = GaussianNoise(taps, detectors, window, whitening)
     source = SignalSource(bank, noise.taps, noise.detectors, window, settings)
-    rng = np.random.default_rng(SIGNAL_SEED)
+    rng = np.random.default_rng(seed)
     found = []
     for _ in Bar(range(-(-signals // 32)), desc=description, unit="batch"):
         strain, filters = noise.draw(rng, 32)
@@ -100,7 +122,7 @@ def calibrate_timing(
     """
     settings = Signals(snr_range=snr_range, merger_range=MIDDLE)
     given = (scanner, bank, taps, detectors, whitening, settings, signals, seconds)
-    _, lag = _statistic_and_lag(*given, "event times")
+    _, lag = scan_signals(*given, "event times")
     centre = float(np.median(lag))
     low, high = np.quantile(lag, [0.16, 0.84])
     tolerance = float(np.clip(np.quantile(np.abs(lag - centre), 0.99), LEAST_TOLERANCE, LONGEST_TOLERANCE))
@@ -136,5 +158,5 @@ def calibrate_statistic(
     """
     settings = Signals(snr_range=(lowest_snr, 100.0), snr_power=4.0, merger_range=MIDDLE)
     given = (scanner, bank, taps, detectors, whitening, settings, signals, seconds)
-    stat, _ = _statistic_and_lag(*given, "statistics of signals")
+    stat, _ = scan_signals(*given, "statistics of signals")
     return {"stat": np.round(np.sort(stat), 3).tolist(), "lowest_snr": lowest_snr, "snr_power": 4.0}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 # Of the library that NumPy's wheels multiply matrices with, and of those of distributions.
 NAMES = (
@@ -27,7 +27,7 @@ def cores() -> int:
 
 
 @contextlib.contextmanager
-def single_threaded_products() -> Iterator[None]:
+def single_threaded_products() -> Generator[None]:
     """Let OpenBLAS, where NumPy has it, use one thread a product while the block runs."""
     with contextlib.ExitStack() as stack:
         for library in _loaded_openblas():

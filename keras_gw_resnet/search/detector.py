@@ -66,8 +66,8 @@ def without_keras(name_or_path: Path | str, load: Callable, *, consistency: bool
         parts = replace(parts, front=replace(parts.front, consistency=True))
         card = {**card, "sha256": card["sha256"] + CONSISTENCY}
     plan = plan_in(path)
-    lean = plan and Lean.of(plan, parts, detectors)
-    if not lean:
+    lean = Lean.of(plan, parts, detectors) if plan else None
+    if lean is None:
         return None
     shapes = (None, card["window_samples"], detectors), (None, 1)
     return SavedNetwork(card["model"], *shapes, parts, lean, lambda: load()[0]), card
@@ -93,7 +93,7 @@ class Detector:
 
     def __init__(
         self,
-        model: keras.Model,
+        model: keras.Model | SavedNetwork,
         card: dict | None = None,
         precision: str = "float32",
         *,
@@ -107,7 +107,7 @@ class Detector:
             # With PyCBC, which a search does not need.
             from keras_gw_resnet.search.adoption import adopted_card, as_functional
 
-            model = as_functional(model)
+            model = as_functional(model)  # ty: ignore[invalid-argument-type]
             card = adopted_card(model, like)  # ty: ignore[invalid-argument-type]
         self._model, self.card, self.precision = model, card, precision
         self.name, self.detectors = card["name"], tuple(card["detectors"])

@@ -1,6 +1,5 @@
 """Rewrite a trained network for inference alone: batch norm folded into convolutions, dropout left out."""
 
-from collections import Counter
 from typing import Any
 
 import keras
@@ -8,7 +7,7 @@ import numpy as np
 from keras import layers
 
 from keras_gw_resnet.models.front import front_layers
-from keras_gw_resnet.models.graph import layer_giving, nodes_in_order
+from keras_gw_resnet.models.graph_blocks import norms_behind
 
 
 def is_linear(layer: keras.Layer) -> bool:
@@ -18,20 +17,12 @@ def is_linear(layer: keras.Layer) -> bool:
 
 def _foldable(model):
     """Map the name of each convolution to the batch norm that alone reads it."""
-    nodes = list(nodes_in_order(model))
-    readers = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
-    readers.update(id(tensor) for tensor in model.outputs)
-    calls = Counter(node.operation.name for node in nodes)
-    found = {}
-    for node in nodes:
-        norm, source = node.operation, node.input_tensors[0]
-        if not isinstance(norm, layers.BatchNormalization) or norm.axis not in (-1, 2):
-            continue
-        convolution = layer_giving(source)
-        alone = readers[id(source)] == 1 and calls[norm.name] == calls[convolution.name] == 1
-        if type(convolution) is layers.Conv1D and is_linear(convolution) and alone:
-            found[convolution.name] = norm
-    return found
+    convolutions = {each.name: each for each in model.layers if isinstance(each, layers.Conv1D)}
+    return {
+        name: norm
+        for name, norm in norms_behind(model).items()
+        if isinstance(norm, layers.BatchNormalization) and norm.axis in (-1, 2) and is_linear(convolutions[name])
+    }
 
 
 def scale_and_shift(norm: keras.Layer) -> tuple[np.ndarray, np.ndarray]:

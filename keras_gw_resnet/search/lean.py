@@ -112,7 +112,8 @@ class Lean:
 
     def __init__(self, plan: Plan, parts: Parts, detectors: int) -> None:
         front = parts.front
-        if not (parts.exact and parts.slides and front.templates and parts.classes == 1):
+        before, samples = parts.head_layer, parts.window_samples
+        if not (parts.slides and parts.exact and front.templates and parts.classes == 1 and before and samples):
             raise UnknownError("the network has no matched filter that can be slid exactly")
         if detectors > 2:
             raise UnknownError("more than two detectors")
@@ -128,15 +129,12 @@ class Lean:
             self._ranked.append(self._templates(LIGHT_LAYERS, OWN_STRIDE, late))
         self._take_apart(plan, detectors)
         after = {self._mixed} | ({STATISTIC_POOL} if front.statistic_shortcut else set())
-        self._stack = Stack(plan.operations(after, parts.head_layer))
-        if parts.head not in ("positions", "average"):
-            raise UnknownError("the head is not known")
+        self._stack = Stack(plan.operations(after, before))
         # The mean and a linear layer may be swapped.
-        head = parts.head_layer if parts.head == "positions" else plan.layers[-1]["name"]
-        kernel, *bias = self._weights[head]
+        kernel, *bias = self._weights[before if parts.head == "positions" else plan.layers[-1]["name"]]
         self._head, self._bias = kernel[..., 0].reshape(-1, kernel.shape[-2]), bias[0] if bias else np.float32(0)
         # What does not fit together is found here.
-        silence = np.zeros((parts.window_samples, detectors), np.float32)
+        silence = np.zeros((samples, detectors), np.float32)
         if not math.isfinite(self.score(silence)):
             raise UnknownError("the score of silence is no number")
 
@@ -276,7 +274,7 @@ class Lean:
         features = self._stack(**known)
         found = features @ self._head.T
         count = len(features) - len(self._head) + 1
-        return sum(found[tap : tap + count, tap] for tap in range(len(self._head))) + self._bias
+        return np.sum([found[tap : tap + count, tap] for tap in range(len(self._head))], axis=0) + self._bias
 
     def _rank(self, given, near, tile):
         """Return what is ranked of all templates, (steps, templates)."""

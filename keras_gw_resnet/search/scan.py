@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.special
@@ -85,7 +85,9 @@ class Scanner:
     """
 
     def __init__(self, model: keras.Model | SavedNetwork, precision: str = "float32", *, exact: bool = False) -> None:
-        self._model, self._logits, self._network = model, None, None
+        self._model: Any = model
+        self._logits: Any = None
+        self._network: Any = None
         self.window_shape, self.positions = model.input_shape[1:], 1
         if model.output_shape[-1] not in (1, 2):
             raise InputError(f"network {model.name} has {model.output_shape[-1]} outputs; a search needs one, or two")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +20,14 @@ from keras_gw_resnet.search.ranks import (
     rank,
     take_out_signals,
 )
+from keras_gw_resnet.search.results import attributes_of, describing_columns
 
 if TYPE_CHECKING:
     from keras_gw_resnet.search.background import Background
     from keras_gw_resnet.search.candidates import Candidates
+    from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.search.results import Found
+    from keras_gw_resnet.strain.layouts import SegmentHeader
 
 
 def significance(
@@ -131,3 +137,56 @@ def _fitted_rate(stat, background, threshold):
     rates = number / background.seconds * YEAR_SECONDS * np.exp(-beyond)
     slowest = np.argmax(rates, axis=0), np.arange(len(stat))
     return rates[slowest], (rates * np.sqrt((1 + beyond**2) / number))[slowest]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known about what a search found.
+
+    Attributes:
+        columns: Of its events, by name, arrays (n,): see `results.describing_columns`, and `judge` where there is a background.
+        attributes: Of the search, by name: see `results.attributes_of`, and of its background.
+        background: Background, signals taken out where it is of slides; None: there is none.
+        taken: Indices of the events that were taken out.
+    """
+
+    columns: dict
+    attributes: dict
+    background: Background | None
+    taken: Sequence[int]
+
+
+def judged(
+    network: Detector,
+    found: Found,
+    strain: Sequence[Path | str],
+    headers: Sequence[SegmentHeader],
+    background: Background | None,
+    *,
+    slid: bool,
+    extrapolate: bool,
+    threshold: float,
+    **more,
+) -> Judged:
+    """Judge what a search found by a background.
+
+    Args:
+        network, found, strain: See `results.attributes_of`.
+        headers: SegmentHeader list of the strain.
+        background: Of other strain; None: none.
+        slid: Whether it is that of the search's own slides.
+        extrapolate: See `judge`.
+        threshold: Of the scores.
+        **more: Further attributes.
+    """
+    columns = describing_columns(found.events, network.detectors, headers)
+    attributes = attributes_of(network, found, strain, threshold=threshold, **more)
+    background, taken = found.background if slid else background, ()
+    if background is not None and background.seconds:
+        given = (found.events, background, network.card, found.searched_seconds, threshold)
+        background, rates, taken = judge(*given, slid=slid, extrapolate=extrapolate)
+        columns |= rates
+        attributes |= {"background_seconds": background.seconds, "extrapolated": extrapolate}
+    if slid:
+        attributes |= {"signals_taken_out_of_background": len(taken), "slides": found.background.slides}
+    return Judged(columns, attributes, background, taken)

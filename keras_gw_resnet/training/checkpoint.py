@@ -7,10 +7,10 @@ from pathlib import Path
 
 import keras
 
-from keras_gw_resnet.archives import load_archive
 from keras_gw_resnet.errors import MALFORMED, InputError, UnreadableError, first_line
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.inputs import read_json
+from keras_gw_resnet.models.weights import load_archive
 from keras_gw_resnet.training.distribution import undistributed
 from keras_gw_resnet.training.validation import best_row
 

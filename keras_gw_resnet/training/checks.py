@@ -24,7 +24,7 @@ def check_network(config: TrainingConfig) -> None:
         raise InputError(
             f"{config.network.model}: has no weights to train; an ensemble trains with --options.combine head"
         )
-    if config.ranking.statistic:
+    if config.ranking.options():
         whole_network(config)
     if config.signals.merger_tolerance:
         check_positions(network, config)

@@ -74,8 +74,6 @@ class TrainingConfig:
 
     def _check_batches(self):
         share, size, devices = self.signals.share, self.optimisation.batch_size, self.devices.number
-        if not 0 < share < 1:
-            raise InputError(f"--signals.share is {share:g}; expected a share between 0 and 1")
         if not 0 < round(share * size) < size:
             raise InputError(f"--batch-size {size} with --signals.share {share:g} holds no signal or nothing else")
         if devices and size % devices:

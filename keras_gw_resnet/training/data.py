@@ -12,6 +12,7 @@ from keras_gw_resnet.datasets.windows import LabelledWindows, open_windows
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.training.metric import Metric, labelled_metric, simulated_metric
+from keras_gw_resnet.training.sources import Source
 from keras_gw_resnet.training.sources.noise import open_noise
 from keras_gw_resnet.training.sources.waveforms import Waveforms
 from keras_gw_resnet.training.sources.windows import Windows
@@ -58,20 +59,12 @@ def load_batches(config: TrainingConfig) -> Batches:
     if Path(config.data.path).is_file():
         return _labelled(config)
     share, size = config.data.validation_share, config.optimisation.batch_size
-    waveforms = Waveforms.open(config.data)
-    bank, held_out_bank = waveforms.split(share)
-    source = open_noise(config.data)
-    noise, held_out = source.split(share)
-    negatives, validation_negatives = {}, {}
-    for name, kind in open_negatives(config, noise).items():
-        negatives[name], validation_negatives[name] = kind.split(share)
-    provenance = {
-        **waveforms.fingerprint(bank, held_out_bank),
-        "noise": config.data.noise,
-        **source.fingerprint(noise, held_out),
-    }
-    for kind in negatives.values():
-        provenance.update(kind.fingerprint())
+    sources: dict[str, Source] = {"bank": Waveforms.open(config), "noise": open_noise(config), **open_negatives(config)}
+    parts = {name: source.split(share) for name, source in sources.items()}
+    provenance: dict = {"noise": config.data.noise}
+    for name, source in sources.items():
+        provenance.update(source.fingerprint(*parts[name]))
+    (bank, held_out_bank), (noise, held_out) = parts.pop("bank"), parts.pop("noise")
     made: dict = {"batch_size": size, "negatives": config.negatives}
     events = len(provenance.get("left_out", ()))
     without = f" without {events} catalogue event{'s' * (events != 1)}" if events else ""
@@ -81,7 +74,7 @@ def load_batches(config: TrainingConfig) -> Batches:
             noise,
             seed=config.seed,
             signals=config.signals,
-            opened=negatives,
+            opened={name: kept for name, (kept, _) in parts.items()},
             steps_per_epoch=config.optimisation.steps_per_epoch,
             **made,
         ),
@@ -90,7 +83,7 @@ def load_batches(config: TrainingConfig) -> Batches:
             held_out,
             seed=VALIDATION_SEED,
             signals=config.signals.settled(),
-            opened=validation_negatives,
+            opened={name: own for name, (_, own) in parts.items()},
             **made,
         ),
         held_out_bank=held_out_bank,
@@ -101,7 +94,7 @@ def load_batches(config: TrainingConfig) -> Batches:
 
 
 def _labelled(config):
-    windows, size = Windows.open(config.data), config.optimisation.batch_size
+    windows, size = Windows.open(config), config.optimisation.batch_size
     _check_labelled(config)
     rows, held_out = windows.split(config.data.validation_share)
     validation = LabelledWindows(windows.header, held_out, batch_size=size, seed=None)
@@ -117,17 +110,8 @@ def _labelled(config):
 
 def _check_labelled(config):
     """Raise InputError where more is asked of labelled windows than to be shown."""
-    path, shares = config.data.path, config.negatives.shares()
-    if (
-        config.data.noise != "files"
-        or config.data.leave_out
-        or config.data.recolour_share
-        or any(
-            share
-            for name, share in (*shares.items(), ("beside", config.negatives.beside_signals))
-            if name != "lone signal"
-        )
-    ):
+    path, own = config.data.path, config.data
+    if own.noise != "files" or own.leave_out or own.recolour_share or config.negatives.more_than_usual():
         raise InputError(
             f"{path}: labelled windows are shown as they are; leave out --data.noise, --data.leave_out and the shares"
         )

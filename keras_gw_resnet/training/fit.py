@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_gw_resnet.archives import load_archive
 from keras_gw_resnet.datasets.shard import Shard
 from keras_gw_resnet.errors import InputError, LostProcessError, first_line
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.models.heads import shift_logits
 from keras_gw_resnet.models.transfer import copy_trained
+from keras_gw_resnet.models.weights import load_archive
 from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint, load_checkpoint, out_of_patience
 from keras_gw_resnet.training.distribution import leave, undistributed
 from keras_gw_resnet.training.folder import CHECKPOINTS, claim_folder
@@ -110,8 +110,8 @@ def fit(
     if place.first and history:
         row = best_row(history) if config.metric.keep == "best" else history[-1]
         model = _result(model, config, checkpoints)
-        if config.ranking.statistic:
-            model, measured = _with_statistic(model, batches, config, plain, light)
+        if config.ranking.options():
+            model, measured = _with_ranking(model, batches, config, plain, light)
             row = {**row, **measured}  # ty: ignore[invalid-argument-type]
         return model, history, row
     return model, history, history[-1] if history else {}
@@ -172,7 +172,7 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
         events.write_summary(history)
 
 
-def _with_statistic(model, batches, config, plain=None, light=None):
+def _with_ranking(model, batches, config, plain=None, light=None):
     """Return the whole network, and how it does; the median score of the negatives stays what it was.
 
     `plain` is the bank for templates of the statistic's own, `light` that for those of light binaries.

@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.graph import blocks_of
+from keras_gw_resnet.models.graph_blocks import blocks_of
 from keras_gw_resnet.training.optimization import new_network
 
 if TYPE_CHECKING:

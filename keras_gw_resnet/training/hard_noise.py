@@ -41,15 +41,14 @@ def find_hard_noise(
     keep = keep or max(1, round(HARDEST * windows))
     if keep > windows:
         raise InputError(f"--keep {keep}: more than the {windows} windows that are searched")
-    noise, _ = open_noise(config.data).split(config.data.validation_share)
+    noise, _ = open_noise(config).split(config.data.validation_share)
 
     def pieces():
         for number, first in enumerate(range(0, windows, PIECE)):
             rng = np.random.default_rng((AHEAD_SEED, seed, number))
             yield noise.draw(rng, min(PIECE, windows - first))[0]
 
-    options = {"desc": "hard noise", "unit": "window"}
-    with Bar(total=windows, **options) as bar:
+    with Bar(total=windows, desc="hard noise", unit="window") as bar:
         _, strain, stat = find_hardest(pieces(), scorer(model), keep, bar.update)
     return strain, stat
 

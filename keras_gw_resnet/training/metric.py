@@ -65,9 +65,9 @@ def simulated_metric(bank: WaveformBank, noise: Any, config: TrainingConfig) -> 
     asked = config.metric
     one_snr = replace(config.signals.settled(), snr_range=(asked.snr,) * 2)
     parts = []
-    for number, kind in ((asked.noise_windows, 0), (asked.signal_windows, 1)):
-        given: dict = {"signals": replace(one_snr, share=float(kind)), "negatives": Negatives(lone_signal_share=0.0)}
-        source = InjectionBatches(bank, noise, batch_size=CHUNK, seed=METRIC_SEED + kind, **given)
+    for number, signals in ((asked.noise_windows, False), (asked.signal_windows, True)):
+        given: dict = {"signals": one_snr, "alone": signals, "negatives": Negatives(lone_signal_share=0.0)}
+        source = InjectionBatches(bank, noise, batch_size=CHUNK, seed=METRIC_SEED + signals, **given)
         parts.append(np.concatenate([source[i][0] for i in range(-(-number // CHUNK))])[:number])
     label = np.repeat([False, True], [len(p) for p in parts])
     return Metric(np.concatenate(parts), label, asked.false_alarm_probability, f"signals of SNR {asked.snr:g}")

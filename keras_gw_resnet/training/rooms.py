@@ -222,12 +222,15 @@ class Ranking:
         light: How many more templates that statistic has of light binaries, which are longer than the others: of 5 solar masses on,
             without spins and higher modes.
         coherent: Whether these join H1 and L1 as both see a signal: alike loud, and with nearly opposite phases.
+        consistency: Whether the matched filter tests how well the strain fits each template (as --options.consistency true) from the end
+            of the training on, for what the stack sees and for the statistic.
     """
 
     statistic: float = 0.0
     templates: int = 0
     light: int = 0
     coherent: bool = False
+    consistency: bool = False
 
     def __post_init__(self):
         _check_not_negative(self, "statistic", "templates", "light")
@@ -248,6 +251,7 @@ class Ranking:
             "templates": "statistic_templates",
             "light": "statistic_light",
             "coherent": "statistic_coherent",
+            "consistency": "consistency",
         }
         return {option: value for name, option in names.items() if (value := getattr(self, name))}
 

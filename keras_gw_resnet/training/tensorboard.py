@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from keras_gw_resnet.evaluation.tensorboard_file import TensorBoardFile
 from keras_gw_resnet.evaluation.window_plots import draw_examples, draw_training
-from keras_gw_resnet.models.graph import blocks_of
+from keras_gw_resnet.models.graph_blocks import blocks_of
 from keras_gw_resnet.training.names import fields_of
 from keras_gw_resnet.training.validation import best_row, local_weights
 
@@ -63,10 +63,10 @@ class TensorBoardLog(keras.callbacks.Callback):
         """Write what is known of the epoch, unless the training has diverged."""
         if not np.isfinite(logs["loss"]):
             return
-        for name, value in logs.items():
-            run = self._held_out if name.startswith("val_") else self._train
+        for metric, value in logs.items():
+            run = self._held_out if metric.startswith("val_") else self._train
             if np.isfinite(value):
-                run.scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
+                run.scalar(f"epoch_{metric.removeprefix('val_')}", value, epoch)
         steps = (epoch + 1) * self.config.optimisation.steps_per_epoch
         rate = self.model.optimizer.learning_rate
         self._train.scalar("learning_rate", float(keras.ops.convert_to_numpy(rate)), epoch)

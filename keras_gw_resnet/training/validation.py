@@ -176,8 +176,7 @@ class HardSearch(keras.callbacks.Callback):
         if not 0 < epoch < self.epochs - 1:
             return
         begun = time.perf_counter()
-        options = {"desc": "hard noise", "unit": "window", "leave": False}
-        with Bar(total=self.hard.windows, **options) as bar:
+        with Bar(total=self.hard.windows, desc="hard noise", unit="window", leave=False) as bar:
             self.hard.search(epoch, self._score, bar.update)  # ty: ignore[invalid-argument-type]
         if self.path is not None:
             self.hard.save(self.path)

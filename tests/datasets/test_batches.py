@@ -308,4 +308,4 @@ def test_a_glitch_bank_that_cannot_be_trained_with(tmp_path):
         given = {"glitches": str(tmp_path / f"{name}.hdf"), "bank_glitch_share": 0.1, "detectors": ("H1", "L1")}
         config = TrainingConfig.of(model="resnet18", data="x", **given)
         with pytest.raises(InputError, match=message):
-            BankGlitch.open(config, None)
+            BankGlitch.open(config)

@@ -171,7 +171,7 @@ def test_the_glitch_test_of_a_network(small_run, tmp_path):
         (("--glitches", bank, "--consistency", "--card"), "leave out --consistency"),
         (("--glitches", bank, "--consistency"), "has no matched filter of its own"),
         (("--glitches", bank, "--thresholds", strain), "cannot be read as a background"),
-        (("--set", "set1", "--thresholds", strain), "--thresholds is of the glitch test"),
+        (("--set", "set1", "--thresholds", strain), "--thresholds is of one network"),
         (("--set", "set1", "--glitches", tmp_path / "fast.hdf"), "sampled at 4096 Hz; expected 2048 Hz"),
         (("--set", "set1", "--noise", strain, "--glitches", bank), "--noise has glitches of its own"),
         (("--set", "set1", "--noise", strain, "--duration", "10m"), "too short for a set of 600 s"),

@@ -42,6 +42,16 @@ def test_what_is_taken_out_passes_its_input_on(name, options, place):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_dense_layer_that_is_taken_out_puts_zeros_beside_what_it_takes():
+    model = build_model("densenet121", width=4)
+    unit = units_of(model)[3]
+    assert len(units_of(model)) == 58 and unit.name == "stage1_layer3"
+    beside = unit.layers[-1].input[1]
+    assert np.abs(outputs(model, beside)[0]).max() > 1e-3
+    with _lesioned([unit], lambda: _take_out(unit)):
+        assert not np.any(outputs(model, beside)[0])
+
+
 def test_swapped_blocks_have_each_others_weights():
     model = build_model("resnet34", width=4)
     one, two = units_of(model)[4:6]

@@ -4,7 +4,8 @@ import pytest
 
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.front import front_layers, front_of, set_templates
-from keras_gw_resnet.models.graph import blocks_of, positions_of
+from keras_gw_resnet.models.graph import positions_of
+from keras_gw_resnet.models.graph_blocks import blocks_of
 from keras_gw_resnet.models.heads import shift_logits
 from keras_gw_resnet.models.matched_filter import STRIDE
 from keras_gw_resnet.models.ranking import (

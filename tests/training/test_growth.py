@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError
-from keras_gw_resnet.models.graph import blocks_of
+from keras_gw_resnet.models.graph_blocks import blocks_of
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.growth import check_growth, network_of, phases_of
 from keras_gw_resnet.training.optimization import new_network

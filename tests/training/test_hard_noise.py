@@ -34,8 +34,8 @@ def test_it_holds_what_the_network_ranks_highest(hard_file, small_run):
     assert (header.number, header.samples, header.detectors, header.sample_rate) == (6, 2048, ("H1", "L1"), 2048)
     assert not header.label.any()
     model, card = load_model(small_run)
-    data = training_of(card).data
-    noise, _ = open_noise(data).split(data.validation_share)
+    config = training_of(card)
+    noise, _ = open_noise(config).split(config.data.validation_share)
     every = [
         noise.draw(np.random.default_rng((AHEAD_SEED, 0, number)), count)[0]
         for number, count in enumerate((PIECE, 100))

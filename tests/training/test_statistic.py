@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.models.graph import parts_of
 from keras_gw_resnet.models.matched_filter import BASIS_LAYER, STRIDE
 from keras_gw_resnet.models.ranking import (
     EARLY_BASIS_LAYER,
@@ -19,7 +20,7 @@ from keras_gw_resnet.models.transfer import copy_trained
 from keras_gw_resnet.training import templates
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
-from keras_gw_resnet.training.fit import _with_statistic
+from keras_gw_resnet.training.fit import _with_ranking
 from keras_gw_resnet.training.light import BEFORE, bank_of_light, fill_light
 from keras_gw_resnet.training.optimization import new_network, whole_network
 from keras_gw_resnet.training.templates import bank_without_spins, fill_statistic, fill_templates
@@ -47,12 +48,25 @@ def model(config, batches):
 
 
 def test_the_median_of_the_negatives_stays(model, batches, config):
-    more, measured = _with_statistic(model, batches, config)
+    more, measured = _with_ranking(model, batches, config)
     validation = Validation(batches, config, [])
     negatives = validation.strain[validation.label == 0]
     before, after = (network.predict(negatives, verbose=0)[:, 0] for network in (model, more))
     assert np.median(after) == pytest.approx(np.median(before), abs=1e-4) and np.std(after - before) > 0.1
     assert measured == pytest.approx(validation.measure(scorer(more)))
+
+
+def test_consistency_comes_with_the_end_of_the_training(model, batches, config):
+    """What was trained stays, a signal scores alike, and what resembles no binary in one detector scores less."""
+    plain, _ = _with_ranking(model, batches, config)
+    tested, _ = _with_ranking(model, batches, config.changed(ranking={"consistency": True}))
+    assert parts_of(tested).front == replace(parts_of(plain).front, consistency=True)
+    for name in (BASIS_LAYER, "score"):
+        np.testing.assert_array_equal(tested.get_layer(name).get_weights()[0], plain.get_layer(name).get_weights()[0])
+    noise = np.random.default_rng(0).normal(size=(8, 2048, 2)).astype("float32")
+    noise[:, 1000:1010, 0] += 30
+    before, after = (network.predict(noise, verbose=0) for network in (plain, tested))
+    assert np.all(after < before)
 
 
 def test_templates_of_the_shortcut_are_binaries_without_spins(model, batches, config, monkeypatch):

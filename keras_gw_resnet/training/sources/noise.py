@@ -23,6 +23,7 @@ from keras_gw_resnet.strain.conditioning import whitening_filter
 from keras_gw_resnet.strain.files import find_segments
 
 if TYPE_CHECKING:
+    from keras_gw_resnet.training.config import TrainingConfig
     from keras_gw_resnet.training.rooms import Data
 
 
@@ -45,12 +46,13 @@ class StrainFiles:
     spectra: list | None
 
     @classmethod
-    def open(cls, data: Data) -> StrainFiles:
+    def open(cls, config: TrainingConfig) -> StrainFiles:
         """Whiten what the detectors have in common.
 
         Raises:
             InputError: No strain, a detector absent, no stretch as long as a window, or a spectrum or times that cannot be read.
         """
+        data = config.data
         headers, times = find_segments(data.path, data.quality, data.channel), read_times(map(str, data.leave_out))
         given = data.detectors, data.whitening, data.window_samples
         stretches, _ = read_noise(data.path, headers, *given)  # ty: ignore[invalid-argument-type]
@@ -112,12 +114,13 @@ class SimulatedNoise:
     psds: dict
 
     @classmethod
-    def open(cls, data: Data) -> SimulatedNoise:
+    def open(cls, config: TrainingConfig) -> SimulatedNoise:
         """Read the spectra, and make filters from estimates of them.
 
         Raises:
             InputError: A spectrum that cannot be read, or none for a detector.
         """
+        data = config.data
         found = psds_of(data.psd, data.detectors)  # ty: ignore[invalid-argument-type]
         return cls(gaussian_noise(found, data.window_samples, data.whitening), found)  # ty: ignore[invalid-argument-type]
 
@@ -138,10 +141,10 @@ class FilesAndSimulated:
     simulated: SimulatedNoise
 
     @classmethod
-    def open(cls, data: Data) -> FilesAndSimulated:
+    def open(cls, config: TrainingConfig) -> FilesAndSimulated:
         """Open both."""
-        simulated = SimulatedNoise.open(data)
-        return cls(StrainFiles.open(data), simulated)
+        simulated = SimulatedNoise.open(config)
+        return cls(StrainFiles.open(config), simulated)
 
     def split(self, share: float) -> tuple:
         """Return (MixedNoise, MixedNoise held out)."""
@@ -157,10 +160,6 @@ class FilesAndSimulated:
 NOISES = {"files": StrainFiles, "gaussian": SimulatedNoise, "both": FilesAndSimulated}
 
 
-def open_noise(data: Data) -> StrainFiles | SimulatedNoise | FilesAndSimulated:
-    """Open the noise that a configuration names.
-
-    Args:
-        data: Data, the room of the configuration.
-    """
-    return NOISES[data.noise].open(data)
+def open_noise(config: TrainingConfig) -> StrainFiles | SimulatedNoise | FilesAndSimulated:
+    """Open the noise that a configuration names."""
+    return NOISES[config.data.noise].open(config)

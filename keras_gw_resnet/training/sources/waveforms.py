@@ -9,7 +9,7 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.bank import WaveformBank, find_bank
 
 if TYPE_CHECKING:
-    from keras_gw_resnet.training.rooms import Data
+    from keras_gw_resnet.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,13 @@ class Waveforms:
     bank: WaveformBank
 
     @classmethod
-    def open(cls, data: Data) -> Waveforms:
+    def open(cls, config: TrainingConfig) -> Waveforms:
         """Load the bank.
-
-        Args:
-            data: Data, the room of the configuration.
 
         Raises:
             InputError: None or several, of another sample rate, or of a single waveform.
         """
+        data = config.data
         bank, rate = find_bank(data.path), data.whitening.sample_rate
         if bank.sample_rate != rate:
             raise InputError(f"{data.path}: the waveform bank is sampled at {bank.sample_rate} Hz; expected {rate} Hz")

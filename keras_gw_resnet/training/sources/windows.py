@@ -18,7 +18,7 @@ from keras_gw_resnet.datasets.windows import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from keras_gw_resnet.training.rooms import Data
+    from keras_gw_resnet.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,13 @@ class Windows:
     header: WindowsHeader
 
     @classmethod
-    def open(cls, data: Data) -> Windows:
+    def open(cls, config: TrainingConfig) -> Windows:
         """Read what the file holds, not the windows.
-
-        Args:
-            data: Data, the room of the configuration.
 
         Raises:
             InputError: It cannot be read, or its windows are of another shape than the run asks for.
         """
+        data = config.data
         header = open_windows(data.path)
         header.require(data.window_samples, data.detectors, data.whitening.sample_rate, "the run asks for")  # ty: ignore[invalid-argument-type]
         return cls(header)

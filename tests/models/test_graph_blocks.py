@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import build_model
-from keras_gw_resnet.models.graph import blocks_of
+from keras_gw_resnet.models.graph_blocks import blocks_of
 
 
 @pytest.mark.parametrize(
