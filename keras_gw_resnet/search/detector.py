@@ -22,6 +22,7 @@ from keras_gw_resnet.search.plan import SavedNetwork, plan_in
 from keras_gw_resnet.search.scan import Scanner, has_graphics_card
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import SegmentHeader, find_segments
+from keras_gw_resnet.strain.quality import valid_runs
 from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, shortage, whitened_stretches
 from keras_gw_resnet.zoo import load_card, load_model
 
@@ -254,17 +255,28 @@ class Detector:
         )
         return np.arange(len(scan.scores)) * self.stride_seconds + told
 
-    def alone(self, strain: np.ndarray, progress: Callable | None = None) -> np.ndarray:
+    def alone(
+        self, strain: np.ndarray, progress: Callable | None = None, wanted: np.ndarray | None = None
+    ) -> np.ndarray:
         """Score strain with one detector at a time, that of the others replaced by zeros.
 
         Args:
             strain: Whitened float32 array (samples, detectors).
             progress: Called with the number of samples done.
+            wanted: Of which scores it is asked, boolean array (scores,); None: of all.
 
         Returns:
-            float32 array (scores, detectors): for each score of a scan the highest within `ALONE_SECONDS` of it.
+            float32 array (scores, detectors): for each score of a scan the highest within `ALONE_SECONDS` of it; NaN: not asked.
         """
-        return self.loudest_near(list(self.scanner.scan_arranged(strain, self.muted(), progress)))
+        if wanted is None:
+            return self.loudest_near(list(self.scanner.scan_arranged(strain, self.muted(), progress)))
+        found = np.full((len(wanted), len(self.detectors)), np.nan, np.float32)
+        width, stride = round(ALONE_SECONDS / self.stride_seconds), self.scanner.stride
+        for first, last in valid_runs(wanted):
+            begin, end = max(0, first - width), min(last + width, len(wanted))
+            part = strain[begin * stride : (end - 1) * stride + self.scanner.window_samples]
+            found[first:last] = self.alone(part, progress)[first - begin : last - begin]
+        return found
 
     def muted(self) -> list[tuple[int | None, ...]]:
         """Return the arrangements of `Scanner.scan_arranged` in which one detector speaks and the others are silent."""

@@ -54,4 +54,5 @@ class Kernels:
 
     def one_by_one(self, strain: np.ndarray) -> np.ndarray:
         """Filter strain without FFT, one value after the other."""
-        return self._cut(strain, len(self._taps), self._stride, len(strain) // self._stride) @ self._taps
+        seen = self._cut(strain, len(self._taps), self._stride, len(strain) // self._stride)
+        return np.ascontiguousarray(seen) @ self._taps

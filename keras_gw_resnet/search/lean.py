@@ -28,6 +28,7 @@ from keras_gw_resnet.models.ranking import (
     OWN_STRIDE,
     steps_earlier,
 )
+from keras_gw_resnet.search.cores import single_threaded_products
 from keras_gw_resnet.search.fourier import Kernels
 from keras_gw_resnet.search.stack import Stack, UnknownError, scale_and_shift
 
@@ -135,8 +136,9 @@ class Lean:
         self._head, self._bias = kernel[..., 0].reshape(-1, kernel.shape[-2]), bias[0] if bias else np.float32(0)
         # What does not fit together is found here.
         silence = np.zeros((samples, detectors), np.float32)
-        if not math.isfinite(self.score(silence)):
-            raise UnknownError("the score of silence is no number")
+        with single_threaded_products():
+            if not math.isfinite(self.score(silence)):
+                raise UnknownError("the score of silence is no number")
 
     @classmethod
     def of(cls, plan: Plan, parts: Parts, detectors: int) -> Lean | None:

@@ -88,6 +88,7 @@ class Scanner:
         self._model: Any = model
         self._logits: Any = None
         self._network: Any = None
+        self._lean: Lean | None = None
         self.window_shape, self.positions = model.input_shape[1:], 1
         if model.output_shape[-1] not in (1, 2):
             raise InputError(f"network {model.name} has {model.output_shape[-1]} outputs; a search needs one, or two")
@@ -154,7 +155,7 @@ class Scanner:
         chosen = np.unique(np.append(np.linspace(0, len(pooled) - 1, windows - 1).astype(int), highest))
         cut = np.stack([strain[i * self.stride : i * self.stride + self.window_shape[0]] for i in chosen])
         if isinstance(self._model, SavedNetwork):  # which has not been loaded in Keras
-            own = np.array([self._lean.score(window) for window in cut])
+            own = np.array(list(on_all_cores(self._lean.score, cut)))
         else:
             # A few at once: operation by operation, Keras keeps all that a network works out until it is done.
             own = [self.score(cut[at : at + COMPARED_AT_ONCE]) for at in range(0, len(cut), COMPARED_AT_ONCE)]
@@ -240,6 +241,11 @@ class Scanner:
                 yield from self._scan_group(strain, group, progress)
             else:
                 yield from (self.scan(arranged(strain, shifts), progress) for shifts in group)
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether short pieces of strain are scanned as fast as long ones, to the same scores: in Keras each length is compiled anew."""
+        return all(member.scanner.in_pieces for member in self._members) if self._members else self._lean is not None
 
     @cached_property
     def _cut(self):

@@ -149,10 +149,14 @@ def _search_chunk(network, chunk, options, progress, first):
 
 def _search_stretch(network, stretch, options, progress, compared):
     together, muted = (0,) * len(network.detectors), network.muted() if options.alone else []
-    arrangements = [together, *muted, *slide_shifts(network, stretch, options.slides)]
+    sparing = muted and not options.slides and network.scanner.in_pieces
+    arrangements = [together, *([] if sparing else muted), *slide_shifts(network, stretch, options.slides)]
     scans = network.scanner.scan_arranged(stretch.strain, arrangements, progress)
-    scan, alone = next(scans), [next(scans) for _ in muted]
-    alone = network.loudest_near(alone) if muted else None
+    scan, alone = next(scans), None
+    if sparing:
+        alone = network.alone(stretch.strain, progress, _wanted(network, stretch, scan, options))
+    elif muted:
+        alone = network.loudest_near([next(scans) for _ in muted])
     events = _gated(network.cluster(scan, stretch.gps_start, options.threshold, alone), stretch)
     events = events.select(~inside(events.time, options.vetoes))
     live = ~inside(stretch.gps_start + network.times_of(scan), options.vetoes)
@@ -170,6 +174,15 @@ def _search_stretch(network, stretch, options, progress, compared):
         [_snapshot(network, stretch, scan, alone, *event) for event in zip(loudest.time, loudest.stat, strict=True)],
         network.scanner.difference(stretch.strain, scan.scores) if compared else 0.0,
     )
+
+
+def _wanted(network, stretch, scan, options):
+    """Say of which scores it is asked what each detector alone gives: those near events, and around the loudest."""
+    events, times = network.cluster(scan, stretch.gps_start, options.threshold), network.times_of(scan)
+    near = network.window_samples / network.sample_rate
+    reach = [(events.time, near), (events.loudest(options.snapshots).time, SNAPSHOT_SECONDS / 2 + near)]
+    intervals = [np.stack([time - seconds, time + seconds], axis=-1) for time, seconds in reach]
+    return inside(stretch.gps_start + times, np.concatenate(intervals))
 
 
 def _gated(events, stretch):
