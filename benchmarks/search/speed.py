@@ -6,7 +6,7 @@
 
 Of simulated white noise in the challenge's layout, in turns: `real time`, how many times faster than the strain lasts a network is slid over it
 (scan) and a whole search is, reading, whitening and what each detector gives alone included; `product`, the rate of a float32 product of two
-4096 x 4096 matrices in NumPy around each; `share`, operations a second of the scan over that rate. Counted are the operations that are needed: two
+4096 x 4096 matrices in NumPy around each, and of one core; `share`, operations that a core does in a second of scanning over that. Counted are the operations that are needed: two
 for each multiply-add of templates and convolutions, and for orthonormal kernels, where they pay by FFT, 2.5 n log2 n for a real FFT of n values and
 8 for each complex product (block of 8192 samples). `cpu`, seconds of all cores for a second of strain, hardly depends on what else the machine does.
 Of each search also the peak of memory, and from the shell how long 32 s take, GW150914.
@@ -29,13 +29,13 @@ HERE = Path(__file__).parents[2]
 
 
 def product_rate(repeats=3):
-    """Return the floating-point operations a second of a float32 product of matrices in NumPy."""
+    """Return the floating-point operations of a float32 product of matrices in NumPy: in a second, and in a second of one core."""
     a = np.random.default_rng(0).standard_normal((SIZE, SIZE), np.float32)
-    best = np.inf
+    best = np.full(2, np.inf)
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = np.array([time.perf_counter(), time.process_time()])
         a @ a
-        best = min(best, time.perf_counter() - started)
+        best = np.minimum(best, [time.perf_counter(), time.process_time()] - started)
     return 2 * SIZE**3 / best
 
 
@@ -82,7 +82,8 @@ def one(name, path, seconds):
     scan, scan_cpu = measured(lambda: network.scanner.scan(stretch), len(stretch) / RATE)
     alone, _ = measured(lambda: search([network], [path], alone=True), seconds)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return {"scan": scan, "cpu": scan_cpu, "search": alone, "product": (before + product_rate()) / 2, "GB": memory}
+    product, of_a_core = (before + product_rate()) / 2
+    return {"scan": scan, "cpu": scan_cpu, "search": alone, "product": product, "core": of_a_core, "GB": memory}
 
 
 def in_version(folder, *arguments):
@@ -137,6 +138,29 @@ def pycbc_speed(seconds=512):
     return measured(search, seconds)
 
 
+def parts(name, seconds=28):
+    """Return what the time of a scan goes to: CPU milliseconds of a second of strain, of each part the least of five turns, and the product's rate."""
+    from keras_gw_resnet.search.cores import single_threaded_products
+    from keras_gw_resnet.search.detector import Detector
+
+    lean, rng = Detector.load(name).scanner._lean, np.random.default_rng(0)
+    columns = rng.standard_normal((2, seconds * RATE), np.float32)
+    with single_threaded_products():
+        given = [lean.own(detector, column) for detector, column in enumerate(columns)]
+        mixed = {each: np.zeros((seconds * RATE // 8, 128), np.float32) for each in [lean._mixed]}
+        mixed |= {"statistic_pool": np.zeros((seconds * RATE // 32, 1), np.float32)}
+        timed = {
+            "kernels": lambda: [lean._kernels(column) for column in columns],
+            "each detector": lambda: [lean.own(detector, column) for detector, column in enumerate(columns)],
+            "stack": lambda: lean._stack(**mixed),
+            "join": lambda: lean.join(given),
+        }
+        found = {key: 1e3 * min(measured(each, seconds)[1] for _ in range(5)) for key, each in timed.items()}
+    found["each detector"] -= found["kernels"]
+    found["join"] -= found["stack"]
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", default=["flagship", "resnet18-w16", "aresgw54"], help="saved networks")
@@ -144,10 +168,16 @@ def main():
     parser.add_argument("--turns", type=int, default=2, help="of which the best counts (default: 2)")
     parser.add_argument("--before", type=Path, metavar="DIR", help="a checkout of an earlier version")
     parser.add_argument("--pycbc", action="store_true", help="measure PyCBC's matched filter, too")
+    parser.add_argument("--parts", action="store_true", help="only say what the time of a scan goes to")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         print(json.dumps(one(args.networks[0], args.one, args.hours * 3600)))
+        return
+    if args.parts:
+        for name in args.networks:
+            each = ", ".join(f"{key} {value:.2f}" for key, value in parts(name).items())
+            print(f"{name}, CPU ms a second of strain: {each}; product {product_rate()[1] / 1e9:.0f} GFLOP/s of a core")
         return
     from benchmarks.search.scan import write_strain
     from keras_gw_resnet.commands.printing import table
@@ -167,8 +197,9 @@ def main():
                     key: (min if key in ("cpu", "GB") else max)(each[key] for each in found[version])
                     for key in found[version][0]
                 }
-                figures = (best["scan"], best["search"], 1e3 * best["cpu"], best["product"] / 1e9)
-                share = best["scan"] * needed / best["product"]
+                rates = (best["product"] / 1e9, best["core"] / 1e9)
+                figures = (best["scan"], best["search"], 1e3 * best["cpu"], *rates)
+                share = needed / best["cpu"] / best["core"]
                 cells = [f"{value:.3g}" for value in (*figures, share, best["GB"], from_the_shell(place, name))]
                 rows.append([name, version, *cells])
     header = [
@@ -178,6 +209,7 @@ def main():
         "search",
         "cpu, ms a second",
         "product, GFLOP/s",
+        "of a core",
         "share",
         "GB",
         "32 s from the shell, s",

@@ -8,6 +8,7 @@ network drops, is not kept. Half squared signal-to-noise ratios are sums of two 
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,18 @@ if TYPE_CHECKING:
 
 # Steps that are worked on at once, so that what they give stays in the cache of a core.
 TILE = 256
+# Options of the matched filter whose parts are here.
+KNOWN = (
+    "templates",
+    "template_samples",
+    "template_stride",
+    "coincidence",
+    "consistency",
+    "statistic_shortcut",
+    "statistic_templates",
+    "statistic_coherent",
+    "statistic_light",
+)
 HALF, ONE = np.float32(0.5), np.float32(1.0)
 
 
@@ -116,8 +129,11 @@ class Lean:
         before, samples = parts.head_layer, parts.window_samples
         if not (parts.slides and parts.exact and front.templates and parts.classes == 1 and before and samples):
             raise UnknownError("the network has no matched filter that can be slid exactly")
-        if detectors > 2:
-            raise UnknownError("more than two detectors")
+        others = [
+            each for each in fields(front) if each.name not in KNOWN and getattr(front, each.name) != each.default
+        ]
+        if others or detectors > 2:
+            raise UnknownError("the matched filter has a part that is not here")
         self._front, self._parts, self._weights, self._samples = front, parts, plan.weights, front.template_samples
         self._kernels = self._kernels_by_fft()
         late = self._weights[BASIS_LAYER][0].shape[-1]
