@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.arguments import add_command
 from keras_gw_resnet.commands.follow import following
 from keras_gw_resnet.commands.printing import shown, table
@@ -104,8 +103,7 @@ def run_search(args: argparse.Namespace) -> None:
 
 
 def load_networks(names: Sequence[str], precision: str = "float32", **options) -> list[Detector]:
-    """Start Keras and load networks for a search, as Detectors; options as of `Detector.load`."""
-    load_keras()
+    """Load networks for a search, as Detectors; options as of `Detector.load`."""
     from keras_gw_resnet.search.detector import Detector
 
     return [Detector.load(name, precision, **options) for name in names]
