@@ -75,6 +75,21 @@ def test_graphs_are_walked_in_one_file(path):
     )
 
 
+# Read graphs through models/graph.py: blocks, detectors, costs.
+READ_GRAPHS = ("graph.py", "graph_blocks.py", "origins.py", "info.py")
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if p.name not in READ_GRAPHS], ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_graphs_are_read_in_the_room_of_networks(path):
+    used = [name for name in names_in(path) if name in ("input_tensors", "output_tensors")]
+    assert not used, (
+        f"{path.relative_to(PACKAGE)} uses {used[0]}: nodes of Keras graphs are read in models/ alone, by "
+        f"{', '.join(READ_GRAPHS)}; put a function there whose name says what it gives"
+    )
+
+
 PRIVATE = {"_keras_history", "_inbound_nodes", "_outbound_nodes", "_nodes", "_nodes_by_depth", "_operations", "_layers"}
 
 

@@ -59,6 +59,11 @@ def layer_giving(tensor: keras.KerasTensor) -> keras.Operation:
     return tensor._keras_history.operation  # ty: ignore[missing-attribute]
 
 
+def is_linear(layer: keras.Layer) -> bool:
+    """Say whether a layer has no activation."""
+    return keras.activations.serialize(layer.activation) == "linear"
+
+
 def nodes_in_order(model: keras.Model) -> Iterator:
     """Yield the nodes of a functional model's graph, inputs left out, each after those it depends on."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
