@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from keras_gw_resnet.models.front import front_layers
-from keras_gw_resnet.models.graph import layer_giving, nodes_in_order
+from keras_gw_resnet.models.nodes import layer_giving, nodes_in_order
 
 NORMS = (layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from keras import layers
 
-from keras_gw_resnet.models.graph import is_linear, nodes_in_order
+from keras_gw_resnet.models.graph import is_linear
 from keras_gw_resnet.models.matched_filter import PRECISION
+from keras_gw_resnet.models.nodes import nodes_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

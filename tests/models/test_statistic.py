@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model
-from keras_gw_resnet.models.front import front_layers, front_of, set_phases, set_templates
+from keras_gw_resnet.models.front import front_layers, front_of
 from keras_gw_resnet.models.graph import positions_of
 from keras_gw_resnet.models.graph_blocks import blocks_of
 from keras_gw_resnet.models.heads import shift_logits
-from keras_gw_resnet.models.matched_filter import FURTHER_LIMIT, FURTHER_VARIANCE, STRIDE
+from keras_gw_resnet.models.matched_filter import FURTHER_LIMIT, FURTHER_VARIANCE, STRIDE, set_phases, set_templates
 from keras_gw_resnet.models.ranking import (
     CONCENTRATION,
     EARLY_BASIS_LAYER,
@@ -189,11 +189,11 @@ def test_other_weights_are_refused(weight):
     ("options", "lacking"),
     [
         (SMALL, "no positions"),
-        ({"width": 4, **POSITIONS}, "no stem that joins"),
-        ({**SMALL, **POSITIONS, "coincidence": False}, "no stem that joins"),
+        ({"width": 4, **POSITIONS}, "no matched filter that joins"),
+        ({**SMALL, **POSITIONS, "coincidence": False}, "no matched filter that joins"),
     ],
 )
-def test_networks_without_stem_or_places_are_refused(options, lacking):
+def test_networks_without_matched_filter_or_places_are_refused(options, lacking):
     with pytest.raises(InputError, match=lacking):
         build_model("resnet16", **options, statistic_shortcut=WEIGHT)
 
@@ -243,7 +243,7 @@ def own_phases(model, own, strain):
 
 
 def added(model, more, strain):
-    """What the ranking statistic adds to the logit of every position, and what it should be of a statistic of each step of the stem."""
+    """What the ranking statistic adds to the logit of every position, and what it should be of a statistic of each step of the filter."""
     before, after = (np.asarray(keras.Model(m.input, positions_of(m).output)(strain))[:, :, 0] for m in (model, more))
     (first, _), count = model.get_layer("crop_edges").cropping, before.shape[1]
 
@@ -294,7 +294,7 @@ def test_phases_are_joined(both, coherent, loud):
 
 
 def test_a_copied_network_keeps_its_detectors_apart(both, coherent):
-    """As a training does; a copy may hold the calls of the stem in another order."""
+    """As a training does; a copy may hold the calls of the filter in another order."""
     copy = keras.models.clone_model(both[0])
     copy.set_weights(both[0].get_weights())
     more = with_statistic(copy, statistic_templates=2, statistic_coherent=True)
