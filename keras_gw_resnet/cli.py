@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             args = build_parser().parse_args(argv)
             command = args.command
-            said = contextlib.nullcontext() if command == "tensorboard" else working(command)
+            said = contextlib.nullcontext() if _speaks_for_itself(args) else working(command)
             with owned_output(args), said:
                 args.run(args)
         sys.stdout.flush()
@@ -113,10 +113,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _speaks_for_itself(args):
+    """Say whether a command runs until it is stopped, or has lines on stdout that are read by programs."""
+    return args.command == "tensorboard" or getattr(args, "follow", None) is not None
+
+
 @contextlib.contextmanager
 def owned_output(args: argparse.Namespace) -> Generator[None]:
     """Let a command alone write to its output and pictures while the block runs; 'fetch' sees to each file itself."""
-    given = filter(None, {getattr(args, name, None) for name in ("output", "plot", "report")})
+    named = [getattr(args, name, None) for name in ("output", "plot", "report")]
+    given = {path for one in named for path in (one if isinstance(one, list) else [one]) if path is not None}
     with contextlib.ExitStack() as stack:
         for path in sorted(given, key=str) if args.command != "fetch" else ():
             stack.enter_context(owned(path))

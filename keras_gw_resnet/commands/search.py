@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.arguments import add_command
+from keras_gw_resnet.commands.follow import following
 from keras_gw_resnet.commands.printing import shown, table
 from keras_gw_resnet.commands.search_arguments import add_search_arguments
 from keras_gw_resnet.commands.search_fewer import (
@@ -34,9 +34,10 @@ def add_search(subparsers: argparse._SubParsersAction) -> None:
     parser = add_command(
         subparsers,
         "search",
-        run_search,
+        following(run_search),
         "search strain files for events with a saved network",
-        "keras-gw-resnet search resnet18-w16 H-H1.hdf5 L-L1.hdf5 --output events.hdf --slides 10 --report report.html",
+        "keras-gw-resnet search resnet18-w16 H-H1.hdf5 L-L1.hdf5 --output events.hdf --slides 10 --report report.html\n"
+        "  keras-gw-resnet search flagship --follow /data/arriving --output events.jsonl --threshold 5",
     )
     add_search_arguments(parser)
 
@@ -102,8 +103,7 @@ def run_search(args: argparse.Namespace) -> None:
 
 
 def load_networks(names: Sequence[str], precision: str = "float32", **options) -> list[Detector]:
-    """Start Keras and load networks for a search, as Detectors; options as of `Detector.load`."""
-    load_keras()
+    """Load networks for a search, as Detectors; options as of `Detector.load`."""
     from keras_gw_resnet.search.detector import Detector
 
     return [Detector.load(name, precision, **options) for name in names]

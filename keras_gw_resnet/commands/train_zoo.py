@@ -58,4 +58,4 @@ def run_train_zoo(args: argparse.Namespace) -> None:
         if args.install and training.asked:
             print(f"installed: {shown(zoo.install(training))}", flush=True)
     if args.install and list_saved():
-        print("next: keras-gw-resnet models --report README.md --plot docs/comparison.png")
+        print("next: keras-gw-resnet models --report docs/zoo.md README.md")

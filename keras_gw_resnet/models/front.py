@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-import keras
-from keras import layers, ops
-
+from keras_gw_resnet.backend import Later
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.matched_filter import (
     BASIS_LAYER,
@@ -50,12 +48,17 @@ from keras_gw_resnet.models.ranking import (
 from keras_gw_resnet.models.receptive import ReceptiveField
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
+    from keras import layers, ops
+else:
+    keras, layers, ops = Later("keras"), Later("keras.layers"), Later("keras.ops")
 
 # Orthonormal kernels: 64 hold 99 % of the power of binary black holes of 7 to 50 solar masses in 0.5 s.
 BASIS = 64
 # Share of a template that lies behind the coalescence.
 RINGDOWN = 1 / 16
+STATISTIC_POOL = f"{STATISTIC}pool"
 JOIN_LAYER = f"{STATISTIC}and_features"
 # Layers of the head that take the statistic, too.
 RANKING_LAYERS = ("crop_edges", "dropout", "score")
@@ -131,7 +134,7 @@ class Front:
         if not weight and (self.statistic_templates or self.statistic_coherent):
             number = self.statistic_templates
             given = f"statistic_templates={number}" if number else "statistic_coherent=True"
-            raise InputError(f"{given}: is of a shortcut; give statistic_shortcut too, for example 1")
+            raise InputError(f"{given}: is of a ranking statistic; give statistic_shortcut too, for example 1")
         if (self.statistic_coherent or self.statistic_light) and not self.statistic_templates:
             given = "statistic_coherent=True" if self.statistic_coherent else f"statistic_light={self.statistic_light}"
             raise InputError(f"{given}: is of templates of its own; give statistic_templates too, for example 40")
@@ -227,7 +230,7 @@ class Front:
             return seen, None
         ranked = self._ranked(stem, filtered, columns, energies)
         steps = stride // STRIDE
-        pool = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=f"{STATISTIC}pool")
+        pool = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=STATISTIC_POOL)
         return seen, pool(ops.logsumexp(ranked, axis=-1, keepdims=True))
 
     def _ranked(self, stem, filtered, columns, energies):

@@ -11,12 +11,15 @@ import functools
 import math
 from typing import TYPE_CHECKING
 
-from keras import layers, ops
+from keras_gw_resnet.backend import Later
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import keras
+    from keras import layers, ops
+else:
+    layers, ops = Later("keras.layers"), Later("keras.ops")
 
 # Samples from one value of the signal-to-noise ratio to the next that the stack sees: finer than an autocorrelation is wide.
 STRIDE = 8

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from keras import layers, ops
-
+from keras_gw_resnet.backend import Later
 from keras_gw_resnet.models.matched_filter import (
     FIRST,
     FIXED,
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import keras
+    from keras import layers, ops
+else:
+    layers, ops = Later("keras.layers"), Later("keras.ops")
 
 # Half the squared signal-to-noise ratio that a detector counts for at most, that of 8: a glitch is in one detector and may be far louder.
 LIMIT = 32.0

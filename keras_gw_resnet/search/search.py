@@ -22,7 +22,9 @@ from keras_gw_resnet.strain.quality import inside, valid_runs
 from keras_gw_resnet.strain.stretches import Coverage, shortage, whitened_chunks
 
 if TYPE_CHECKING:
+    from keras_gw_resnet.search.candidates import Candidates
     from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 SNAPSHOT_SECONDS = 8.0
 # An event is said to be at gated strain when some of it is so near.
@@ -183,11 +185,15 @@ def _search_chunk(network, chunk, options, progress, first):
 
 def _search_stretch(network, stretch, options, progress, compared):
     together, muted = (0,) * len(network.detectors), network.muted() if options.alone else []
-    arrangements = [together, *muted, *slide_shifts(network, stretch, options.slides)]
+    sparing = muted and not options.slides and network.scanner.in_pieces
+    arrangements = [together, *([] if sparing else muted), *slide_shifts(network, stretch, options.slides)]
     scans = network.scanner.scan_arranged(stretch.strain, arrangements, progress)
-    scan, alone = next(scans), [next(scans) for _ in muted]
-    alone = network.loudest_near(alone) if muted else None
-    events = _gated(network.cluster(scan, stretch.gps_start, options.threshold, alone), stretch)
+    scan, alone = next(scans), None
+    if sparing:
+        alone = network.alone(stretch.strain, progress, _wanted(network, stretch, scan, options))
+    elif muted:
+        alone = network.loudest_near([next(scans) for _ in muted])
+    events = gated(network.cluster(scan, stretch.gps_start, options.threshold, alone), stretch)
     times, left_out = stretch.gps_start + network.times_of(scan), [*options.vetoes, *options.without]
     events = events.select(~inside(events.time, left_out))
     live, vetoed = ~inside(times, left_out), inside(times, options.vetoes) & ~inside(times, options.without)
@@ -214,7 +220,16 @@ def _intervals(times, live, step):
     return np.stack([times[runs[:, 0]] - step / 2, times[runs[:, 1] - 1] + step / 2], axis=-1)
 
 
-def _gated(events, stretch):
+def _wanted(network, stretch, scan, options):
+    """Say of which scores it is asked what each detector alone gives: those near events, and around the loudest."""
+    events, times = network.cluster(scan, stretch.gps_start, options.threshold), network.times_of(scan)
+    near = network.window_samples / network.sample_rate
+    reach = [(events.time, near), (events.loudest(options.snapshots).time, SNAPSHOT_SECONDS / 2 + near)]
+    intervals = [np.stack([time - seconds, time + seconds], axis=-1) for time, seconds in reach]
+    return inside(stretch.gps_start + times, np.concatenate(intervals))
+
+
+def gated(events: Candidates, stretch: WhitenedStretch) -> Candidates:
     """Note at which events strain of a detector was gated: its window of a second holds some of it."""
     gates = stretch.gates
     if not any(len(own) for own in gates):
