@@ -59,6 +59,21 @@ def test_other_stacks_and_heads_score_as_in_keras(name, options):
     assert scanner.difference(strain, scan.scores) < 1e-3
 
 
+THREE = {**SMALL, "input_shape": (2048, 3), "pooling": "logsumexp", "statistic_shortcut": 0.5}
+COHERENT = {"statistic_templates": 2, "statistic_coherent": True, "template_stride": 4, "stack_detectors": 2}
+
+
+@pytest.mark.parametrize("options", [{}, {**COHERENT, "consistency": True}, {"statistic_templates": 2}])
+def test_further_detectors_add_what_they_add_in_keras(options):
+    scanner, strain = Scanner(with_templates("resnet16", **THREE, **options)), loud_noise(5, 3)
+    assert scanner.in_pieces
+    scan = scanner.scan(strain)
+    assert scan.scores.std() > 1e-3
+    assert scanner.difference(strain, scan.scores) < 1e-3
+    muted, zeroed = next(scanner.scan_arranged(strain, [(0, 0, None)])), strain * np.array([1, 1, 0], np.float32)
+    np.testing.assert_allclose(muted.scores, scanner.scan(zeroed).scores, atol=1e-3)
+
+
 def test_each_detector_alone_near_events_is_what_it_is_everywhere():
     network, strain = Detector.load("resnet18-w16"), loud_noise(20, 2)
     every = network.alone(strain)
