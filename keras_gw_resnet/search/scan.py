@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
@@ -105,7 +106,7 @@ class Scanner:
     """
 
     def __init__(self, model: keras.Model, precision: str = "float32", *, exact: bool = False) -> None:
-        self._model, self._logits = model, None
+        self._model = model
         self.window_shape, self.positions = model.input_shape[1:], 1
         if model.output_shape[-1] not in (1, 2):
             raise InputError(f"network {model.name} has {model.output_shape[-1]} outputs; a search needs one, or two")
@@ -193,13 +194,57 @@ class Scanner:
         Returns:
             float32 array (n,): the logit, where the network ends in a sigmoid what goes into it.
         """
-        if self._logits is None:
-            self._logits = keras.Model(self._model.input, _linear(*_last_step(self._model), "logit"))
         batches = [
-            keras.ops.convert_to_numpy(self._logits(windows[at : at + SCORED_AT_ONCE], training=False))
+            keras.ops.convert_to_numpy(self._logit_network(windows[at : at + SCORED_AT_ONCE], training=False))
             for at in range(0, len(windows), SCORED_AT_ONCE)
         ]
         return np.concatenate(batches)[:, 0] if batches else np.empty(0, np.float32)
+
+    @cached_property
+    def _logit_network(self):
+        return keras.Model(self._model.input, _linear(*_last_step(self._model), "logit"))
+
+    @property
+    def statistic_samples(self) -> int:
+        """Samples of the strain that one score is of; of an ensemble those of the classifier's window."""
+        return self.window_shape[0] if self._members else self.window_samples
+
+    def statistic(self, strain: Any) -> Any:
+        """Return the score of each of some strain as a tensor, of which the backend makes gradients.
+
+        Args:
+            strain: Whitened, (n, statistic_samples, detectors).
+
+        Returns:
+            Tensor (n,).
+        """
+        if self._members:
+            return self._logit_network(strain, training=False)[:, 0]
+        evidence = self._network([strain], training=False)
+        return keras.ops.mean(evidence[:, : self.reach, 0] if self.slides else evidence, axis=1)
+
+    def statistic_parts(self, strain: np.ndarray) -> dict[str, float]:
+        """Say how the score of some strain adds up: what the matched filter ranks, what the stack says, and the bias.
+
+        Args:
+            strain: Whitened, (statistic_samples, detectors).
+
+        Returns:
+            {"matched filter": ..., "stack": ..., "bias": ...}, the first where what is ranked goes around the stack; empty of a network whose last
+            layer is no sum over features of both.
+        """
+        if self._members or not self.slides:
+            return {}
+        last = self._network.get_layer("evidence")
+        kernel, bias = (np.asarray(weight, np.float64) for weight in last.get_weights())
+        before = keras.Model(self._network.inputs[0], last.input)
+        features = keras.ops.convert_to_numpy(before(strain[None], training=False))[0]
+        if kernel.ndim == 2:
+            kernel, features = kernel[None], features[: self.reach].mean(axis=0)[None]
+        added = (kernel[..., 0] * features[: len(kernel)]).sum(axis=0)
+        around = parts_of(self._model).front.statistic_shortcut > 0
+        parts = {"matched filter": float(added[-1])} if around else {}
+        return {**parts, "stack": float(added[: -1 if around else None].sum()), "bias": float(bias[0])}
 
     def scan(self, strain: np.ndarray, progress: Callable | None = None) -> Scan:
         """Score every window of a stretch.
