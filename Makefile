@@ -3,8 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := $(VENV)/.ready-extras
+DOCS := $(VENV)/.ready-docs
 
-.PHONY: help setup extras demo test test-slow test-jax test-keras wheel-check train-zoo lint clean
+.PHONY: help setup extras demo test test-slow test-jax test-keras wheel-check train-zoo docs lint clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,15 @@ test-keras: $(OLDEST_KERAS)  ## load the saved networks in the oldest Keras that
 PSDS ?=
 train-zoo: $(READY)  ## train every saved network again and measure it: days; PSDS=DIR takes measured noise spectra
 	@$(BIN)/python -m keras_gw_resnet train-zoo $(if $(PSDS),--psd $(PSDS))
+
+$(DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
+# Strict: a warning, or a link that leads nowhere, ends it.
+docs: $(DOCS)  ## build the site of docs/ into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "the site: build/site/index.html; its search needs $(BIN)/python -m http.server -d build/site"
 
 lint: $(READY)  ## check the style and the type hints
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check --no-progress --output-format concise

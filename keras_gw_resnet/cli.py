@@ -123,7 +123,8 @@ def _speaks_for_itself(args):
 @contextlib.contextmanager
 def owned_output(args: argparse.Namespace) -> Generator[None]:
     """Let a command alone write to its output and pictures while the block runs; 'fetch' sees to each file itself."""
-    given = filter(None, {getattr(args, name, None) for name in ("output", "plot", "report", "json")})
+    named = [getattr(args, name, None) for name in ("output", "plot", "report", "json")]
+    given = {path for one in named for path in (one if isinstance(one, list) else [one]) if path is not None}
     with contextlib.ExitStack() as stack:
         for path in sorted(given, key=str) if args.command != "fetch" else ():
             stack.enter_context(owned(path))

@@ -1,6 +1,7 @@
 """The comparison of the saved networks: a table and a picture made from their cards alone."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError
@@ -10,6 +11,8 @@ from keras_gw_resnet.training.names import recorded
 
 BEGIN = "<!-- comparison of the saved networks: written by 'keras-gw-resnet models --report' -->"
 END = "<!-- end of the comparison -->"
+BEST = "<!-- best of the saved networks: written by 'keras-gw-resnet models --report' -->"
+END_OF_BEST = "<!-- end of the best -->"
 SETS = ("set1", "set3")
 RATES = (1000.0, 100.0)
 # At which false alarms a month the share of glitches is compared.
@@ -29,42 +32,66 @@ OF_NETWORK = (
 )
 
 
-def write_comparison(cards: list[dict], page: Path, plot: Path) -> None:
-    """Write the table of the saved networks into a Markdown page between its two marks, and the picture beside it.
+def write_comparison(cards: list[dict], pages: Sequence[Path], plot: Path) -> None:
+    """Write the tables of the saved networks into Markdown pages between their marks, and the picture.
+
+    Between the lines `BEGIN` and `END` goes the table of all networks, between `BEST` and `END_OF_BEST` that of the best ones.
 
     Args:
         cards: Of the networks.
-        page: Markdown file with the lines `BEGIN` and `END`.
+        pages: Markdown files, each with one of these pairs of lines or both.
         plot: Picture to write.
 
     Raises:
-        InputError: The page is missing or has no such lines.
+        InputError: A page is missing or has no such lines; nothing is written then.
     """
     from keras_gw_resnet.evaluation.plots import save
     from keras_gw_resnet.evaluation.set_plots import draw_comparison
 
-    page = Path(page)
+    alike = _trained_alike(cards)
+    glitches = any(card.get("metrics", {}).get("glitches") for card in cards)
+    tables = {(BEGIN, END): _comparison(cards, alike, glitches), (BEST, END_OF_BEST): _markdown(_best(cards), glitches)}
+    for page, text in [(Path(page), _filled(Path(page), tables)) for page in pages]:
+        with written_aside(page) as aside:
+            aside.write_text(text)
+    points = [point for card in cards for point in _points(card)]
+    save(draw_comparison(points, {card["name"] for card in alike}), plot)
+
+
+def _filled(page, tables):
+    """Return the text of a page with every table between its pair of lines."""
     try:
         text = page.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{page}: cannot be read; expected a Markdown page to write the comparison into") from error
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise InputError(f"{page}: expected the line {BEGIN} and after it the line {END}")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    alike = _trained_alike(cards)
+    for begin, end in [marks for marks in tables if any(mark in text for mark in marks)] or tables:
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise InputError(f"{page}: expected the line {begin} and after it the line {end}")
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{tables[begin, end]}\n{end}{rest.split(end)[1]}"
+    return text
+
+
+def _comparison(cards, alike, glitches):
+    """Return the table of all networks, in two where some are trained alike and others are not."""
     others = [card for card in cards if card not in alike]
-    glitches = any(card.get("metrics", {}).get("glitches") for card in cards)
-    written = _markdown(cards, glitches)
-    if alike and others:
-        training = alike[0]["training"]
-        same = f"the same data, seed ({training['config']['seed']}), schedule and {training['examples']:,} examples"
-        exceptions = "".join(f"\n\n{line}" for line in _exceptions(alike))
-        written = f"Trained alike: {same}.\n\n{_markdown(alike, glitches)}{exceptions}\n\nOthers, each by its own recipe.\n\n{_markdown(others, glitches)}"
-    with written_aside(page) as aside:
-        aside.write_text(f"{before}{BEGIN}\n{written}\n{END}{after}")
-    points = [point for card in cards for point in _points(card)]
-    save(draw_comparison(points, {card["name"] for card in alike}), plot)
+    if not (alike and others):
+        return _markdown(cards, glitches)
+    training = alike[0]["training"]
+    same = f"the same data, seed ({training['config']['seed']}), schedule and {training['examples']:,} examples"
+    exceptions = "".join(f"\n\n{line}" for line in _exceptions(alike))
+    return f"Trained alike: {same}.\n\n{_markdown(alike, glitches)}{exceptions}\n\nOthers, each by its own recipe.\n\n{_markdown(others, glitches)}"
+
+
+def _best(cards):
+    """Return those of the cards that see farthest on a set at one of the rates."""
+    names = set()
+    for name in SETS:
+        for rate in RATES:
+            rows = [(card["name"], _row_at(card, name, rate)) for card in cards]
+            seen = [(row["distance"], network) for network, row in rows if row and row["rate"] == rate]
+            names |= {max(seen)[1]} if seen else set()
+    return [card for card in cards if card["name"] in names]
 
 
 def _trained_alike(cards):

@@ -7,7 +7,7 @@ from keras_gw_resnet import zoo_training
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.zoo import load_card, note_measurement
-from keras_gw_resnet.zoo_comparison import BEGIN, END, _exceptions, _trained_alike
+from keras_gw_resnet.zoo_comparison import BEGIN, BEST, END, END_OF_BEST, _exceptions, _trained_alike
 from tests.conftest import assert_refused, run_command, run_commands
 
 PACKAGE = ("-m", "keras_gw_resnet")
@@ -32,10 +32,11 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
     note_measurement(home / "two", "glitches", "bank", {"shares": [{"group": "all", "glitches": 30, "100": 0.456}]})
     note_measurement(home / "three", "glitches", "bank", {"shares": [{"group": "all", "glitches": 30, "1000": 0.5}]})
     assert set(load_card(home / "one")["metrics"]["sets"]) == {"set1", "set3"}
-    page, plot = tmp_path / "page.md", tmp_path / "plot.png"
+    page, short, plot = tmp_path / "page.md", tmp_path / "short.md", tmp_path / "plot.png"
+    short.write_text(f"{BEST}\n{END_OF_BEST}\nafter\n")
     page.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
     env = {"KERAS_GW_RESNET_SAVED_MODELS": str(home)}
-    given = (*PACKAGE, "models", "--report", page, "--plot", plot)
+    given = (*PACKAGE, "models", "--report", page, short, "--plot", plot)
     for _ in range(2):
         result = run_command(*given, env=env)
         assert result.returncode == 0, result.stderr
@@ -47,6 +48,9 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
     assert "| 0.9877 | 2500 ± 50 | 2300 ± 50 | 1700 ± 50 | 1501 ± 50 (at 120) | - |" in lines["one"]
     assert "| - | 2600 ± 50 (at 4000) | 2600 ± 50 (at 4000) | - | - | 0.46 of 30 |" in lines["two"]
     assert lines["three"].endswith("| - | - |")
+    best = short.read_text()
+    assert best.endswith(f"{END_OF_BEST}\nafter\n") and lines["one"] in best  # at a higher rate "two" does not count
+    assert "`two`" not in best and "`three`" not in best
     assert plot.stat().st_size > 10_000
     other = json.loads((home / "three" / "card.json").read_text())
     other["training"]["config"]["optimisation"]["batch_size"] *= 2
@@ -59,7 +63,9 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
     assert "`one`" in alike and "`two`" in alike and "`three`" not in alike
     assert "`three`" in others and "`one`" not in others
     page.write_text("no marks")
+    short.write_text(f"{BEST}\nold\n{END_OF_BEST}\n")
     assert_refused(run_command(*given, env=env), "page.md", "expected the line")
+    assert "old" in short.read_text()
     assert_refused(run_command(*PACKAGE, "models", "--report", tmp_path / "none.md"), "none.md", "cannot be read")
 
 

@@ -1,13 +1,21 @@
 import json
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pytest
+
 from tests.conftest import ROOT, run_command
 
 NOTEBOOK = ROOT / "docs" / "gw150914.ipynb"
 
 
+def cells_of(path):
+    return json.loads(path.read_text())["cells"]
+
+
 def test_the_notebook_finds_gw150914(gw150914_files, tmp_path):
     """Its code, cell after cell, in a fresh process."""
-    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    cells = cells_of(NOTEBOOK)
     assert len(cells) <= 10
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     cache = tmp_path / "keras_gw_resnet" / "gwosc"
@@ -24,3 +32,57 @@ def test_the_notebook_finds_gw150914(gw150914_files, tmp_path):
     assert first > second + 5
     scan, alone = (float(word) for word in result.stdout.split("scan ")[1].split()[::3][:2])
     assert abs(scan - alone) < 1e-3
+
+
+@pytest.fixture
+def notebook(tmp_path, monkeypatch):
+    """Run a notebook of docs/ in an empty folder and return its names; `sizes` take the place of those of its cell of sizes."""
+    monkeypatch.chdir(tmp_path)
+    mpl.use("agg")
+
+    def run(name, **sizes):
+        scope = {}
+        for cell in cells_of(ROOT / "docs" / f"{name}.ipynb"):
+            if cell["cell_type"] == "code":
+                exec(compile("".join(cell["source"]), name, "exec"), scope)
+            if cell["metadata"].get("tags") == ["sizes"]:
+                assert set(sizes) <= set(scope)
+                scope |= sizes
+        return scope
+
+    yield run
+    plt.close("all")
+
+
+def test_own_windows_are_scored(notebook):
+    found = notebook("score_windows")
+    merger = 1126259462.42 - found["begin"][found["loudest"]]
+    assert 0 < merger < 1
+    assert found["logit"].max() > 10
+
+
+def test_families_are_trained_and_compared(notebook):
+    small = {"WIDTH": 4, "EPOCHS": 1, "STEPS": 3, "BATCH": 16, "WAVEFORMS": 24, "SECONDS": 64, "WINDOWS": 1000}
+    found = notebook("train_family", **small)
+    assert found["history"].shape == () and len(found["logit"]) == 1000
+
+
+def test_a_family_is_added(notebook, monkeypatch):
+    from keras_gw_resnet.models import registry
+
+    monkeypatch.setattr(registry, "MODELS", dict(registry.MODELS))
+    found = notebook("add_family", EPOCHS=1, STEPS=3, BATCH=16, WAVEFORMS=24, SECONDS=64)
+    assert found["detector"].card["model"] == "plainnet"
+    assert found["network"].parts.exact
+
+
+def test_two_networks_are_compared(notebook):
+    found = notebook("compare_networks", MINUTES=2)
+    assert len(found["statistics"]) == 2
+    assert found["statistics"][0].shape == found["given"].injections["tc"].shape
+
+
+def test_glitches_are_taught(notebook):
+    small = {"EPOCHS": 1, "STEPS": 3, "BATCH": 16, "WAVEFORMS": 24, "SECONDS": 64, "WINDOWS": 1000}
+    found = notebook("teach_glitches", **small)
+    assert found["scores"]["with"].keys() == found["KINDS"].keys()

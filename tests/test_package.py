@@ -233,6 +233,23 @@ def test_the_package_needs_what_make_installs_but_for_the_tools_of_the_tests():
     assert not [name for name in needed if name.startswith(("pytest", "hypothesis", "ruff", "ty>"))]
 
 
+def test_what_contributing_names_is_there():
+    said = (ROOT / "CONTRIBUTING.md").read_text()
+    files = [
+        str(path.relative_to(ROOT))
+        for folder in ("keras_gw_resnet", "tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    names = set(re.findall(r"`([\w/]+\.py)`", said))
+    assert len(names) > 30
+    assert not [name for name in names if not any(f"/{path}".endswith(f"/{name}") for path in files)]
+    code = "\n".join((ROOT / path).read_text() for path in files)
+    named = {name for whole in re.findall(r"`@?(\w+(?:\.\w+)*)`", said) for name in whole.split(".")}
+    assert not [
+        name for name in named if not re.search(rf"\b{name}\b", code) and not (ROOT / "keras_gw_resnet" / name).exists()
+    ]
+
+
 def test_files_that_are_no_code_ship_with_the_package():
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     homes = {name: ROOT / name.replace(".", "/") for name in patterns}
@@ -267,12 +284,12 @@ def test_an_installed_package_has_the_networks_inside(tmp_path):
 
 
 def test_the_documented_family_passes_the_tests_of_the_zoo(monkeypatch):
-    """The README's example, registered as it says, against what has to hold for every network."""
+    """The example of docs/new-family.md, registered as it says, against what has to hold for every network."""
     from keras_gw_resnet.models import registry
     from tests.models import test_every_model as zoo
 
     scope = {}
-    exec(next(code for code in python_in("README.md") if "def PlainNet" in code), scope)
+    exec(next(code for code in python_in("docs/new-family.md") if "def PlainNet" in code), scope)
     monkeypatch.setitem(registry.MODELS, "plainnet", (scope["PlainNet"], scope["PlainNet"]))
     zoo.test_output_is_finite_and_every_weight_learns("plainnet", (1024, 3))
     zoo.test_shared_options("plainnet")

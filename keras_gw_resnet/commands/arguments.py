@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -121,15 +121,15 @@ def add_command(
     return parser
 
 
-def add_detectors(parser: argparse.ArgumentParser) -> None:
+def add_detectors(parser: argparse.ArgumentParser, default: Sequence[str] = ("H1", "L1")) -> None:
     """Add --detectors."""
     parser.add_argument(
         "--detectors",
         nargs="+",
         action=_Detectors,
-        default=["H1", "L1"],
+        default=list(default),
         metavar="NAME",
-        help="default: H1 L1",
+        help=f"default: {' '.join(default)}",
     )
 
 

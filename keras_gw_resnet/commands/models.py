@@ -16,7 +16,7 @@ def add_models(subparsers: argparse._SubParsersAction) -> None:
         run_models,
         "list the networks of the zoo, draw one, or compare the saved ones",
         "keras-gw-resnet models 'resnet1*'\n  keras-gw-resnet models highway20 --plot highway20.png\n"
-        "  keras-gw-resnet models --report README.md --plot docs/comparison.png",
+        "  keras-gw-resnet models --report docs/zoo.md README.md",
     )
     parser.add_argument(
         "pattern", nargs="?", default="*", metavar="PATTERN", help="name or shell pattern (default: all)"
@@ -28,8 +28,10 @@ def add_models(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--report",
         type=path_of,
+        nargs="+",
         metavar="PAGE",
-        help="write the table of the saved networks into a Markdown page, and their picture to --plot",
+        help="write the tables of the saved networks into Markdown pages, and their picture to --plot (default: "
+        "comparison.png beside the first page)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
 
@@ -39,7 +41,7 @@ def run_models(args: argparse.Namespace) -> None:
     import fnmatch
 
     if args.report:
-        _compare(args.report, args.plot or args.report.parent / "docs" / "comparison.png")
+        _compare(args.report, args.plot or args.report[0].parent / "comparison.png")
         return
     load_keras()
     from keras_gw_resnet.models.registry import build_model, list_models, model_info
@@ -87,11 +89,11 @@ def run_models(args: argparse.Namespace) -> None:
         print(table(rows, ["saved network", "also", "parameters", "window (s)", "detectors"]))
 
 
-def _compare(page, plot):
+def _compare(pages, plot):
     from keras_gw_resnet.models.weights import list_saved
     from keras_gw_resnet.zoo import load_card
     from keras_gw_resnet.zoo_comparison import write_comparison
 
     cards = [load_card(name) for name in list_saved()]
-    write_comparison(cards, page, plot)
-    print(f"{len(cards)} networks: {shown(page)}, {shown(plot)}")
+    write_comparison(cards, pages, plot)
+    print(f"{len(cards)} networks: {', '.join(str(shown(path)) for path in [*pages, plot])}")

@@ -53,6 +53,12 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="further networks in the same pass; their events go to OUTPUT with their name added",
     )
+    add(
+        "--or",
+        dest="fewer",
+        metavar="MODEL",
+        help="network of fewer detectors for strain that lacks one of those of the first; its events go to OUTPUT with its name added",
+    )
     add_overwrite(parser)
     group = parser.add_argument_group("significance")
     group.add_argument(

@@ -52,11 +52,10 @@ def run_train_zoo(args: argparse.Namespace) -> None:
         print(f"  {training.title}: {training.reason}{', trained already' if zoo.is_trained(training) else ''}")
     if args.dry_run:
         return
-    zoo.make_data()
     for training in plan:
         zoo.train(training)
         zoo.measure(training)
         if args.install and training.asked:
             print(f"installed: {shown(zoo.install(training))}", flush=True)
     if args.install and list_saved():
-        print("next: keras-gw-resnet models --report README.md --plot docs/comparison.png")
+        print("next: keras-gw-resnet models --report docs/zoo.md README.md")

@@ -17,6 +17,7 @@ import scipy.signal
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.search.gradients import gradient
 from keras_gw_resnet.search.masses import Template, best_template
+from keras_gw_resnet.search.statistic import Statistic
 from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 if TYPE_CHECKING:
@@ -120,24 +121,25 @@ def explain(network: Detector, stretch: WhitenedStretch, time: float, steps: int
         InputError: No score of the stretch tells of a time so near.
     """
     scanner, rate = network.scanner, stretch.sample_rate
-    samples = scanner.statistic_samples
-    scan = scanner.scan(stretch.strain)
+    statistic = Statistic(network)
+    samples, scan = statistic.samples, scanner.scan(stretch.strain)
     times = stretch.gps_start + network.times_of(scan)
-    held = np.arange(len(times)) * scanner.stride + samples <= len(stretch.strain)
+    first = (np.arange(len(times)) - statistic.skipped) * scanner.stride
+    held = (first >= 0) & (first + samples <= len(stretch.strain))
     near = np.flatnonzero((np.abs(times - time) <= NEAR_SECONDS) & held)
     if not len(near):
         raise InputError(
-            f"GPS {time:.16g}: no window of the strain tells of it; those there are tell of GPS {times[0]:.3f} to {times[held][-1]:.3f}"
+            f"GPS {time:.16g}: no window of the strain tells of it; those there are tell of GPS {times[0]:.3f} to {times[-1]:.3f}"
         )
     at = near[np.argmax(scan.scores[near])]
-    strain = stretch.strain[at * scanner.stride :][:samples]
+    strain = stretch.strain[first[at] :][:samples]
     numbers = range(len(network.detectors))
     kept = [{*numbers}, set(), *({own} for own in numbers), *({*numbers} - {own} for own in numbers)]
     muted = np.stack([strain * np.isin(numbers, list(own)) for own in kept]).astype(np.float32)
-    stat, silence, *others = np.asarray(scanner.statistic(muted), np.float64).tolist()
-    mean = mean_gradient(scanner.statistic, strain, steps)
+    stat, silence, *others = np.asarray(statistic(muted), np.float64).tolist()
+    mean = mean_gradient(statistic, strain, steps)
     frequency, map_time, energy = time_frequency(strain, mean, rate)
-    start = stretch.gps_start + at * scanner.stride / rate
+    start = stretch.gps_start + first[at] / rate
     filters = [_filter_at(own, (start - stretch.gps_start) * rate) for own in stretch.filters]
     return Explanation(
         network=network.name,
@@ -146,7 +148,7 @@ def explain(network: Detector, stretch: WhitenedStretch, time: float, steps: int
         stat=stat,
         alone=dict(zip(network.detectors, others, strict=False)),
         without=dict(zip(network.detectors, others[len(network.detectors) :], strict=True)) if len(numbers) > 1 else {},
-        parts=scanner.statistic_parts(strain),
+        parts=statistic.parts(strain),
         silence=silence,
         template=best_template(network.model, strain, times[at] - start, filters, network.whitening),
         gps_start=start,

@@ -15,6 +15,7 @@ from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.simulation.detectors import lal_geometry
 from keras_gw_resnet.simulation.populations import Population, draw, get_population
 from keras_gw_resnet.simulation.workers import worker_pool
+from keras_gw_resnet.strain.files import DETECTORS
 
 SECONDS_AFTER_MERGER = 0.25
 LONGEST_SECONDS = 16.0
@@ -104,7 +105,7 @@ def make_bank(
     seed: int,
     duration_seconds: float = 2.0,
     sample_rate: int = 2048,
-    detectors: Sequence[str] = ("H1", "L1"),
+    detectors: Sequence[str] = DETECTORS,
     processes: int | None = None,
 ) -> WaveformBank:
     """Draw binaries and generate their waveforms in several processes.

@@ -231,7 +231,7 @@ def test_a_wider_and_deeper_network_takes_both(tmp_path):
 
 
 def test_the_window_comes_from_the_card():
-    """As README has it; the flagship's is longer than the usual one."""
+    """As docs/networks.md has it; the flagship's is longer than the usual one."""
     from keras_gw_resnet import load_model
 
     saved, _ = load_model("flagship")
