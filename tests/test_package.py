@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "strain": set(),
     "simulation": {"strain"},
     "datasets": {"strain", "simulation"},
-    "training": {"models", "strain", "simulation", "datasets", "search", "evaluation"},
+    "training": {"models", "strain", "simulation", "datasets", "search", "evaluation", "zoo"},
     "search": {"models", "strain", "simulation", "datasets", "zoo"},
     "evaluation": {"models", "strain", "simulation", "datasets", "search"},
 }

@@ -7,7 +7,7 @@ among times and frequencies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -166,7 +166,7 @@ def _filter_at(filters, sample):
     return next((taps for first, taps in reversed(filters) if first <= sample), None)
 
 
-def mean_gradient(statistic, strain: np.ndarray, steps: int) -> np.ndarray:
+def mean_gradient(statistic: Callable, strain: np.ndarray, steps: int) -> np.ndarray:
     """Return the mean gradient of a statistic on the way from silence to some strain (samples, detectors)."""
     shares = (np.arange(steps, dtype=np.float32) + 0.5) / steps
     total = np.zeros_like(strain)
