@@ -79,7 +79,7 @@ def _lines(found: Explanation) -> list[str]:
     ]
     lines.append(table(rows, ("detector", "adds", "alone", "the others alone")))
     if (own := found.template) is None:
-        return [*lines, "the network has no matched filter, and so no template"]
+        return [*lines, "no template: the network has no matched filter, or is an ensemble"]
     snr = ", ".join(f"{value:.1f} in {name}" for name, value in zip(found.detectors, own.snr, strict=True))
     low, high = own.chirp_mass_range
     return [

@@ -20,7 +20,7 @@ UNMEASURED = {"batches": 1, "signal_windows": 1, "noise_windows": 20, "false_ala
 
 
 class Datasets(NamedTuple):
-    """What `fit` takes: `network.fit(training, validation_data=validation)`.
+    """What `fit` takes: `network.fit(training, validation_data=validation, shuffle=False)`; each batch is drawn afresh, so there is no need to shuffle.
 
     Attributes:
         training: Batches (strain, label), other ones in every epoch.
