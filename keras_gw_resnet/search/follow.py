@@ -245,7 +245,8 @@ class Follower:
 
 def _later(scan, first):
     """Return a Scan without its first scores."""
-    return replace(scan, scores=scan.scores[first:], evidence=scan.evidence[first:])
+    light = None if scan.light is None else scan.light[first:]
+    return replace(scan, scores=scan.scores[first:], evidence=scan.evidence[first:], light=light)
 
 
 def _stop(stretch):

@@ -177,7 +177,7 @@ class Lean:
     def score(self, window: np.ndarray) -> float:
         """Score one window, (samples, detectors), without FFT: the logit."""
         given = [self.own(each, column, fourier=False) for each, column in enumerate(window.T)]
-        evidence = self.join(given)
+        evidence = self.join(given)[0]
         return float(np.mean(evidence) if self._parts.head == "average" else scipy.special.logsumexp(evidence))
 
     def _energy(self, strain):
@@ -213,10 +213,16 @@ class Lean:
             mix += logsumexp(power) * of_sum
 
     def join(self, given: Sequence[list[np.ndarray]]) -> np.ndarray:
-        """Join what `own` gave for each detector, all of one length; return the evidence, float32 array (n,)."""
+        """Join what `own` gave for each detector, all of one length.
+
+        Returns:
+            Float32 array (1, n): the evidence; (2, n) where light binaries are ranked by templates of their own: then how much more likely
+            one of them is than a heavy one, a natural logarithm, at the time of what is ranked.
+        """
         seen = given[: self._stacked]
         steps = len(seen[0][0])
-        mixed, ranked = np.empty((steps, len(self._added)), np.float32), np.empty((steps, 1), np.float32)
+        mixed = np.empty((steps, len(self._added)), np.float32)
+        ranked, light = np.empty((steps, 1), np.float32), np.zeros((steps, 1), np.float32)
         for first in range(0, steps, TILE):
             tile = slice(first, min(first + TILE, steps))
             total = np.add(_sum(own[0][tile] for own in seen), self._added, out=mixed[tile])
@@ -225,19 +231,29 @@ class Lean:
                 total += joined @ self._joining[0]
                 total += logsumexp(joined) * self._joining[1]
             if self._front.statistic_shortcut:
-                ranked[tile] = logsumexp(self._rank(given, tile))
+                heavy, *lighter = map(logsumexp, self._rank(given, tile))
+                ranked[tile] = np.logaddexp(heavy, *lighter) if lighter else heavy
+                for each in lighter:
+                    np.subtract(each, heavy, out=light[tile])
         known = {self._mixed: mixed}
+        pooled = ranked.reshape(-1, self._parts.field.stride // STRIDE)
         if self._front.statistic_shortcut:
-            known[STATISTIC_POOL] = ranked.reshape(-1, self._parts.field.stride // STRIDE).max(axis=1, keepdims=True)
+            known[STATISTIC_POOL] = pooled.max(axis=1, keepdims=True)
         features = self._stack(**known)
         found = features @ self._head.T
         count = len(features) - len(self._head) + 1
-        return np.sum([found[tap : tap + count, tap] for tap in range(len(self._head))], axis=0) + self._bias
+        evidence = np.sum([found[tap : tap + count, tap] for tap in range(len(self._head))], axis=0) + self._bias
+        if not self._front.statistic_light:
+            return evidence[None]
+        loudest = np.take_along_axis(light.reshape(pooled.shape), pooled.argmax(axis=1)[:, None], axis=1)[:, 0]
+        # What is ranked is added to the features behind the crop, at one tap of the head.
+        first = self._parts.cropping[0] + int(np.argmax(np.abs(self._head[:, -1])))
+        return np.stack([evidence, loudest[first : first + count]])
 
     def _rank(self, given, tile):
-        """Return what is ranked of all templates, (steps, templates)."""
+        """Return what is ranked of all templates, (steps, templates): of heavy binaries, and of light ones where they have their own."""
         if not self._ranked:
-            return stem_sum([own[1][tile] for own in given])
+            return [stem_sum([own[1][tile] for own in given])]
         # Behind what the stack sees.
         given = [own[2 if detector < self._stacked else 0 :] for detector, own in enumerate(given)]
         classes = []
@@ -251,7 +267,7 @@ class Lean:
         if self._front.statistic_light:
             heavy, light = (templates.number for templates in self._ranked)
             classes[1] -= np.float32(math.log(light / heavy / LIGHT_ODDS))
-        return np.concatenate(classes, axis=1)
+        return classes
 
 
 def _sum(arrays):
