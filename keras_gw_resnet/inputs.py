@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_gw_resnet.errors import MALFORMED, InputError, UnreadableError, first_line
 
-LARGEST_TEXT = 1 << 24
+LARGEST_TEXT, LARGEST_YAML = 1 << 24, 1 << 20
 DEEPEST = 64
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
@@ -69,9 +69,9 @@ def read_text(path: Path | str, expected: str, *, packed: bool = False, largest:
         raise InputError(f"{path}: is no text in UTF-8; expected {expected}") from error
 
 
-def read_json(path: Path | str, expected: str, *, largest: int = LARGEST_TEXT) -> Any:
+def read_json(path: Path | str, expected: str) -> Any:
     """Read a JSON file; see `parse_json`."""
-    return parse_json(read_text(path, expected, largest=largest), path, expected)
+    return parse_json(read_text(path, expected), path, expected)
 
 
 def parse_json(text: str | bytes, path: Path | str, expected: str) -> Any:
@@ -103,7 +103,7 @@ def _deeper(value, depth):
     return bool(level)
 
 
-def read_yaml(path: Path | str, expected: str, *, otherwise: str = "is no YAML", largest: int = 1 << 20) -> Any:
+def read_yaml(path: Path | str, expected: str, *, otherwise: str = "is no YAML") -> Any:
     """Read a YAML file of plain values, without aliases: a few of them can stand for more values than memory holds.
 
     Raises:
@@ -111,7 +111,7 @@ def read_yaml(path: Path | str, expected: str, *, otherwise: str = "is no YAML",
     """
     import yaml
 
-    text, loader = read_text(path, expected, largest=largest), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text, loader = read_text(path, expected, largest=LARGEST_YAML), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     depths = itertools.accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text))
     if max(depths, default=0) > DEEPEST:
         raise InputError(f"{path}: {otherwise} (nested more than {DEEPEST} deep); expected {expected}")

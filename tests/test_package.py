@@ -233,6 +233,23 @@ def test_the_package_needs_what_make_installs_but_for_the_tools_of_the_tests():
     assert not [name for name in needed if name.startswith(("pytest", "hypothesis", "ruff", "ty>"))]
 
 
+def test_what_contributing_names_is_there():
+    said = (ROOT / "CONTRIBUTING.md").read_text()
+    files = [
+        str(path.relative_to(ROOT))
+        for folder in ("keras_gw_resnet", "tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    names = set(re.findall(r"`([\w/]+\.py)`", said))
+    assert len(names) > 30
+    assert not [name for name in names if not any(f"/{path}".endswith(f"/{name}") for path in files)]
+    code = "\n".join((ROOT / path).read_text() for path in files)
+    named = {name for whole in re.findall(r"`@?(\w+(?:\.\w+)*)`", said) for name in whole.split(".")}
+    assert not [
+        name for name in named if not re.search(rf"\b{name}\b", code) and not (ROOT / "keras_gw_resnet" / name).exists()
+    ]
+
+
 def test_files_that_are_no_code_ship_with_the_package():
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     homes = {name: ROOT / name.replace(".", "/") for name in patterns}

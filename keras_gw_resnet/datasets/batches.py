@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from keras_gw_resnet.datasets.signals import Signals, SignalSource
 
 if TYPE_CHECKING:
     from keras_gw_resnet.datasets.hard import HardNoise
+    from keras_gw_resnet.datasets.noise import Noise
     from keras_gw_resnet.simulation.bank import WaveformBank
 
 # Examples that are made at once where a batch is a whole number of such blocks.
@@ -60,7 +61,7 @@ class InjectionBatches:
     def __init__(
         self,
         bank: WaveformBank,
-        noise: Any,
+        noise: Noise,
         *,
         batch_size: int,
         seed: int,

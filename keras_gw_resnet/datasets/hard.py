@@ -1,9 +1,11 @@
 """Hard negatives: noise windows that the network in training takes for signals the most."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +13,9 @@ from keras_gw_resnet.datasets.negative import Negative
 from keras_gw_resnet.errors import MALFORMED, InputError, UnreadableError
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.inputs import read_json
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.datasets.noise import Noise
 
 # Noise is searched with seeds of its own, in pieces of so many windows.
 HARD_SEED, PIECE = 1_000_099, 500
@@ -70,7 +75,7 @@ class HardNoise:
 
     def __init__(
         self,
-        noise: Any,
+        noise: Noise,
         *,
         seed: int,
         windows: int,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from keras_gw_resnet.datasets.batches import InjectionBatches
+    from keras_gw_resnet.datasets.noise import Noise
 
 
 class Negative:
@@ -38,7 +42,7 @@ class Negative:
         """Return what the card of a network says about the two that `split` gave, a dictionary."""
         return {}
 
-    def within(self, noise: Any) -> Negative | None:
+    def within(self, noise: Noise) -> Negative | None:
         """Return this kind as it is shown in such noise; None: it cannot be."""
         return self
 
@@ -48,7 +52,7 @@ class Negative:
 
     def add(
         self,
-        batches: Any,
+        batches: InjectionBatches,
         rng: np.random.Generator,
         strain: np.ndarray,
         filters: np.ndarray,

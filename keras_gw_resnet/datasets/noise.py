@@ -150,7 +150,7 @@ class FileNoise:
 
 
 def _loud_places(pieces, window_samples):
-    """List (piece, sample) of every window-long stretch whose loudest sample Gaussian noise would not show."""
+    """List (piece, sample) of every window whose loudest sample Gaussian noise would not show."""
     places = []
     for which, piece in enumerate(pieces):
         blocks = np.abs(piece.strain[: len(piece.strain) // window_samples * window_samples])
@@ -197,3 +197,6 @@ class MixedNoise:
             noise[rows], filters[rows] = getattr(source, method)(rng, int(rows.sum()))
         filters[from_other] += [len(own) for own in self._sources[0].taps]
         return noise, filters
+
+
+Noise = FileNoise | GaussianNoise | MixedNoise

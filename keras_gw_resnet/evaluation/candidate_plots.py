@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SECONDS_SHOWN = 0.6
 # Of the constant-Q map: energy at which its colours end.
 HIGHEST_ENERGY = 25.0
-# Colours of what files flag, of glitch-like stretches and of gates.
+# Colours of what files flag, of glitch-like intervals and of gates.
 MARKED = ("tab:orange", "tab:red", "0.5")
 TICKS = (20, 50, 100, 200, 400)
 

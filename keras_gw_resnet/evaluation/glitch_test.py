@@ -19,7 +19,7 @@ from keras_gw_resnet.search.detector import THRESHOLD
 
 if TYPE_CHECKING:
     from keras_gw_resnet.search.detector import Detector
-    from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw
+    from keras_gw_resnet.simulation.glitch_bank import GlitchBank
 
 # Whitened strain that is scanned for each glitch, which lies in its middle.
 SECONDS = 8
@@ -190,9 +190,7 @@ def measure_glitches(
     return GlitchTest(network.name, network.card["sha256"], scores, thresholds, source, seen)
 
 
-def score_glitches(
-    network: Detector, bank: GlitchBank, *, seed: int = 0, repeats: int = 1, snr: SnrLaw | None = None
-) -> GlitchScores:
+def score_glitches(network: Detector, bank: GlitchBank, *, seed: int = 0, repeats: int = 1) -> GlitchScores:
     """Scan every glitch of a bank in its detector, Gaussian noise in all of them.
 
     Args:
@@ -201,7 +199,6 @@ def score_glitches(
             network does not have are left out.
         seed: Of the noise, of where a glitch lies, and of the SNR of those whose shape alone is known.
         repeats: How often each is scanned, in fresh noise.
-        snr: `glitch_bank.SnrLaw` or None, see `GlitchBank.draw`.
 
     Returns:
         GlitchScores.
@@ -214,7 +211,7 @@ def score_glitches(
             one, column = bank.select([index]), network.detectors.index(bank.detector[index])
             strain = _noise(rng, samples, len(network.detectors), network.whitening)
             middle = samples / 2 + rng.uniform(-0.5, 0.5) * rate
-            glitch, loudness, _ = one.draw(rng, 1, samples, one.detector[0], middle=[middle], snr=snr)
+            glitch, loudness, _ = one.draw(rng, 1, samples, one.detector[0], middle=[middle])
             if one.reconstruction[0] == "whole":
                 strain[:, column] = np.where(glitch[0] != 0, glitch[0], strain[:, column])
             else:

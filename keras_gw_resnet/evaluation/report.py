@@ -128,7 +128,7 @@ def _shares(header, row):
 
 
 def _marked(marks):
-    """List the stretches around an event that are shaded in its picture."""
+    """List the intervals around an event that are shaded in its picture."""
     if not marks:
         return ""
     rows = [(what, detector or "", f"{start:.3f}", f"{stop:.3f}") for detector, start, stop, what in marks]

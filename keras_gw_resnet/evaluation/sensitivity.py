@@ -164,6 +164,8 @@ def found_by(found: Matched, values: np.ndarray, edges: Sequence[float] | np.nda
     return {"edges": [float(e) for e in edges], "fraction": fraction, "number": number.tolist()}
 
 
+# Into how many ranges of equal width the injections are sorted by each of them.
+BINS = 8
 PROPERTIES = {
     "mchirp": "chirp mass (solar masses)",
     "chirp_distance": "chirp distance (Mpc)",
@@ -171,13 +173,12 @@ PROPERTIES = {
 }
 
 
-def what_is_found(found: Matched, threshold: float, bins: int = 8) -> dict[str, dict]:
+def what_is_found(found: Matched, threshold: float) -> dict[str, dict]:
     """Return what the sensitive distance hides: the found fraction by chirp mass, chirp distance and SNR.
 
     Args:
         found: Matched; properties that its injections lack are left out.
         threshold: Statistic to exceed.
-        bins: How many of equal width, between the extremes.
 
     Returns:
         Dictionary property -> dictionary of `found_by`, with a label for people.
@@ -188,7 +189,7 @@ def what_is_found(found: Matched, threshold: float, bins: int = 8) -> dict[str, 
         if values is None or not np.any(np.isfinite(values)):
             continue
         low, high = np.nanmin(values), np.nanmax(values)
-        edges = np.linspace(low, max(high, low + 1e-6), bins + 1)
+        edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
         result[name] = {**found_by(found, values, edges, threshold), "label": label}
     return result
 

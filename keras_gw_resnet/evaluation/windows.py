@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FALSE_ALARM_PROBABILITIES = (1e-2, 1e-3, 1e-4, 1e-5)
 # Noise windows above a threshold that it takes to speak of a false-alarm probability.
 LEAST_ABOVE = 10
-CALIBRATION_BINS = 10
+CALIBRATION_BINS, ROC_POINTS = 10, 80
 RESAMPLES = 200
 # What a card keeps of a measurement.
 OF_CARD = ("signal_windows", "noise_windows", "auc", "auc_error", "snr_range", "efficiency", "snr_edges", "data")
@@ -86,18 +86,17 @@ def efficiency(
     return fraction, error
 
 
-def roc(noise: np.ndarray, signal: np.ndarray, points: int = 80) -> tuple[np.ndarray, np.ndarray]:
+def roc(noise: np.ndarray, signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the ROC curve at false-alarm probabilities evenly spaced in logarithm, as far as the noise shows them.
 
     Args:
         noise, signal: Scores, arrays (n,) and (m,).
-        points: How many at most.
 
     Returns:
         Tuple (false-alarm probability, detected fraction): rising float64 arrays.
     """
     rising = np.sort(noise)
-    above = np.unique(np.geomspace(min(LEAST_ABOVE, len(noise)), len(noise), points).astype(int))
+    above = np.unique(np.geomspace(min(LEAST_ABOVE, len(noise)), len(noise), ROC_POINTS).astype(int))
     threshold = rising[len(noise) - above]
     detected = 1 - np.searchsorted(np.sort(signal), threshold, side="left") / len(signal)
     return above / len(noise), detected
@@ -134,8 +133,6 @@ def bootstrap(
     signal: np.ndarray,
     bins: np.ndarray | None,
     probabilities: Sequence[float],
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> tuple[float, dict]:
     """Work out the scatter of AUC and detected fractions when other windows of the same kind had been drawn.
 
@@ -145,17 +142,15 @@ def bootstrap(
         noise, signal: Scores, arrays (n,) and (m,).
         bins: Integer array (m,): the SNR bin of each signal, from 0; all 0: one bin.
         probabilities: False-alarm probabilities.
-        resamples: How often.
-        seed: Of the counts.
 
     Returns:
         Tuple (AUC error, dictionary probability -> (error of all, errors by bin)).
     """
-    rng, count = np.random.default_rng(seed), int(bins.max(initial=0)) + 1
+    rng, count = np.random.default_rng(0), int(bins.max(initial=0)) + 1
     place = np.unique(np.concatenate([noise, signal]), return_inverse=True)[1].ravel()
     of_noise, of_signal, places = place[: len(noise)], place[len(noise) :], place.max() + 1
     areas, detected = [], {p: [] for p in probabilities}
-    for _ in range(resamples):
+    for _ in range(RESAMPLES):
         weight = rng.poisson(1.0, len(signal))
         n = np.bincount(of_noise, rng.poisson(1.0, len(noise)), places)
         s = np.bincount(of_signal, weight, places)

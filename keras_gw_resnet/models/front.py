@@ -122,7 +122,7 @@ class Front:
         if not weight and (self.statistic_templates or self.statistic_coherent):
             number = self.statistic_templates
             given = f"statistic_templates={number}" if number else "statistic_coherent=True"
-            raise InputError(f"{given}: is of a shortcut; give statistic_shortcut too, for example 1")
+            raise InputError(f"{given}: is of a ranking statistic; give statistic_shortcut too, for example 1")
         if (self.statistic_coherent or self.statistic_light) and not self.statistic_templates:
             given = "statistic_coherent=True" if self.statistic_coherent else f"statistic_light={self.statistic_light}"
             raise InputError(f"{given}: is of templates of its own; give statistic_templates too, for example 40")

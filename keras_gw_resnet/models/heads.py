@@ -36,7 +36,7 @@ class Head:
     Attributes:
         include_top: Whether to add dropout and the dense layer. Without, the network ends in the features, or, with
             `pooling`, in their average or maximum over time.
-        pooling: "avg" (also the default of the head), "max", or "logsumexp", of the head alone: each stretch of
+        pooling: "avg" (also the default of the head), "max", or "logsumexp", of the head alone: each run of
             `head_kernel_size` features gives a logit of its own, that of a signal just there, and their log-sum-exp is
             that of a signal anywhere in the window. What a search ranks are the logits of these positions: an average over
             the window would dilute the signal with all the noise around it.

@@ -55,7 +55,7 @@ class Snapshot:
     def marks(self, detectors: Sequence[str], headers: Sequence[SegmentHeader] = ()) -> list[tuple]:
         """List what is to be said of the strain shown: (detector or None, GPS start, GPS stop, what).
 
-        Gated strain, what the files flag or mark as injected, and glitch-like stretches, in which one detector alone makes the statistic.
+        Gated strain, what the files flag or mark as injected, and glitch-like intervals, in which one detector alone makes the statistic.
 
         Args:
             detectors: Names, in column order.

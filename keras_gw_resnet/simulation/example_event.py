@@ -1,6 +1,5 @@
 """A simulated event in GWOSC layout, for machines that hold no real strain."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,23 +22,15 @@ PARAMETERS = {
     "coa_phase": 1.0,
     **{f"spin{body}{axis}": 0.0 for body in "12" for axis in "xyz"},
 }
+PSD, SEED = "aLIGOMidHighSensitivityP1200087", 14
 LONGITUDE, DECLINATION, POLARIZATION = 1.2, -1.2, 0.6
 
 
-def write_simulated_event(
-    folder: Path | str,
-    *,
-    psd: str = "aLIGOMidHighSensitivityP1200087",
-    seed: int = 14,
-    detectors: Sequence[str] = ("H1", "L1"),
-) -> list[Path]:
-    """Write 32 s of simulated noise at 4096 Hz with a binary like GW150914, one GWOSC file a detector.
+def write_simulated_event(folder: Path | str) -> list[Path]:
+    """Write 32 s of simulated noise of H1 and L1 at 4096 Hz with a binary like GW150914, one GWOSC file a detector.
 
     Args:
         folder: Where to write.
-        psd: Name or file of the noise PSD.
-        seed: Seed of the noise.
-        detectors: Names.
 
     Returns:
         List of the files' paths; the coalescence is at GPS `SIMULATED_COALESCENCE`.
@@ -47,8 +38,8 @@ def write_simulated_event(
     rate, seconds, paths = 4096, 32, []
     hplus, hcross = polarizations(PARAMETERS, get_population("set1"), rate)
     merger = round(-float(hplus.start_time) * rate)
-    for number, name in enumerate(detectors):
-        strain = coloured_noise(psd, SIMULATED_GPS_START, seconds, seed=seed + number, sample_rate=rate)
+    for number, name in enumerate(("H1", "L1")):
+        strain = coloured_noise(PSD, SIMULATED_GPS_START, seconds, seed=SEED + number, sample_rate=rate)
         geometry = lal_geometry(name)
         plus, cross = antenna_pattern(
             geometry, np.array([LONGITUDE]), np.array([DECLINATION]), np.array([POLARIZATION])

@@ -21,6 +21,8 @@ SEED_POWER, GROW_POWER = 15.0, 6.0
 LOOKS = 3
 # How far from the middle the loudest pixel of what belongs to a transient may be.
 REACH_SECONDS = 1.0
+# Pixels nearer than this to a louder one belong to it.
+SEPARATION_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,12 @@ def measured(strain: np.ndarray, sample_rate: int, snr: float | None = None) -> 
     )
 
 
-def find_transients(strain: np.ndarray, sample_rate: int, separation_seconds: float = 0.5) -> np.ndarray:
+def find_transients(strain: np.ndarray, sample_rate: int) -> np.ndarray:
     """Find where whitened strain has a pixel of excess power.
 
     Args:
         strain: Whitened array (samples,).
         sample_rate: Samples per second.
-        separation_seconds: Pixels nearer than this to a louder one belong to it.
 
     Returns:
         Integer array, the samples of the loudest pixels in order of time.
@@ -133,7 +134,7 @@ def find_transients(strain: np.ndarray, sample_rate: int, separation_seconds: fl
     times, power = np.concatenate(found), np.concatenate(powers)
     kept = []
     for index in np.argsort(-power, kind="stable"):
-        if all(abs(times[index] - time) >= separation_seconds for time in kept):
+        if all(abs(times[index] - time) >= SEPARATION_SECONDS for time in kept):
             kept.append(times[index])
     samples = np.round(np.sort(kept) * sample_rate).astype(int)
     return samples[samples < len(strain)]

@@ -50,7 +50,7 @@ class Whitening:
 
     @property
     def edge_samples(self) -> int:
-        """Samples lost at either end of a whitened stretch."""
+        """Samples lost at either end of whitened strain."""
         return self.filter_samples // 2
 
     def to_dict(self) -> dict:
@@ -200,14 +200,14 @@ def response(taps: np.ndarray) -> np.ndarray:
 
 
 def psd_blocks(samples: int, settings: Whitening) -> list[tuple[int, int]]:
-    """Divide what can be whitened of a stretch, [edge, samples - edge), into blocks that share one noise spectrum.
+    """Divide what can be whitened of a segment, [edge, samples - edge), into blocks that share one noise spectrum.
 
     Args:
-        samples: Length of the stretch in samples.
+        samples: Length of the segment in samples.
         settings: Whitening.
 
     Returns:
-        List of half-open ranges (start, stop), of `settings.psd_seconds` at most; empty for a stretch too short.
+        List of half-open ranges (start, stop), of `settings.psd_seconds` at most; empty for a segment too short.
     """
     edge, longest = settings.edge_samples, round(settings.psd_seconds * settings.sample_rate)
     if samples <= 2 * edge:
@@ -219,20 +219,20 @@ def psd_blocks(samples: int, settings: Whitening) -> list[tuple[int, int]]:
 def whiten(
     strain: np.ndarray, settings: Whitening, spectra: NoiseSpectra | None = None, offset: int = 0
 ) -> tuple[np.ndarray, list]:
-    """Whiten one stretch of strain of one detector.
+    """Whiten one segment.
 
     Args:
         strain: float64 array (samples,) at `settings.sample_rate`.
         settings: Whitening.
-        spectra: NoiseSpectra of the strain around; None: of the stretch itself.
-        offset: Index of the stretch's first sample in what `spectra` was made of.
+        spectra: NoiseSpectra of the strain around; None: of the segment itself.
+        offset: Index of the segment's first sample in what `spectra` was made of.
 
     Returns:
         Tuple (whitened, taps): float64 array (samples - 2 * edge_samples,), whose first sample belongs to
         `strain[edge_samples]`; and a list of (start, taps) for the blocks of the whitened array.
 
     Raises:
-        InputError: The stretch is too short or constant.
+        InputError: The segment is too short or constant.
     """
     spectra = NoiseSpectra(strain, settings) if spectra is None else spectra
     blocks = psd_blocks(len(strain), settings)

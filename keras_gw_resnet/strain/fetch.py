@@ -33,14 +33,14 @@ def find_urls(
     sample_rate: int = 4096,
     host: str = GWOSC,
 ) -> list[str]:
-    """Ask GWOSC for the strain files of an event, or of a stretch of an observing run.
+    """Ask GWOSC for the strain files of an event, or of an interval of an observing run.
 
     Args:
         detectors: Names.
         event: Name of an event, for example "GW150914".
         seconds: Length of the event's files: 32 or 4096.
         run: Name of an observing run, for example "O3a".
-        start, duration: GPS start and seconds of the stretch of the run.
+        start, duration: GPS start and seconds of the interval.
         sample_rate: 4096 or 16384 Hz.
         host: Address of the server.
 

@@ -155,7 +155,7 @@ def find_segments(
         before, after = overlap
         raise InputError(
             f"{after.path}: {after.detector} from GPS {after.gps_start:.0f} overlaps {before.path}; "
-            "give each stretch of strain once"
+            "give each segment once"
         )
     return headers
 

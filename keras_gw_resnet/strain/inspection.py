@@ -113,7 +113,7 @@ def flag_seconds(headers: Sequence[SegmentHeader], detector: str) -> dict[str, t
 
 
 def _closeup(whitened, start, rate):
-    """Cut a stretch of whitened strain around its loudest sample: (its absolute value, GPS times, strain)."""
+    """Cut whitened strain around its loudest sample: (its absolute value, GPS times, strain)."""
     peak, reach = np.argmax(np.abs(whitened)), round(CLOSEUP_SECONDS * rate)
     first, last = max(0, peak - reach), min(len(whitened), peak + reach + 1)
     return abs(whitened[peak]), start + np.arange(first, last) / rate, whitened[first:last].copy()
@@ -245,7 +245,7 @@ def measure_statistics(
         count, total, squares = count + len(strain), total + strain.sum(axis=0), squares + (strain**2).sum(axis=0)
     if not count:
         files = ", ".join(sorted({str(h.path) for h in headers}))
-        raise InputError(f"{files}: no valid stretch of strain long enough to whiten")
+        raise InputError(f"{files}: no valid strain long enough to whiten")
     mean = total / count
     return {
         "detectors": list(detectors),

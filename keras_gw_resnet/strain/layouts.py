@@ -26,7 +26,7 @@ MEASURED = "measured"
 
 @dataclass(frozen=True)
 class SegmentHeader:
-    """Where a stretch of uniformly sampled strain of one detector lies.
+    """Where a segment lies: uniformly sampled strain of one detector.
 
     Attributes:
         path: File that holds it.

@@ -1,4 +1,4 @@
-"""Data-quality bits of GWOSC files, read by short name, and veto segments.
+"""Data-quality bits of GWOSC files, read by short name, and vetoes.
 
 Bit numbers moved between observing runs, short names did not (gwosc.org, "Data quality and injections").
 """
@@ -133,7 +133,7 @@ def valid_samples(strain: np.ndarray, sample_rate: float) -> np.ndarray:
 
 
 def read_vetoes(paths: Sequence[Path | str]) -> np.ndarray:
-    """Read veto segments: text with the GPS seconds of a start and a stop a line, or four columns as of segwizard.
+    """Read vetoes: text with the GPS seconds of a start and a stop a line, or four columns as of segwizard.
 
     Args:
         paths: Text files; lines that begin with # are comments.
@@ -146,15 +146,13 @@ def read_vetoes(paths: Sequence[Path | str]) -> np.ndarray:
     """
     found = [np.empty((0, 2))]
     for path in paths:
-        text = read_text(path, "veto segments, a GPS start and stop a line", packed=True)
+        text = read_text(path, "vetoes, a GPS start and stop a line", packed=True)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # of a file without segments
+                warnings.simplefilter("ignore", UserWarning)  # of a file without vetoes
                 rows = np.loadtxt(io.StringIO(text), ndmin=2)
         except (ValueError, OverflowError) as error:
-            raise InputError(
-                f"{path}: cannot be read as veto segments; expected a GPS start and stop a line"
-            ) from error
+            raise InputError(f"{path}: cannot be read as vetoes; expected a GPS start and stop a line") from error
         if not rows.size:
             continue
         rows = rows[:, 1:3] if rows.shape[1] == 4 else rows
@@ -169,18 +167,18 @@ def read_vetoes(paths: Sequence[Path | str]) -> np.ndarray:
     return every[np.argsort(every[:, 0], kind="stable")]
 
 
-def inside(times: Sequence[float] | np.ndarray, segments: Sequence | np.ndarray) -> np.ndarray:
-    """Say which times lie in one of some segments.
+def inside(times: Sequence[float] | np.ndarray, intervals: Sequence | np.ndarray) -> np.ndarray:
+    """Say which times lie in one of some intervals.
 
     Args:
         times: Array of GPS seconds, of any shape.
-        segments: Array (n, 2) of starts and stops.
+        intervals: Array (n, 2) of starts and stops.
 
     Returns:
-        Boolean array of the shape of `times`; a segment holds its start and not its stop.
+        Boolean array of the shape of `times`; an interval holds its start and not its stop.
     """
     times = np.asarray(times, np.float64)
     hit = np.zeros(times.shape, bool)
-    for start, stop in segments:
+    for start, stop in intervals:
         hit |= (times >= start) & (times < stop)
     return hit

@@ -59,7 +59,7 @@ def load_batches(config: TrainingConfig) -> Batches:
     if Path(config.data.path).is_file():
         return _labelled(config)
     share, size = config.data.validation_share, config.optimisation.batch_size
-    sources: dict[str, Source] = {"bank": Waveforms.open(config), "noise": open_noise(config), **open_negatives(config)}
+    sources = _opened(config)
     parts = {name: source.split(share) for name, source in sources.items()}
     provenance: dict = {"noise": config.data.noise}
     for name, source in sources.items():
@@ -91,6 +91,10 @@ def load_batches(config: TrainingConfig) -> Batches:
         provenance=provenance,
         description=f"{config.data.noise} noise{without} and {len(bank)} waveforms of {bank.population}",
     )
+
+
+def _opened(config: TrainingConfig) -> dict[str, Source]:
+    return {"bank": Waveforms.open(config), "noise": open_noise(config), **open_negatives(config)}
 
 
 def _labelled(config):

@@ -134,8 +134,8 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
     progress = Progress(config, timed, history, place.first)
     callbacks = [*searches, progress, validation]
     if place.first:
-        events = TensorBoardLog(log_dir, config, batches, validation)
-        callbacks.append(events)
+        log = TensorBoardLog(log_dir, config, batches, validation)
+        callbacks.append(log)
     try:
         model.fit(
             # Hard noise is found epoch by epoch: no batch is made before the search that it waits for.
@@ -169,7 +169,7 @@ def _fit_phase(model, config, batches, history, phase, patience, place, out, log
             f"start again in another --out with a --learning-rate below {config.optimisation.learning_rate:g}"
         )
     if place.first and phase.final:
-        events.write_summary(history)
+        log.write_summary(history)
 
 
 def _with_ranking(model, batches, config, plain=None, light=None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from keras_gw_resnet.evaluation.windows import detected_fraction
 from keras_gw_resnet.training.rooms import LEAST_FALSE_ALARMS
 
 if TYPE_CHECKING:
+    from keras_gw_resnet.datasets.noise import Noise
     from keras_gw_resnet.datasets.windows import LabelledWindows
     from keras_gw_resnet.simulation.bank import WaveformBank
     from keras_gw_resnet.training.config import TrainingConfig
@@ -52,7 +53,7 @@ class Metric:
         )
 
 
-def simulated_metric(bank: WaveformBank, noise: Any, config: TrainingConfig) -> Metric:
+def simulated_metric(bank: WaveformBank, noise: Noise, config: TrainingConfig) -> Metric:
     """Draw the windows of a metric: pure noise, and signals of one SNR.
 
     Args:

@@ -46,7 +46,7 @@ def whole_network(config: TrainingConfig) -> keras.Model:
     ranked = config.ranking.options()
     if ranked and config.network.options.get("statistic_shortcut"):
         raise InputError(
-            f"statistic_shortcut={config.ranking.statistic}: {config.network.model} has this shortcut already; leave one out"
+            f"statistic_shortcut={config.ranking.statistic}: {config.network.model} ranks that already; leave one out"
         )
     # What it begins with has been trained on since.
     return _build(config, {**config.network.options, **ranked, "weights": None} if ranked else config.network.options)

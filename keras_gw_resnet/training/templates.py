@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -22,6 +22,7 @@ from keras_gw_resnet.simulation.waveforms import make_bank
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from keras_gw_resnet.datasets.noise import Noise
     from keras_gw_resnet.simulation.bank import WaveformBank
     from keras_gw_resnet.training.config import TrainingConfig
     from keras_gw_resnet.training.data import Batches
@@ -162,7 +163,7 @@ def planes(signals: np.ndarray, see: Callable, number: int, stride: int) -> tupl
 def draw_signals(
     bank: WaveformBank,
     source: SignalSource,
-    noise: Any,
+    noise: Noise,
     samples: int,
     seed: int,
     *,

@@ -347,7 +347,7 @@ def test_a_network_that_joins_phases_is_like_any_other(both, own, coherent, tmp_
             {"statistic_templates": 2, "statistic_coherent": True, "input_shape": (2048, 3)},
             "takes 3 detectors; expected two",
         ),
-        ({"statistic_coherent": True, "statistic_shortcut": 0}, "statistic_coherent=True: is of a shortcut"),
+        ({"statistic_coherent": True, "statistic_shortcut": 0}, "statistic_coherent=True: is of a ranking statistic"),
     ],
 )
 def test_phases_of_other_networks_are_refused(options, message):
@@ -403,7 +403,7 @@ def test_other_numbers_of_templates_are_refused(templates):
 
 
 def test_templates_of_no_shortcut_are_refused():
-    with pytest.raises(InputError, match="statistic_templates=3: is of a shortcut"):
+    with pytest.raises(InputError, match="statistic_templates=3: is of a ranking statistic"):
         build_model("resnet16", **SMALL, **POSITIONS, statistic_templates=3)
 
 

@@ -20,6 +20,6 @@ class Source(Protocol):
         """Return what is trained on, and that share of it that is held out."""
         ...
 
-    def fingerprint(self, kept: Any, held_out: Any) -> dict:
+    def fingerprint(self, kept: Any, held_out: Any, /) -> dict:
         """Return what the card of a network says of these two parts."""
         ...

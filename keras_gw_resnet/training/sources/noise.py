@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise, gaussian_noise
-from keras_gw_resnet.datasets.noise import FileNoise, MixedNoise
+from keras_gw_resnet.datasets.noise import FileNoise, MixedNoise, Noise
 from keras_gw_resnet.datasets.noise_stretches import (
     cut_events_out,
     events_in,
@@ -80,7 +80,7 @@ class StrainFiles:
                 f"{share:g} of it ({error}); give more, or train with --data.noise gaussian"
             ) from error
 
-    def fingerprint(self, noise: Any, held_out: Any) -> dict:
+    def fingerprint(self, noise: Noise, held_out: Noise) -> dict:
         """Return files and intervals, and the catalogue events that were left out."""
         events = events_in(self.stretches)
         return {
@@ -128,7 +128,7 @@ class SimulatedNoise:
         """Return the noise twice: none of it is ever seen again."""
         return self.noise, self.noise
 
-    def fingerprint(self, noise: Any, held_out: Any) -> dict:
+    def fingerprint(self, noise: Noise, held_out: Noise) -> dict:
         """Return the names of the spectra."""
         return {"psds": {d: [Path(source).name for source in own] for d, own in self.psds.items()}}
 
@@ -151,7 +151,7 @@ class FilesAndSimulated:
         both = zip(self.files.split(share), self.simulated.split(share), strict=True)
         return tuple(MixedNoise(real, simulated) for real, simulated in both)
 
-    def fingerprint(self, noise: Any, held_out: Any) -> dict:
+    def fingerprint(self, noise: Noise, held_out: Noise) -> dict:
         """Return what both say."""
         return {**self.simulated.fingerprint(noise, held_out), **self.files.fingerprint(noise, held_out)}
 
