@@ -61,17 +61,18 @@ def test_own_windows_are_scored(notebook):
     assert found["logit"].max() > 10
 
 
+@pytest.mark.slow
 def test_families_are_trained_and_compared(notebook):
-    small = {"WIDTH": 4, "EPOCHS": 1, "STEPS": 3, "BATCH": 16, "WAVEFORMS": 24, "SECONDS": 64, "WINDOWS": 1000}
+    small = {"WIDTH": 4, "EPOCHS": 1, "STEPS": 3, "BATCH": 16, "WAVEFORMS": 24, "SECONDS": 64, "HELD_OUT": 1000}
     found = notebook("train_family", **small)
-    assert found["history"].shape == () and len(found["logit"]) == 1000
+    assert found["history"].shape == () and len(found["logit"]) == 2000
 
 
 def test_a_family_is_added(notebook, monkeypatch):
     from keras_gw_resnet.models import registry
 
     monkeypatch.setattr(registry, "MODELS", dict(registry.MODELS))
-    found = notebook("add_family", EPOCHS=1, STEPS=3, BATCH=16, WAVEFORMS=24, SECONDS=64)
+    found = notebook("add_family", EPOCHS=1, STEPS=3, BATCH=16, WAVEFORMS=24, SECONDS=64, HELD_OUT=1000)
     assert found["detector"].card["model"] == "plainnet"
     assert found["network"].parts.exact
 
@@ -82,7 +83,8 @@ def test_two_networks_are_compared(notebook):
     assert found["statistics"][0].shape == found["given"].injections["tc"].shape
 
 
+@pytest.mark.slow
 def test_glitches_are_taught(notebook):
-    small = {"EPOCHS": 1, "STEPS": 3, "BATCH": 16, "WAVEFORMS": 24, "SECONDS": 64, "WINDOWS": 1000}
+    small = {"EPOCHS": 1, "STEPS": 3, "BATCH": 16, "WAVEFORMS": 24, "SECONDS": 64, "HELD_OUT": 1000}
     found = notebook("teach_glitches", **small)
     assert found["scores"]["with"].keys() == found["KINDS"].keys()
