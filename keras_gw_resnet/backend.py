@@ -1,16 +1,25 @@
 """Starting Keras and its backend, and how networks are compiled."""
 
 import contextlib
+import importlib
 import json
 import logging
 import os
 import sys
 import tempfile
+import types
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 from keras_gw_resnet.errors import InputError, first_line
+
+
+class Later(types.ModuleType):
+    """A module that is imported when something in it is asked for: Keras takes seconds, which a scan in NumPy does without."""
+
+    def __getattr__(self, name):
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 @contextlib.contextmanager

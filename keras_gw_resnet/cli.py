@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             args = build_parser().parse_args(argv)
             command = args.command
-            said = contextlib.nullcontext() if command == "tensorboard" else working(command)
+            said = contextlib.nullcontext() if _speaks_for_itself(args) else working(command)
             with owned_output(args), said:
                 args.run(args)
         sys.stdout.flush()
@@ -111,6 +111,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM} {command}: interrupted; {GOES_ON}", file=sys.stderr)
         return 130
     return 0
+
+
+def _speaks_for_itself(args):
+    """Say whether a command runs until it is stopped, or has lines on stdout that are read by programs."""
+    return args.command == "tensorboard" or getattr(args, "follow", None) is not None
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.inputs import read_json
 from keras_gw_resnet.models.weights import find_model_file, load_keras_file
-from keras_gw_resnet.portable import KERAS_RANGE, make_portable
+from keras_gw_resnet.portable import KERAS_RANGE, make_portable, round_filters
 
 if TYPE_CHECKING:
     import keras
@@ -59,6 +59,7 @@ def save_model(model: keras.Model, card: dict, folder: Path | str) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     bare = keras.models.clone_model(model)
     bare.set_weights(model.get_weights())
+    round_filters(bare)
     with written_aside(folder / "model.keras") as aside:
         bare.save(aside)
         make_portable(aside)

@@ -27,6 +27,10 @@ FLAGSHIP_SLIDES = 9
 # A recipe with hard_noise: .../hard-NAME.hdf shows what the network of that name finds hard in so many windows.
 HARD, HARD_WINDOWS = "hard-", 800000
 ANALYTIC = ("aLIGOZeroDetHighPower", "aLIGOMidHighSensitivityP1200087")
+USUAL = ("H1", "L1")
+# Of further detectors, where no spectra are given for them: beside those of O3, and beside those of set1, which are design ones.
+FURTHER = ("V1=AdVO3LowT1800545", "K1=KAGRA25MpcT1800545")
+DESIGN = ("aLIGOZeroDetHighPower", "V1=AdVDesignSensitivityP1200087", "K1=KAGRADesignSensitivityT1600593")
 PACKAGE = ("-m", "keras_gw_resnet")
 
 
@@ -112,15 +116,16 @@ class Zoo:
         """Say whether a Training is done already."""
         return (self.folder / training.title / "card.json").exists()
 
-    def make_data(self) -> None:
-        """Simulate noise and waveforms to train and to test with."""
-        spectra = ("--psd", *(self.psds or ANALYTIC))
+    def make_data(self, detectors: tuple = USUAL) -> None:
+        """Simulate noise and waveforms to train and to test with, for some detectors."""
+        spectra = ("--psd", *self._spectra(detectors, self.psds or ANALYTIC))
         for folder, noise, bank, segments, waveforms in (
-            (self.data, NOISE_SEED, BANK_SEED, 40, 5000),
-            (self.test, TEST_NOISE_SEED, TEST_BANK_SEED, 10, 500),
+            (_of_detectors(self.data, detectors), NOISE_SEED, BANK_SEED, 40, 5000),
+            (_of_detectors(self.test, detectors), TEST_NOISE_SEED, TEST_BANK_SEED, 10, 500),
         ):
             made = folder / "noise.hdf"
             options = ("--segments", segments, "--segment-seconds", 256, "--seed", noise, *spectra)
+            options = (*options, *(() if detectors == USUAL else ("--detectors", *detectors)))
             run_step("noise", made, *PACKAGE, "simulate", "noise", *options, "--output", made)
             made = folder / "bank.hdf"
             options = ("--population", "set3", "--number", waveforms, "--seed", bank)
@@ -129,7 +134,10 @@ class Zoo:
     def train(self, training: Training) -> None:
         """Train a network, after finding the hard noise that its recipe shows."""
         name, folder, recipe = training.name, self.folder / training.title, self.recipes[training.name]
-        train = ("train", "--config", self._files[name], "--data", _seen(self.data), "--out", folder)
+        detectors = detectors_of(recipe)
+        self.make_data(detectors)
+        data = _seen(_of_detectors(self.data, detectors))
+        train = ("train", "--config", self._files[name], "--data", data, "--out", folder)
         train = (*train, "--name", folder.name, *(() if training.seed is None else ("--seed", training.seed)))
         for finder in finders_of(recipe):
             train = (*train, "--negatives.hard_noise", _seen(self._find_hard_noise(finder)))
@@ -141,15 +149,25 @@ class Zoo:
         """Measure a trained network on windows and on the test sets, into its card."""
         folder = self.folder / training.title
         evaluate = (*PACKAGE, "evaluate", folder, "--card", "--output")
-        run_step("windows", folder / "windows", *evaluate, folder / "windows", "--data", self.test)
+        detectors = detectors_of(self.recipes[training.name])
+        test = _of_detectors(self.test, detectors)
+        run_step("windows", folder / "windows", *evaluate, folder / "windows", "--data", test)
         for population, number in TEST_SETS:
             out = folder / population
             options = ("--set", population, "--duration", self.test_duration, "--seed", number)
             if training.name == ALIASES["flagship"]:
                 options = (*options, "--slides", FLAGSHIP_SLIDES)
-            psd = ("--psd", *self.psds) if self.psds and population != "set1" else ()
-            run_step(population, out, *evaluate, out, *options, *psd)
+            psds = self.psds if population != "set1" else ()
+            if detectors != USUAL:
+                psds = self._spectra(detectors, psds or DESIGN)
+            run_step(population, out, *evaluate, out, *options, *(("--psd", *psds) if psds else ()))
         note_selection(folder, selection())
+
+    def _spectra(self, detectors, psds):
+        """Return noise spectra, with one for each further detector that is given none of its own."""
+        named = {source.partition("=")[0] for source in psds}
+        more = {source.partition("=")[0]: source for source in FURTHER}
+        return (*psds, *(more[name] for name in detectors if name in more and name not in named))
 
     def install(self, training: Training) -> Path:
         """Put a trained network in place of the saved one; return its folder."""
@@ -207,6 +225,16 @@ def read_recipes(files: dict[str, Path]) -> dict[str, dict]:
     recipes = {name: yaml.safe_load(files[name].read_text()) for name in sorted(files)}
     needed = {name: sorted(begun_with(recipe) + finders_of(recipe)) for name, recipe in recipes.items()}
     return {name: recipes[name] for name in TopologicalSorter(needed).static_order() if name in recipes}
+
+
+def detectors_of(recipe: dict) -> tuple[str, ...]:
+    """Return the detectors of a recipe."""
+    return tuple(dict(fields_of(recipe)).get("data.detectors") or USUAL)
+
+
+def _of_detectors(folder, detectors):
+    """Return the folder beside this one that holds the same for other detectors than usual."""
+    return folder if detectors == USUAL else folder.with_name("-".join([folder.name, *detectors]))
 
 
 def finders_of(recipe: dict) -> list[str]:

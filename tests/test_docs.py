@@ -58,6 +58,11 @@ def test_links_lead_somewhere(page):
             assert (ROOT / page).parent.joinpath(link.split("#")[0]).exists(), link
 
 
+def test_every_page_is_in_the_navigation_of_the_site():
+    in_navigation = set(re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= in_navigation
+
+
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
     """A folder to work in, with the configuration of an earlier training."""

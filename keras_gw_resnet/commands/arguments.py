@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -62,6 +62,15 @@ def hdf5(text: str) -> Path:
     return path
 
 
+def events_file(text: str) -> Path:
+    """Parse the name of a file of events: HDF5, or a JSON object a line."""
+    if (path := path_of(text)).suffix not in (*HDF5_SUFFIXES, ".jsonl"):
+        raise argparse.ArgumentTypeError(
+            f"{text}; expected a name that ends in .hdf, .hdf5 or .h5, with --follow in .jsonl"
+        )
+    return path
+
+
 def rates(text: str) -> dict[str, float]:
     """Parse rates such as H1=0.3,L1=1 into a dictionary."""
     found = {}
@@ -112,15 +121,15 @@ def add_command(
     return parser
 
 
-def add_detectors(parser: argparse.ArgumentParser) -> None:
+def add_detectors(parser: argparse.ArgumentParser, default: Sequence[str] = ("H1", "L1")) -> None:
     """Add --detectors."""
     parser.add_argument(
         "--detectors",
         nargs="+",
         action=_Detectors,
-        default=["H1", "L1"],
+        default=list(default),
         metavar="NAME",
-        help="default: H1 L1",
+        help=f"default: {' '.join(default)}",
     )
 
 

@@ -9,7 +9,6 @@ from keras_gw_resnet.commands.evaluate_lesions import evaluate_lesions
 from keras_gw_resnet.commands.evaluate_masses import evaluate_masses
 from keras_gw_resnet.commands.evaluate_set import evaluate_set
 from keras_gw_resnet.commands.evaluate_windows import evaluate_windows
-from keras_gw_resnet.datasets.signals import check_snr_range
 from keras_gw_resnet.errors import InputError
 
 
@@ -52,6 +51,8 @@ def run_evaluate(args: argparse.Namespace) -> None:
     if args.thresholds and (not (test or masses) or args.compare):
         raise InputError("--thresholds is of one network; give --glitches or --by-mass, without --compare")
     if masses:
+        from keras_gw_resnet.datasets.signals import check_snr_range
+
         check_snr_range("--by-mass", *args.by_mass)
     if not args.set:
         _refuse_options_of_a_set(args, test, masses)

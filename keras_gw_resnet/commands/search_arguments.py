@@ -9,26 +9,27 @@ from keras_gw_resnet.commands.arguments import (
     add_quality,
     add_scan,
     add_strict,
+    events_file,
     finite,
-    hdf5,
     html,
     path_of,
     picture,
     positive,
 )
+from keras_gw_resnet.commands.follow import add_follow
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a search takes to a parser."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
-    add("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns with all detectors of the network")
+    add("strain", nargs="*", metavar="FILE", help="strain files, folders or patterns with all detectors of the network")
     add(
         "--output",
         required=True,
-        type=hdf5,
+        type=events_file,
         metavar="FILE",
-        help="events as HDF5; .csv and .json are written beside it",
+        help="events as HDF5, with .csv and .json beside it; with --follow as .jsonl",
     )
     add("--plot", type=picture, metavar="FILE", help="picture of the loudest event of MODEL")
     add(
@@ -52,6 +53,12 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="further networks in the same pass; their events go to OUTPUT with their name added",
     )
+    add(
+        "--or",
+        dest="fewer",
+        metavar="MODEL",
+        help="network of fewer detectors for strain that lacks one of those of the first; its events go to OUTPUT with its name added",
+    )
     add_overwrite(parser)
     group = parser.add_argument_group("significance")
     group.add_argument(
@@ -59,7 +66,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         metavar="N",
         help="search N times more with the detectors slid in time against each other, for false-alarm rates; "
-        "the background goes to OUTPUT with -background added",
+        "the background goes to OUTPUT with -background added (default with --follow: 10)",
     )
     group.add_argument(
         "--background", type=path_of, metavar="FILE", help="a background made before, by the same network"
@@ -77,6 +84,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="text with times to leave out, a GPS start and stop a line",
     )
+    add_follow(parser)
     add_scan(parser)
     add_gate(parser)
     add_consistency(parser)

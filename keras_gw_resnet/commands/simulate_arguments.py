@@ -30,7 +30,7 @@ def add_simulate_arguments(
         nargs="+",
         default=["aLIGOZeroDetHighPower"],
         metavar="PSD",
-        help="names, files, or folders with a folder of files a detector; one is drawn for each segment and detector "
+        help="names, files, or folders with a folder of files a detector, as V1=NAME of one detector; one is drawn for each segment and detector "
         "(default: aLIGOZeroDetHighPower)",
     )
     mock.add_argument(
@@ -41,7 +41,7 @@ def add_simulate_arguments(
         nargs="+",
         default=[],
         metavar="PSD",
-        help="names, files, or folders with a folder of files a detector (default: the population's)",
+        help="names, files, or folders with a folder of files a detector, as V1=NAME of one detector (default: the population's)",
     )
     mock.add_argument("--glitches", type=path_of, metavar="BANK", help="glitch bank for Gaussian noise")
     add_set_noise(mock)
@@ -59,4 +59,7 @@ def add_simulate_arguments(
     for each in (bank, noise, mock):
         each.add_argument("--seed", type=seed, default=0, metavar="N", help="default: 0")
         each.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    # The geometry of a detector takes no room, and a training may want any of them.
+    add_detectors(bank, ("H1", "L1", "V1", "K1"))
+    for each in (noise, mock):
         add_detectors(each)

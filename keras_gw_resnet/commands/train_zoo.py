@@ -52,7 +52,6 @@ def run_train_zoo(args: argparse.Namespace) -> None:
         print(f"  {training.title}: {training.reason}{', trained already' if zoo.is_trained(training) else ''}")
     if args.dry_run:
         return
-    zoo.make_data()
     for training in plan:
         zoo.train(training)
         zoo.measure(training)

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-import keras
-from keras import layers, ops
-
+from keras_gw_resnet.backend import Later
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.matched_filter import (
     BASIS_LAYER,
     COINCIDENT,
     ENERGY_LAYER,
+    FIRST,
     FIXED,
+    FURTHER,
     PRECISION,
     SNR_LAYER,
     STRIDE,
@@ -48,12 +48,17 @@ from keras_gw_resnet.models.ranking import (
 from keras_gw_resnet.models.receptive import ReceptiveField
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
+    from keras import layers, ops
+else:
+    keras, layers, ops = Later("keras"), Later("keras.layers"), Later("keras.ops")
 
 # Orthonormal kernels: 64 hold 99 % of the power of binary black holes of 7 to 50 solar masses in 0.5 s.
 BASIS = 64
 # Share of a template that lies behind the coalescence.
 RINGDOWN = 1 / 16
+STATISTIC_POOL = f"{STATISTIC}pool"
 JOIN_LAYER = f"{STATISTIC}and_features"
 # Layers of the head that take the statistic, too.
 RANKING_LAYERS = ("crop_edges", "dropout", "score")
@@ -71,14 +76,18 @@ class Front:
         coincidence: Whether the stack sees what a search for coincident triggers ranks, too (arXiv 1508.02357): template by template the
             largest half squared signal-to-noise ratios of each detector within 4 ms (5 with a finer `template_stride`) added, so that only
             the same template at nearly the same time adds up; and the log-sum-exp over the templates of this and of each detector's own,
-            the log of the likelihood ratio where all templates are alike likely, but for their amplitudes.
+            the log of the likelihood ratio where all templates are alike likely, but for their amplitudes. Detectors beyond the first two
+            add what they say by themselves (`matched_filter.further`).
+        stack_detectors: How many of the detectors, the first ones, the stack sees: the others are ranked alone, which takes
+            `statistic_templates`. So a network for more detectors has the stack of one for fewer. 0: all.
         statistic_shortcut: Weight with which a ranking statistic, a natural logarithm, is added to the logit of each position; 0: none. It
             is the log-sum-exp over the templates of the detectors' half squared signal-to-noise ratios, each up to `LIMIT`, the largest
             within the middle feature of the position. Needs `coincidence` and a head of positions.
         statistic_templates: How many templates of its own the statistic has, sums of the same orthonormal kernels, tried every 4 samples;
             0: those that the stack sees.
         statistic_coherent: Whether its own templates join H1 and L1 as these see a signal: at a delay of up to 10 ms, alike loud, and with
-            nearly opposite phases (arXiv 1705.01513). What is loud in one detector alone counts for half.
+            nearly opposite phases (arXiv 1705.01513). What is loud in one detector alone counts for half. They are the first two; others
+            may follow.
         statistic_light: How many more templates the statistic has of light binaries, which see the 0.5 s before, too, and whose kernels are
             more; 0: none. All of them together count a quarter of `statistic_templates`.
         consistency: Whether half squared signal-to-noise ratios are divided where the strain does not look like the template, so that
@@ -89,6 +98,7 @@ class Front:
     template_samples: int = 1024
     template_stride: int = STRIDE
     coincidence: bool = False
+    stack_detectors: int = 0
     statistic_shortcut: float = 0.0
     statistic_templates: int = 0
     statistic_coherent: bool = False
@@ -99,6 +109,7 @@ class Front:
         for name, least in (
             ("templates", 0),
             ("template_samples", 1),
+            ("stack_detectors", 0),
             ("statistic_templates", 0),
             ("statistic_light", 0),
         ):
@@ -115,9 +126,10 @@ class Front:
         weight = self.statistic_shortcut
         if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
             raise InputError(f"statistic_shortcut={weight!r}; expected a finite number from 0")
-        flags = [name for name in ("coincidence", "consistency") if getattr(self, name)]
+        flags = [f"{name}=True" for name in ("coincidence", "consistency") if getattr(self, name)]
+        flags += [f"stack_detectors={self.stack_detectors}"] if self.stack_detectors else []
         if not self.templates and (flags or self.template_stride != STRIDE):
-            given = f"{flags[0]}=True" if flags else f"template_stride={self.template_stride}"
+            given = flags[0] if flags else f"template_stride={self.template_stride}"
             raise InputError(f"{given}: is of templates; give templates too, for example 128")
         if not weight and (self.statistic_templates or self.statistic_coherent):
             number = self.statistic_templates
@@ -139,9 +151,18 @@ class Front:
                 f"statistic_shortcut={self.statistic_shortcut}: {name} has {lacking}; expected a network with templates, "
                 "coincidence=True and pooling='logsumexp', or leave it out"
             )
-        if self.statistic_coherent and detectors != 2:
+        if self.statistic_coherent and detectors < FIRST:
             raise InputError(
-                f"statistic_coherent=True: {name} takes {detectors} detectors; expected two, H1 and L1, or leave it out"
+                f"statistic_coherent=True: {name} takes one detector; expected two, H1 and L1, or more, or leave it out"
+            )
+        if self.stack_detectors > detectors:
+            raise InputError(
+                f"stack_detectors={self.stack_detectors}: {name} takes {detectors}; expected as many at most"
+            )
+        if 0 < self.stack_detectors < detectors and self.statistic_shortcut and not self.statistic_templates:
+            raise InputError(
+                f"stack_detectors={self.stack_detectors}: what {name} ranks of the others takes templates of its own; give "
+                "statistic_templates too, for example 40"
             )
 
     @property
@@ -154,24 +175,26 @@ class Front:
         """Samples from the middle of a template to its coalescence; None without templates."""
         return self.template_samples * (0.5 - RINGDOWN) if self.templates else None
 
-    @property
-    def field(self) -> ReceptiveField:
-        """ReceptiveField of what the stack sees."""
+    def field_of(self, detectors: int) -> ReceptiveField:
+        """Return the ReceptiveField of what the stack sees of so many detectors."""
         kernels = self._kernel_field
-        return kernels.through(COINCIDENT) if self.coincidence else kernels
+        if not self.coincidence:
+            return kernels
+        return _sooner_or_later(kernels, _steps_apart(self.stack_detectors or detectors))
 
     @property
     def _kernel_field(self):
         return ReceptiveField().through(self.template_samples, STRIDE) if self.templates else ReceptiveField()
 
-    def statistic_field(self, stride: int) -> ReceptiveField:
-        """Return the ReceptiveField of the statistic, at as many samples from one value to the next as the stack's features."""
-        field, steps = self._kernel_field, -(-DELAYS // (STRIDE // OWN_STRIDE))
+    def statistic_field(self, stride: int, detectors: int) -> ReceptiveField:
+        """Return the ReceptiveField of the statistic of so many detectors, at as many samples from one value to the next as the stack's features."""
+        field, steps = self._kernel_field, _steps_apart(detectors)
         if self.statistic_light:
             early = ReceptiveField().through(LOW_PASS_TAPS, STRIDE).through(EARLY_SAMPLES // STRIDE)
             field = field.merged(early.later(-steps_earlier(self.template_samples)))
-        field = field.later(-steps).merged(field.later(steps)) if self.statistic_coherent else field.through(COINCIDENT)
-        return field.through(stride // STRIDE, stride // STRIDE)
+        if self.statistic_coherent:
+            steps = max(steps, -(-DELAYS // (STRIDE // OWN_STRIDE)))
+        return _sooner_or_later(field, steps).through(stride // STRIDE, stride // STRIDE)
 
     def __call__(self, strain: keras.KerasTensor, stride: int) -> tuple:
         """Filter strain.
@@ -200,14 +223,14 @@ class Front:
         if self.consistency:
             energies = [energy(column, self.template_samples, number) for number, column in enumerate(columns)]
         filtered = Filtered(kernels, self.template_samples, energies)
-        stem = Stem(filtered, self.templates, self.template_stride)
+        stem = Stem(filtered, self.templates, self.template_stride, self.stack_detectors)
         channels = [channel for asked, give in CHANNELS if asked(self) for channel in give(stem)]
         seen = layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(channels)
         if not self.statistic_shortcut:
             return seen, None
         ranked = self._ranked(stem, filtered, columns, energies)
         steps = stride // STRIDE
-        pool = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=f"{STATISTIC}pool")
+        pool = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=STATISTIC_POOL)
         return seen, pool(ops.logsumexp(ranked, axis=-1, keepdims=True))
 
     def _ranked(self, stem, filtered, columns, energies):
@@ -219,6 +242,16 @@ class Front:
             return ranked
         light = light_filtered(columns, filtered.kernels, self.template_samples, energies)
         return joined_classes(ranked, join(light, self.statistic_light, LIGHT))
+
+
+def _steps_apart(detectors):
+    """Return by how many values a detector may see a signal earlier or later than where it is said to be."""
+    return FURTHER if detectors > FIRST else COINCIDENT // 2
+
+
+def _sooner_or_later(field, steps):
+    """Return the ReceptiveField of what sees so many values earlier and later."""
+    return field.later(-steps).merged(field.later(steps))
 
 
 # What is ranked, which is not trained.
@@ -254,6 +287,10 @@ def front_of(model: keras.Model) -> Front:
         "template_stride": STRIDE * templates // filters,
     }
     given["coincidence"], given["consistency"] = "snr_near_0" in own, f"{ENERGY_LAYER}_0" in own
+    # Of each detector that the stack sees there are powers, their roots and, with coincidence, their log-sum-exp; that has the sum and its own.
+    joined = given["coincidence"]
+    seen = (own[SNR_LAYER].output.shape[-1] - joined * (templates + 1)) // (2 * templates + joined)
+    given["stack_detectors"] = seen if seen < model.input_shape[-1] else 0
     if JOIN_LAYER in own:
         kernel = own["score"].get_weights()[0]
         given["statistic_shortcut"] = float(kernel[:, -1].max()) or 1.0

@@ -47,6 +47,8 @@ POINTWISE_OPERATIONS = (
     "Sigmoid",
     "Relu",
     "Sqrt",
+    "Exp",
+    "Log",
     "GetItem",
     "Logsumexp",
 )

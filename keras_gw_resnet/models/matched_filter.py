@@ -8,14 +8,18 @@ it is trained: before the first epoch a training fills both from the waveforms o
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING
 
-from keras import layers, ops
+from keras_gw_resnet.backend import Later
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import keras
+    from keras import layers, ops
+else:
+    layers, ops = Later("keras.layers"), Later("keras.ops")
 
 # Samples from one value of the signal-to-noise ratio to the next that the stack sees: finer than an autocorrelation is wide.
 STRIDE = 8
@@ -24,6 +28,16 @@ STRIDES = (8, 4, 2, 1)
 # Values of the signal-to-noise ratio, each detector's own, that are joined as one: the middle and so many at both sides make up for
 # the 10 ms that a signal needs from H1 to L1 at most, half of it before and half behind.
 COINCIDENT = 3
+# Detectors that are joined by what all of them see; each further one adds what it says by itself, see `further`.
+FIRST = 2
+# Values by which a further detector may see a signal earlier or later than the first two, 31 ms: light needs 27 ms from V1 to H1, and
+# 32 ms from K1 to L1.
+FURTHER = 8
+# Variance of what a signal of network SNR 8 in H1 and L1 gives there, in phase and in quadrature, over that of noise: 3.4 in V1 of O3,
+# over all directions, inclinations and polarisations weighted by the volume that they are seen in. Any from 2 to 6 does as well.
+FURTHER_VARIANCE = 3.0
+# Half the squared signal-to-noise ratio that a further detector counts for at most, that of 5.7: it adds 8 at most, whatever glitches it has.
+FURTHER_LIMIT = 16.0
 BASIS_LAYER, TEMPLATE_LAYERS = "template_basis", ("templates_in_phase", "templates_in_quadrature")
 SNR_LAYER, ENERGY_LAYER = "snr", "strain_power"
 # Squares of signal-to-noise ratios and their exponentials need more digits than half precision has.
@@ -77,10 +91,14 @@ class Filtered:
         Returns:
             List of tensors (batch, steps, templates).
         """
+        return self.largest(self.phases(templates, stride, prefix), templates, prefix)
+
+    def largest(self, phases: Sequence, templates: int, prefix: str = "") -> list:
+        """Return what `powers` does of what `phases` gave."""
         powers = []
-        for detector, pair in enumerate(self.phases(templates, stride, prefix)):
+        for detector, pair in enumerate(phases):
             power = self.consistent(detector, half_square(*pair))
-            if stride < STRIDE:
+            if power.shape[-1] > templates:
                 name = f"{prefix}snr_largest_{detector}"
                 power = layers.Maximum(dtype=PRECISION, name=name)(slices(power, templates))
             powers.append(power)
@@ -111,18 +129,19 @@ class Stem:
         filtered: Filtered.
         templates: How many.
         stride: Samples from one time at which each is tried to the next.
+        detectors: How many of the detectors, the first ones; 0: all.
 
     Attributes:
         powers: Half the squared signal-to-noise ratio of each template, of its times within a step the largest, (batch, steps, templates)
             a detector.
     """
 
-    def __init__(self, filtered: Filtered, templates: int, stride: int) -> None:
-        self.powers = filtered.powers(templates, stride)
+    def __init__(self, filtered: Filtered, templates: int, stride: int, detectors: int = 0) -> None:
+        self.powers = filtered.powers(templates, stride)[: detectors or None]
 
     @functools.cached_property
     def near(self) -> list:
-        """The largest of each `COINCIDENT` neighbouring values of `powers`."""
+        """What of `powers` is near in time, see `matched_filter.near`."""
         return near(self.powers)
 
 
@@ -140,12 +159,34 @@ def half_square(in_phase: keras.KerasTensor, in_quadrature: keras.KerasTensor) -
 
 
 def near(powers: Sequence, prefix: str = "") -> list:
-    """Return of each detector's powers the largest of each `COINCIDENT` neighbours."""
+    """Return of each detector's powers the largest of each `COINCIDENT` neighbours; of a third and further ones what they add, see `further`."""
     options = {"strides": 1, "padding": "same", "dtype": PRECISION}
-    return [
+    first = [
         layers.MaxPooling1D(COINCIDENT, **options, name=f"{prefix}snr_near_{detector}")(power)
-        for detector, power in enumerate(powers)
+        for detector, power in enumerate(powers[:FIRST])
     ]
+    return first + further(powers, prefix)
+
+
+def further(powers: Sequence, prefix: str = "") -> list:
+    """Return what each detector beyond the first two adds to the log-likelihood ratio of a signal in those.
+
+    Where it is and how loud the first two cannot say: phase and amplitude are taken as drawn from a normal distribution of variance
+    `FURTHER_VARIANCE`, the time from all that light allows. Noise adds nothing in the mean of the likelihood, and little of its logarithm.
+
+    Args:
+        powers: Half squared signal-to-noise ratios of all detectors, tensors (batch, steps, templates).
+        prefix: Of the names of the layers.
+    """
+    added = []
+    for detector, power in enumerate(powers[FIRST:], FIRST):
+        mean = layers.AveragePooling1D(
+            2 * FURTHER + 1, strides=1, padding="same", dtype=PRECISION, name=f"{prefix}snr_further_{detector}"
+        )
+        gain = FURTHER_VARIANCE / (1 + FURTHER_VARIANCE)
+        likelihood = mean(ops.exp(gain * ops.minimum(power, FURTHER_LIMIT)))
+        added.append(ops.log(likelihood) - math.log(1 + FURTHER_VARIANCE))
+    return added
 
 
 def slices(tensor: keras.KerasTensor, width: int) -> list:

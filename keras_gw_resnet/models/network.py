@@ -52,7 +52,10 @@ class Network:
     @property
     def ranked(self) -> ReceptiveField | None:
         """ReceptiveField of the ranking statistic; None without."""
-        return self.front.statistic_field(self.field.stride) if self.front.statistic_shortcut else None
+        return self._statistic_field(self.front) if self.front.statistic_shortcut else None
+
+    def _statistic_field(self, front):
+        return front.statistic_field(self.field.stride, self.input_shape[1])
 
     @property
     def parts(self) -> Parts:
@@ -96,7 +99,7 @@ class Network:
         if self.ranked is None:
             return 0
         # What serves light binaries alone comes before the middle.
-        others = replace(self.front, statistic_light=0).statistic_field(field.stride)
+        others = self._statistic_field(replace(self.front, statistic_light=0))
         position = ((taps - 1) * field.stride + field.right - field.left) / 2
         tap = round((position - (others.right - others.left) / 2) / field.stride)
         return min(max(tap, 0), taps - 1)
@@ -235,7 +238,7 @@ def assemble(
     head = Head(**head)
     require_shape(input_shape)
     front = front or Front()
-    field = reach(front.field) if reach else _field_read(stack, front, input_shape)
+    field = reach(front.field_of(input_shape[1])) if reach else _field_read(stack, front, input_shape)
     weights = None if weights is None else find_weights(weights)
     return Network(
         name=name, input_shape=tuple(input_shape), front=front, stack=stack, field=field, head=head, weights=weights

@@ -8,14 +8,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from keras import layers, ops
-
+from keras_gw_resnet.backend import Later
 from keras_gw_resnet.models.matched_filter import (
+    FIRST,
     FIXED,
     PRECISION,
     STRIDE,
     TEMPLATE_LAYERS,
     Filtered,
+    further,
     half_square,
     near,
     slices,
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import keras
+    from keras import layers, ops
+else:
+    layers, ops = Later("keras.layers"), Later("keras.ops")
 
 # Half the squared signal-to-noise ratio that a detector counts for at most, that of 8: a glitch is in one detector and may be far louder.
 LIMIT = 32.0
@@ -52,12 +56,13 @@ EARLY_SAMPLES, LOW_PASS_TAPS = 1024, 97
 
 
 def stem_sum(powers: Sequence, prefix: str = STATISTIC) -> keras.KerasTensor:
-    """Add up half squared signal-to-noise ratios (batch, steps, templates) of detectors, each up to `LIMIT`."""
+    """Add up half squared signal-to-noise ratios (batch, steps, templates) of the first two detectors, each up to `LIMIT`, and what others add."""
     limited = [
         layers.ReLU(max_value=LIMIT, dtype=PRECISION, name=f"{prefix}limited_{detector}")(power)
-        for detector, power in enumerate(powers)
+        for detector, power in enumerate(powers[:FIRST])
     ]
-    return layers.Add(dtype=PRECISION, name=f"{prefix}joined")(limited) if len(limited) > 1 else limited[0]
+    every = [*limited, *powers[FIRST:]]
+    return layers.Add(dtype=PRECISION, name=f"{prefix}joined")(every) if len(every) > 1 else limited[0]
 
 
 def own_sum(filtered: Filtered, templates: int, prefix: str) -> keras.KerasTensor:
@@ -66,18 +71,19 @@ def own_sum(filtered: Filtered, templates: int, prefix: str) -> keras.KerasTenso
 
 
 def coherent_sum(filtered: Filtered, templates: int, prefix: str) -> keras.KerasTensor:
-    """Join two detectors by the phases of each template, the largest of all delays and of the times within a step of the front.
+    """Join the first two detectors by the phases of each template, the largest of all delays and of the times within a step of the front.
 
     A signal that is alike loud in both with phases that differ by d has a log-likelihood ratio of (a^2 + b^2) / 4 + a b cos(d - e) / 2, where a and b
     are the signal-to-noise ratios and e the difference of their phases. Over a von Mises distribution of d around pi this gives
     (a^2 + b^2) / 4 + log I0(r) - log I0(k), with r^2 = (a b / 2)^2 + k^2 - k a b cos(e); of log I0 the argument alone is taken, which
-    differs by -1.8 (r = 0) to 0.9 (r = 38, the largest).
+    differs by -1.8 (r = 0) to 0.9 (r = 38, the largest). Each further detector adds what `matched_filter.further` gives.
     """
     phases = filtered.phases(templates, OWN_STRIDE, prefix)
-    first, last = (_limited(filtered, detector, *pair) for detector, pair in enumerate(phases))
+    first, last = (_limited(filtered, detector, *pair) for detector, pair in enumerate(phases[:FIRST]))
     shifted = zip(*(_at_all_delays(tensor, templates, f"{prefix}{n}") for n, tensor in enumerate(first)), strict=True)
     largest = layers.Maximum(dtype=PRECISION, name=f"{prefix}delays")([_coherent(last, other) for other in shifted])
-    return layers.Maximum(dtype=PRECISION, name=f"{prefix}joined")(slices(largest, templates))
+    joined = layers.Maximum(dtype=PRECISION, name=f"{prefix}joined")(slices(largest, templates))
+    return sum(further(filtered.largest(phases, templates, prefix), prefix), start=joined)
 
 
 def _coherent(own, other):

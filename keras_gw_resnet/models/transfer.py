@@ -179,8 +179,9 @@ def copy_trained(model: keras.Model, saved: keras.Model, path: Path | str = "wei
     blocks = _blocks_more(model, saved)
     more = {layer.name for block in blocks for layer in block.layers}
     own = [entry for entry in own if entry[0] not in more]
-    if more or front_of(model).statistic_light != front_of(saved).statistic_light:
-        # A deeper network, and one that ranks longer templates, sees farther, and crops more features that saw padding.
+    lights = [front_of(each).statistic_light for each in (model, saved)]
+    if more or lights[0] != lights[1] or model.input_shape[-1] != saved.input_shape[-1]:
+        # A deeper network, and one that ranks longer templates or more detectors, sees farther, and crops more features that saw padding.
         own, other = ([entry for entry in side if entry[0] != "crop_edges"] for side in (own, other))
     copies = [1 if name in TEMPLATE_LAYERS else times for name, *_ in own]
     differing = next((a[0] for a, b, n in zip(own, other, copies, strict=False) if not _fits(a, b, n)), None)

@@ -88,13 +88,18 @@ def load_keras_file(path: Path, expected_sha256: str | None = None) -> keras.Mod
     """
     if expected_sha256 is None:
         expected_sha256 = card_beside(path).get("sha256")
+    require_sha256(path, expected_sha256)
+    return load_archive(path)
+
+
+def require_sha256(path: Path, expected_sha256: str | None) -> None:
+    """Raise InputError where a file has another sha256 than this; None: any will do."""
     found = sha256_of(path)
     if expected_sha256 is not None and found != expected_sha256:
         raise InputError(
             f"{path}: sha256 is {found[:12]}..., the card says {expected_sha256[:12]}...; "
             "the file was changed or damaged, fetch or train it again (if you trained it further: keras-gw-resnet adopt)"
         )
-    return load_archive(path)
 
 
 def load_archive(path: Path, *, compile: bool = False) -> keras.Model:  # noqa: A002  as Keras calls it

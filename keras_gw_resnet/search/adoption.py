@@ -166,8 +166,8 @@ def _bank(bank, data, detectors, whitening):
 
 
 def _psds(data, like):
-    """Return the names of the analytic spectra of a training."""
-    names = {name for own in data.get("psds", {}).values() for name in own if not Path(name).suffix}
+    """Return the names of the analytic spectra of a training, each as "H1=NAME"."""
+    names = {f"{d}={name}" for d, own in data.get("psds", {}).items() for name in own if not Path(name).suffix}
     if not names:
         raise InputError(f"{like}: its card names no noise spectra for the calibration; give some (--psd NAME|FILE...)")
     return sorted(names)

@@ -14,7 +14,7 @@ from keras import layers
 
 from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.models.graph import nodes_in_order
-from keras_gw_resnet.models.matched_filter import PRECISION
+from keras_gw_resnet.models.matched_filter import PRECISION, STRIDE
 from keras_gw_resnet.search.folding import is_linear, scale_and_shift
 
 if TYPE_CHECKING:
@@ -196,13 +196,17 @@ class Cut:
             strain: Float32 array (samples,), a whole number of `STRIDE`.
 
         Returns:
-            List of arrays (1, samples / STRIDE, channels).
+            List of arrays (samples / STRIDE, channels).
         """
-        return _listed(self._own[detector].predict_on_batch(strain[None, :, None]))
+        return [each[0] for each in _listed(self._own[detector].predict_on_batch(strain[None, :, None]))]
+
+    def silent(self, detector: int, steps: int) -> list[np.ndarray]:
+        """Return what so many steps of a detector without strain give."""
+        return self.own(detector, np.zeros(steps * STRIDE, np.float32))
 
     def join(self, given: Iterable[list[np.ndarray]]) -> np.ndarray:
         """Join what `own` gave for each detector, all of one length; return the evidence, float32 array (n,)."""
-        return self._join.predict_on_batch([array for own in given for array in own])[0, :, 0]
+        return self._join.predict_on_batch([array[None] for own in given for array in own])[0, :, 0]
 
 
 def _called(inputs, outputs, given):

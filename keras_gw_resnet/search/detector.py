@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.ndimage
 
+from keras_gw_resnet.archives import check_archive
+from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.graph import parts_of
-from keras_gw_resnet.models.registry import build_model
-from keras_gw_resnet.models.weights import find_model_file
+from keras_gw_resnet.models.parts import Parts
+from keras_gw_resnet.models.weights import find_model_file, require_sha256
 from keras_gw_resnet.search.background import CONSISTENCY
 from keras_gw_resnet.search.candidates import find_events, join
-from keras_gw_resnet.search.scan import Scanner
+from keras_gw_resnet.search.events import Events
+from keras_gw_resnet.search.lean import Lean
+from keras_gw_resnet.search.plan import SavedNetwork, plan_in
+from keras_gw_resnet.search.results import describing_columns
+from keras_gw_resnet.search.scan import Scanner, has_graphics_card
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import SegmentHeader, find_segments
+from keras_gw_resnet.strain.objects import headers_in_memory, is_in_memory
+from keras_gw_resnet.strain.quality import valid_runs
 from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, shortage, whitened_stretches
-from keras_gw_resnet.zoo import load_model
+from keras_gw_resnet.zoo import load_card, load_model
 
 if TYPE_CHECKING:
     import keras
@@ -35,10 +43,38 @@ ALONE_SECONDS = 0.1
 
 def _with_consistency(model, card, path):
     """Build a saved network again with tests of consistency in its matched filter; its card says that it is another network."""
+    from keras_gw_resnet.models.graph import parts_of
+    from keras_gw_resnet.models.registry import build_model
+
     if not parts_of(model).front.templates:
         raise InputError(f"--consistency: {card['name']} has no matched filter of its own; leave it out")
     options = {**card["options"], "consistency": True, "input_shape": model.input_shape[1:], "weights": path}
     return build_model(card["model"], **options), {**card, "sha256": card["sha256"] + CONSISTENCY}
+
+
+def without_keras(name_or_path: Path | str, load: Callable, *, consistency: bool) -> tuple[SavedNetwork, dict] | None:
+    """Read a saved network that is scanned without Keras, which takes seconds to start; None: it takes Keras.
+
+    Args:
+        name_or_path: See `Detector.load`.
+        load: Returns (`keras.Model`, card).
+        consistency: See `Detector.load`.
+    """
+    path, card = find_model_file(name_or_path), load_card(name_or_path)
+    if not card.get("parts") or has_graphics_card():
+        return None
+    require_sha256(path, card["sha256"])
+    check_archive(path)
+    parts, detectors = Parts.from_dict(card["parts"]), len(card["detectors"])
+    if consistency and not parts.front.consistency:
+        parts = replace(parts, front=replace(parts.front, consistency=True))
+        card = {**card, "sha256": card["sha256"] + CONSISTENCY}
+    plan = plan_in(path)
+    lean = Lean.of(plan, parts, detectors) if plan else None
+    if lean is None:
+        return None
+    shapes = (None, card["window_samples"], detectors), (None, 1)
+    return SavedNetwork(card["model"], *shapes, parts, lean, lambda: load()[0]), card
 
 
 class Detector:
@@ -61,7 +97,7 @@ class Detector:
 
     def __init__(
         self,
-        model: keras.Model,
+        model: keras.Model | SavedNetwork,
         card: dict | None = None,
         precision: str = "float32",
         *,
@@ -75,15 +111,22 @@ class Detector:
             # With PyCBC, which a search does not need.
             from keras_gw_resnet.search.adoption import adopted_card, as_functional
 
-            model = as_functional(model)
+            model = as_functional(model)  # ty: ignore[invalid-argument-type]
             card = adopted_card(model, like)  # ty: ignore[invalid-argument-type]
-        self.model, self.card, self.precision = model, card, precision
+        self._model, self.card, self.precision = model, card, precision
         self.name, self.detectors = card["name"], tuple(card["detectors"])
         self.window_samples, self.sample_rate = card["window_samples"], card["sample_rate"]
         self.whitening = Whitening(**card["whitening"] | ({} if gate is None else {"gate": gate}))
         self.scanner = Scanner(model, precision, exact=exact)
         self.exact = self.scanner.exact and precision == "float32"
         self.stride_seconds = self.scanner.stride / self.sample_rate
+
+    @property
+    def model(self) -> keras.Model:
+        """The `keras.Model`."""
+        if isinstance(self._model, SavedNetwork):
+            self._model = self._model.load()
+        return self._model
 
     @classmethod
     def load(
@@ -103,9 +146,18 @@ class Detector:
         Raises:
             InputError: There is none, or it is damaged, or has no matched filter to be tested.
         """
-        model, card = load_model(name_or_path)
-        if consistency and not parts_of(model).front.consistency:
-            model, card = _with_consistency(model, card, find_model_file(name_or_path))
+
+        def load():
+            load_keras()
+            from keras_gw_resnet.models.graph import parts_of
+
+            model, card = load_model(name_or_path)
+            if consistency and not parts_of(model).front.consistency:
+                return _with_consistency(model, card, find_model_file(name_or_path))
+            return model, card
+
+        lean = without_keras(name_or_path, load, consistency=consistency) if precision == "float32" else None
+        model, card = lean or load()
         return cls(model, card, precision, exact=exact, gate=gate)
 
     def remark(self, difference: float) -> str | None:
@@ -142,57 +194,83 @@ class Detector:
 
     def segments(
         self,
-        paths: Path | str | Sequence[Path | str],
+        strain: Any,
         quality: Sequence[str] = (),
         channels: Mapping[str, str] | Sequence[str] | None = None,
+        *,
+        sample_rate: Any = None,
+        gps_start: Any = None,
     ) -> list[SegmentHeader]:
-        """List the strain segments in files, folders or patterns; see `strain.files.find_segments`."""
-        return find_segments(paths, quality, channels)
+        """List the segments of strain in files, folders or patterns, or in memory; see `strain.files.find_segments`.
+
+        An array (samples, detectors) has the network's detectors in its columns.
+        """
+        if is_in_memory(strain) and not isinstance(strain, Mapping):
+            headers = headers_in_memory(strain, sample_rate, gps_start, self.detectors)
+            return sorted(headers, key=lambda header: (header.detector, header.gps_start))
+        return find_segments(strain, quality, channels, sample_rate=sample_rate, gps_start=gps_start)
 
     def stretches(
-        self, segments: Any, channels: Mapping[str, str] | Sequence[str] | None = None
+        self,
+        segments: Any,
+        channels: Mapping[str, str] | Sequence[str] | None = None,
+        *,
+        sample_rate: Any = None,
+        gps_start: Any = None,
+        coverage: Coverage | None = None,
     ) -> Iterator[WhitenedStretch]:
         """Whiten strain.
 
+        What not all detectors have is cut off, also where they begin at other times.
+
         Args:
-            segments: Paths, or what `segments` returned, or WhitenedStretch that are passed on as they are.
+            segments: Paths, or strain in memory (a dictionary from detector to gwpy or PyCBC TimeSeries or to arrays, or an array
+                (samples, detectors)), or what `segments` returned, or WhitenedStretch that are passed on as they are.
             channels: Of paths, which channels are the detectors' strain, see `strain.files.find_segments`.
+            sample_rate, gps_start: Of arrays, samples per second and GPS seconds of the first sample.
+            coverage: What became of the strain is added to it.
 
         Yields:
             WhitenedStretch in order of time.
 
         Raises:
-            InputError: No strain, or none that is long enough.
+            InputError: No strain, or none that is long enough, or objects that are none.
         """
-        segments = [segments] if isinstance(segments, str | Path) else list(segments)
-        if segments and all(isinstance(s, WhitenedStretch) for s in segments):
-            yield from segments
+        headers = self._given(segments, channels, sample_rate, gps_start)
+        if isinstance(headers[0], WhitenedStretch):
+            yield from headers
             return
-        if not segments:
-            raise InputError("no strain given; expected files, segments or whitened stretches")
-        headers = (
-            segments
-            if all(isinstance(s, SegmentHeader) for s in segments)
-            else self.segments(segments, channels=channels)
-        )
-        coverage, window = Coverage(), self.window_samples
-        yield from whitened_stretches(headers, self.detectors, self.whitening, window_samples=window, coverage=coverage)
-        if not coverage.whitened:
-            raise InputError(shortage(coverage, self.whitening, window))
+        own, window = Coverage(), self.window_samples
+        yield from whitened_stretches(headers, self.detectors, self.whitening, window_samples=window, coverage=own)
+        if not own.whitened:
+            raise InputError(shortage(own, self.whitening, window))
+        if coverage is not None:
+            coverage.add(own)
+
+    def _given(self, segments, channels, sample_rate, gps_start):
+        """Return what was given as a list of WhitenedStretch or of SegmentHeader."""
+        if not is_in_memory(segments) and hasattr(segments, "__iter__") and not isinstance(segments, str):
+            segments = list(segments)
+            if not segments:
+                raise InputError("no strain given; expected files, series, segments or whitened stretches")
+            if any(all(isinstance(one, kind) for one in segments) for kind in (WhitenedStretch, SegmentHeader)):
+                return segments
+        return self.segments(segments, channels=channels, sample_rate=sample_rate, gps_start=gps_start)
 
     def scan(
-        self, segments: Any, channels: Mapping[str, str] | Sequence[str] | None = None
+        self, segments: Any, channels: Mapping[str, str] | Sequence[str] | None = None, **given
     ) -> Iterator[tuple[WhitenedStretch, Scan]]:
         """Slide the network over strain.
 
         Args:
             segments, channels: See `stretches`.
+            **given: See `stretches`: sample_rate and gps_start of arrays, coverage.
 
         Yields:
             Tuple (WhitenedStretch, Scan): score i of the scan belongs to the window, of `scanner.window_samples`, that
             begins i * `stride_seconds` after the stretch.
         """
-        for stretch in self.stretches(segments, channels):
+        for stretch in self.stretches(segments, channels, **given):
             yield stretch, self.scanner.scan(stretch.strain)
 
     def times_of(self, scan: Scan) -> np.ndarray:
@@ -206,17 +284,28 @@ class Detector:
         )
         return np.arange(len(scan.scores)) * self.stride_seconds + told
 
-    def alone(self, strain: np.ndarray, progress: Callable | None = None) -> np.ndarray:
+    def alone(
+        self, strain: np.ndarray, progress: Callable | None = None, wanted: np.ndarray | None = None
+    ) -> np.ndarray:
         """Score strain with one detector at a time, that of the others replaced by zeros.
 
         Args:
             strain: Whitened float32 array (samples, detectors).
             progress: Called with the number of samples done.
+            wanted: Of which scores it is asked, boolean array (scores,); None: of all.
 
         Returns:
-            float32 array (scores, detectors): for each score of a scan the highest within `ALONE_SECONDS` of it.
+            float32 array (scores, detectors): for each score of a scan the highest within `ALONE_SECONDS` of it; NaN: not asked.
         """
-        return self.loudest_near(list(self.scanner.scan_arranged(strain, self.muted(), progress)))
+        if wanted is None:
+            return self.loudest_near(list(self.scanner.scan_arranged(strain, self.muted(), progress)))
+        found = np.full((len(wanted), len(self.detectors)), np.nan, np.float32)
+        width, stride = round(ALONE_SECONDS / self.stride_seconds), self.scanner.stride
+        for first, last in valid_runs(wanted):
+            begin, end = max(0, first - width), min(last + width, len(wanted))
+            part = strain[begin * stride : (end - 1) * stride + self.scanner.window_samples]
+            found[first:last] = self.alone(part, progress)[first - begin : last - begin]
+        return found
 
     def muted(self) -> list[tuple[int | None, ...]]:
         """Return the arrangements of `Scanner.scan_arranged` in which one detector speaks and the others are silent."""
@@ -249,17 +338,28 @@ class Detector:
         )
 
     def events(
-        self, segments: Any, threshold: float = THRESHOLD, channels: Mapping[str, str] | Sequence[str] | None = None
-    ) -> Candidates:
+        self,
+        segments: Any,
+        threshold: float = THRESHOLD,
+        channels: Mapping[str, str] | Sequence[str] | None = None,
+        *,
+        sample_rate: Any = None,
+        gps_start: Any = None,
+    ) -> Events:
         """Search strain.
 
         Args:
-            segments, channels: See `stretches`.
+            segments, channels, sample_rate, gps_start: See `stretches`.
             threshold: Lowest ranking statistic of an event.
 
         Returns:
-            Candidates in order of time.
+            Events in order of time, which say how much of the strain was searched, and which convert to tables of pandas, gwpy,
+            astropy and LIGO-LW.
         """
-        return join(
-            [self.cluster(scan, stretch.gps_start, threshold) for stretch, scan in self.scan(segments, channels)]
-        )
+        coverage, given = Coverage(), self._given(segments, channels, sample_rate, gps_start)
+        found = self.scan(given, coverage=coverage)
+        candidates = join([self.cluster(scan, stretch.gps_start, threshold) for stretch, scan in found])
+        known = {}
+        if isinstance(given[0], SegmentHeader):
+            known = {"coverage": coverage, "described": describing_columns(candidates, self.detectors, given)}
+        return Events.of(candidates, detectors=self.detectors, network=self.name, **known)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,7 @@ class Found:
         vetoed_seconds: How much of it was vetoed.
         snapshots: List of Snapshot, the loudest first.
         difference: Largest difference between the scan and prediction window by window where they were compared.
+        intervals: GPS starts and stops of what was scored and not vetoed, array (n, 2).
     """
 
     events: Candidates
@@ -97,13 +98,14 @@ class Found:
     vetoed_seconds: float
     snapshots: list
     difference: float
+    intervals: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
 
     def to_arrays(self) -> dict:
         """Return all of it as a dictionary of NumPy arrays and numbers."""
         arrays = dict(vars(self.events))
         arrays |= {f"background_{name}": value for name, value in vars(self.background).items()}
         arrays |= {f"coverage_{name}": value for name, value in vars(self.coverage).items()}
-        arrays |= {name: getattr(self, name) for name in NUMBERS}
+        arrays |= {name: getattr(self, name) for name in (*NUMBERS, "intervals")}
         for number, one in enumerate(self.snapshots):
             arrays |= {f"snapshot{number}_{name}": value for name, value in vars(one).items()}
         return {**arrays, "snapshots": len(self.snapshots)}
@@ -113,8 +115,8 @@ class Found:
         """Read what `to_arrays` returned, from names that begin with `prefix`."""
 
         def read(kind, name):
-            values = {field.name: arrays[f"{prefix}{name}{field.name}"] for field in fields(kind)}
-            return kind(**{field: value if value.ndim else value.item() for field, value in values.items()})
+            values = {own.name: arrays[f"{prefix}{name}{own.name}"] for own in fields(kind)}
+            return kind(**{own: value if value.ndim else value.item() for own, value in values.items()})
 
         return cls(
             events=read(Candidates, ""),
@@ -122,6 +124,7 @@ class Found:
             coverage=read(Coverage, "coverage_"),
             snapshots=[read(Snapshot, f"snapshot{number}_") for number in range(int(arrays[f"{prefix}snapshots"]))],
             **{name: float(arrays[f"{prefix}{name}"]) for name in NUMBERS},
+            intervals=arrays[f"{prefix}intervals"],
         )
 
 
@@ -148,6 +151,7 @@ def join_found(parts: Sequence[Found], detectors: int, snapshots: int) -> Found:
         sum(part.vetoed_seconds for part in parts),
         every[:snapshots],
         max((part.difference for part in parts), default=0.0),
+        np.concatenate([np.empty((0, 2)), *(part.intervals for part in parts)]),
     )
 
 

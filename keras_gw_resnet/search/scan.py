@@ -10,27 +10,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import scipy.special
-from keras import layers
 
-from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.graph import head_of, joined_by, parts_of
 from keras_gw_resnet.models.matched_filter import STRIDE
 from keras_gw_resnet.search.background import arranged
-from keras_gw_resnet.search.cutting import Cut
-from keras_gw_resnet.search.folding import for_inference
+from keras_gw_resnet.search.cores import cores, on_all_cores
+from keras_gw_resnet.search.lean import Lean
+from keras_gw_resnet.search.plan import SavedNetwork, plan_of
+
+if TYPE_CHECKING:
+    import keras
 
 # Long rows waste little at their ends; several at once keep all cores busy.
 ROW_SAMPLES, ROWS = 32768, 4
 # Of networks that score window by window: sixteen windows a second at 2048 Hz.
 WINDOW_STRIDE = 128
-SCORED_AT_ONCE, COMPARED_AT_ONCE = 256, 8
+COMPARED_AT_ONCE = 8
 # Lengths of what is joined at once are multiples of so many samples, so that few graphs are compiled.
 JOINED_SAMPLES = 16384
+# What is worked on at once in NumPy, by each core.
+PIECE_SAMPLES = 49152
+# Where there is one, Keras is asked, which may use it.
+GRAPHICS_CARDS = ("/dev/nvidia0", "/dev/kfd")
 
 
 @dataclass(frozen=True)
@@ -53,41 +59,15 @@ class Scan:
     reach: int
 
 
-def _last_step(model):
-    """Return (what goes into the last layer, kernel, bias): its linear part as a network's logit for a signal.
-
-    A squashing activation saturates, so loud events are ranked by what goes into it. Of two outputs the second is the
-    signal's, and the logit is their difference.
-    """
-    last = model.layers[-1]
-    if isinstance(last, layers.Dense):
-        arriving, (kernel, *bias) = last.input, last.get_weights()
-        bias = bias[0] if bias else np.zeros(kernel.shape[-1], np.float32)
-    else:
-        arriving = last.input if isinstance(last, layers.Activation | layers.Softmax) else model.outputs[0]
-        kernel = np.eye(model.output_shape[-1], dtype=np.float32)
-        bias = np.zeros(len(kernel), np.float32)
-    if kernel.shape[-1] == 2:
-        return arriving, kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]
-    return arriving, kernel, bias
-
-
-def _linear(arriving, kernel, bias, name):
-    dense = layers.Dense(1, name=name, dtype="float32")
-    scores = dense(arriving)
-    dense.set_weights([kernel, bias])
-    return scores
-
-
 class Scanner:
     """A window classifier turned into a scanner.
 
     A network that ends in an average over time and a dense layer, or in the log-sum-exp of logits at positions, is slid over
     the strain, an ensemble of such member by member; any other scores window by window, which is slow, and exact by
-    definition.
+    definition. One with a matched filter is slid in NumPy (`lean.Lean`), all others by Keras (`keras_scan`).
 
     Args:
-        model: `keras.Model` (batch, window, detectors) -> (batch, 1).
+        model: `keras.Model` (batch, window, detectors) -> (batch, 1), or a SavedNetwork.
         precision: "float32", or "bfloat16" for the arithmetic of all layers but the last, a front with templates and the ranking statistic.
         exact: Whether a network that can be slid only approximately is to score window by window.
 
@@ -104,8 +84,11 @@ class Scanner:
         InputError: The network has more than two outputs.
     """
 
-    def __init__(self, model: keras.Model, precision: str = "float32", *, exact: bool = False) -> None:
-        self._model, self._logits = model, None
+    def __init__(self, model: keras.Model | SavedNetwork, precision: str = "float32", *, exact: bool = False) -> None:
+        self._model: Any = model
+        self._logits: Any = None
+        self._network: Any = None
+        self._lean: Lean | None = None
         self.window_shape, self.positions = model.input_shape[1:], 1
         if model.output_shape[-1] not in (1, 2):
             raise InputError(f"network {model.name} has {model.output_shape[-1]} outputs; a search needs one, or two")
@@ -113,10 +96,10 @@ class Scanner:
         if self._members and not (exact and not all(member.scanner.exact for member in self._members)):
             self._slide_members()
         else:
-            self._members, parts = [], parts_of(model)
-            slides = parts.slides and (parts.exact or not exact)
-            self._slide(parts, precision) if slides else self._by_windows(precision)
-            self._network.compile(jit_compile=jit_compile())
+            self._members, self._parts = [], _parts_of(model)
+            self._lean = _lean_of(model, self._parts) if precision == "float32" else None
+            slides = self._parts.slides and (self._parts.exact or not exact)
+            self._slide(precision) if slides else self._by_windows(precision)
         self.window_samples = self.window_shape[0] - (self.positions - 1) * self.stride
 
     def _slide_members(self):
@@ -125,28 +108,21 @@ class Scanner:
         self.exact = all(member.scanner.exact for member in self._members)
         self.positions = min(member.scanner.positions - member.skipped for member in self._members)
 
-    def _slide(self, parts, precision):
-        model, self.slides = self._model, True
+    def _slide(self, precision):
+        parts, self.slides = self._parts, True
         self.stride, self.exact, self.reach = parts.field.stride, parts.exact, parts.features
-        strain = keras.Input((None, self.window_shape[1]), name="strain")
-        head = head_of(model)
-        sliding = for_inference(keras.Model(model.input, head.input), strain, precision)
-        if parts.head == "average":
-            # The mean and a linear layer may be swapped.
-            evidence = _linear(sliding.outputs[0], *_last_step(model)[1:], "evidence")
-        else:
+        if parts.head != "average":
             self.reach, self.positions = 1, parts.positions
-            logits = layers.Conv1D(1, parts.head_kernel, name="evidence", dtype="float32")
-            evidence = logits(sliding.outputs[0])
-            logits.set_weights(head.get_weights())
-        self._network, self._score = keras.Model(sliding.inputs, evidence), self._slid
+        if self._lean is None:
+            from keras_gw_resnet.search import keras_scan
+
+            self._network, self._score = keras_scan.sliding(self._model, parts, precision), self._slid
 
     def _by_windows(self, precision):
+        from keras_gw_resnet.search import keras_scan
+
         self.stride, self.exact, self.slides, self.reach = min(WINDOW_STRIDE, self.window_shape[0]), True, False, 1
-        arriving, kernel, bias = _last_step(self._model)
-        lean = for_inference(keras.Model(self._model.input, arriving), precision=precision)
-        self._network = keras.Model(lean.inputs, _linear(lean.outputs[0], kernel, bias, "evidence"))
-        self._score = self._each
+        self._network, self._score = keras_scan.by_windows(self._model, precision), self._each
 
     def _slid(self, strain, first, last, each):
         """Compute evidence [first, last), in rows of `each`."""
@@ -178,10 +154,12 @@ class Scanner:
         highest = min(max(0, int(np.argmax(scores)) - self.positions // 2), len(pooled) - 1)
         chosen = np.unique(np.append(np.linspace(0, len(pooled) - 1, windows - 1).astype(int), highest))
         cut = np.stack([strain[i * self.stride : i * self.stride + self.window_shape[0]] for i in chosen])
-        # A few at once: operation by operation, Keras keeps all that a network works out until it is done.
-        own = np.concatenate(
-            [self.score(cut[at : at + COMPARED_AT_ONCE]) for at in range(0, len(cut), COMPARED_AT_ONCE)]
-        )
+        if isinstance(self._model, SavedNetwork):  # which has not been loaded in Keras
+            own = np.array(list(on_all_cores(self._lean.score, cut)))
+        else:
+            # A few at once: operation by operation, Keras keeps all that a network works out until it is done.
+            own = [self.score(cut[at : at + COMPARED_AT_ONCE]) for at in range(0, len(cut), COMPARED_AT_ONCE)]
+            own = np.concatenate(own)
         return float(np.max(np.abs(own - scipy.special.logsumexp(pooled[chosen], axis=1))))
 
     def score(self, windows: np.ndarray) -> np.ndarray:
@@ -193,13 +171,12 @@ class Scanner:
         Returns:
             float32 array (n,): the logit, where the network ends in a sigmoid what goes into it.
         """
+        from keras_gw_resnet.search import keras_scan
+
         if self._logits is None:
-            self._logits = keras.Model(self._model.input, _linear(*_last_step(self._model), "logit"))
-        batches = [
-            keras.ops.convert_to_numpy(self._logits(windows[at : at + SCORED_AT_ONCE], training=False))
-            for at in range(0, len(windows), SCORED_AT_ONCE)
-        ]
-        return np.concatenate(batches)[:, 0] if batches else np.empty(0, np.float32)
+            loaded = self._model.load() if isinstance(self._model, SavedNetwork) else self._model
+            self._logits = keras_scan.logits_of(loaded)
+        return keras_scan.score(self._logits, windows)
 
     def scan(self, strain: np.ndarray, progress: Callable | None = None) -> Scan:
         """Score every window of a stretch.
@@ -216,6 +193,8 @@ class Scanner:
             raise ValueError(f"strain of {len(strain)} samples is shorter than the window of {self.window_samples}")
         if self._members:
             return self._joined(strain, windows, progress)
+        if self._lean is not None:
+            return next(self._scan_group(strain, [(0,) * strain.shape[1]], progress))
         count = windows + self.reach - 1
         # All rows have one length, so that one compiled graph serves them.
         each = min(-(-count // ROWS), max(self.reach, ROW_SAMPLES // self.stride))
@@ -258,38 +237,49 @@ class Scanner:
             return
         for group in _groups(arrangements, ROWS * ROW_SAMPLES):
             whole = all(shift is None or shift % STRIDE == 0 for shifts in group for shift in shifts)
-            if len(group) > 1 and whole and self._cut:
+            if whole and (self._lean or (len(group) > 1 and self._cut)):
                 yield from self._scan_group(strain, group, progress)
             else:
                 yield from (self.scan(arranged(strain, shifts), progress) for shifts in group)
 
+    @property
+    def in_pieces(self) -> bool:
+        """Whether short pieces of strain are scanned as fast as long ones, to the same scores: in Keras each length is compiled anew."""
+        return all(member.scanner.in_pieces for member in self._members) if self._members else self._lean is not None
+
     @cached_property
     def _cut(self):
-        """The network cut in two, None where it has no matched filter or its scan depends on where rows begin."""
-        front = parts_of(self._model).front
-        if not (self.slides and self.exact and front.templates):
-            return None
-        try:
-            return Cut(self._network, fused=front.statistic_coherent)
-        except ValueError:
-            return None
+        """The network in two parts, None where it has no matched filter or its scan depends on where rows begin."""
+        if self._lean is not None or not (self.slides and self.exact and self._parts.front.templates):
+            return self._lean
+        from keras_gw_resnet.search import keras_scan
+
+        return keras_scan.cut(self._network, fused=self._parts.front.statistic_coherent)
 
     def _scan_group(self, strain, group, progress):
+        """Scan in pieces: what each detector gives in one is worked out once for a group of arrangements."""
         count = (len(strain) - self.window_samples) // self.stride + self.reach
-        most, step = ROWS * ROW_SAMPLES // self.stride, JOINED_SAMPLES // self.stride
-        each = min(most, -(-count // -(-count // most) // step) * step)
+        if self._lean is None:
+            most, step, work = ROWS * ROW_SAMPLES // self.stride, JOINED_SAMPLES // self.stride, map
+            each = min(most, -(-count // -(-count // most) // step) * step)
+        else:
+            most, work = PIECE_SAMPLES // self.stride, on_all_cores
+            each = -(-count // max(-(-count // most), cores()))
         samples = each * self.stride + self.window_samples - self.reach * self.stride
-        evidence = np.empty((len(group), count), np.float32)
-        for first in range(0, count, each):
-            last = min(count, first + each)
+
+        def evidence_from(first):
             columns = [
                 self._own(number, strain[:, number], shifts, first * self.stride, samples)
                 for number, shifts in enumerate(zip(*group, strict=True))
             ]
-            for row, given in zip(evidence, zip(*columns, strict=True), strict=True):
-                row[first:last] = self._cut.join(given)[: last - first]
-                if progress is not None:
-                    progress((last - first) * self.stride)
+            return [self._cut.join(given)[: count - first] for given in zip(*columns, strict=True)]
+
+        evidence = np.empty((len(group), count), np.float32)
+        pieces = range(0, count, each)
+        for first, found in zip(pieces, work(evidence_from, pieces), strict=True):
+            evidence[:, first : first + each] = found
+            if progress is not None:
+                progress(len(group) * len(found[0]) * self.stride)
         yield from map(self._scan_of, evidence)
 
     def _own(self, detector, strain, shifts, start, samples):
@@ -299,14 +289,14 @@ class Scanner:
             # What is pushed out at the end comes in at the beginning.
             taken = np.arange(start - max(moved), start + samples - min(moved))
             whole = self._cut.own(detector, np.take(strain, taken, mode="wrap"))
-        silent = self._cut.own(detector, np.zeros(samples, np.float32)) if None in shifts else None
+        silent = self._cut.silent(detector, samples // STRIDE) if None in shifts else None
         given = []
         for shift in shifts:
             if shift is None:
                 given.append(silent)
             else:
                 first = max(moved) - shift
-                given.append([array[:, first // STRIDE : (first + samples) // STRIDE] for array in whole])
+                given.append([array[first // STRIDE : (first + samples) // STRIDE] for array in whole])
         return given
 
     def _joined(self, strain, windows, progress):
@@ -351,10 +341,35 @@ class _Member:
     skipped: int
 
 
+def _parts_of(model):
+    if isinstance(model, SavedNetwork):
+        return model.parts
+    from keras_gw_resnet.models.graph import parts_of
+
+    return parts_of(model)
+
+
+def _lean_of(model, parts):
+    """Return a Lean; None of a network that is for Keras."""
+    if isinstance(model, SavedNetwork):
+        return model.lean
+    plan = None if has_graphics_card() else plan_of(model)
+    return plan and Lean.of(plan, parts, model.input_shape[-1])
+
+
+def has_graphics_card() -> bool:
+    """Say whether there is a card that Keras may use."""
+    return any(Path(card).exists() for card in GRAPHICS_CARDS)
+
+
 def _members_of(model, precision):
     """Return the members of an ensemble that can all be slid alike, and the bias of their sum; ([], 0.0): there are none."""
+    if isinstance(model, SavedNetwork):
+        return [], 0.0
+    from keras_gw_resnet.models.graph import joined_by
+
     joined = joined_by(model)
-    if joined is None or not all(parts_of(network).slides for network in joined.networks):
+    if joined is None or not all(_parts_of(network).slides for network in joined.networks):
         return [], 0.0
     members = [
         _Member(Scanner(network, precision), weight, skipped)

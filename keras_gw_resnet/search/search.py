@@ -17,12 +17,14 @@ from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.journal import Journal, forget
 from keras_gw_resnet.search.results import Found, Snapshot, join_found
 from keras_gw_resnet.strain.files import find_segments
-from keras_gw_resnet.strain.intervals import coincident_intervals
-from keras_gw_resnet.strain.quality import inside
+from keras_gw_resnet.strain.intervals import coincident_intervals, have_common
+from keras_gw_resnet.strain.quality import inside, valid_runs
 from keras_gw_resnet.strain.stretches import Coverage, shortage, whitened_chunks
 
 if TYPE_CHECKING:
+    from keras_gw_resnet.search.candidates import Candidates
     from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 SNAPSHOT_SECONDS = 8.0
 # An event is said to be at gated strain when some of it is so near.
@@ -42,6 +44,8 @@ def search(
     alone: bool = False,
     journal: Path | None = None,
     description: str = "search",
+    without: np.ndarray | None = None,
+    required: bool = True,
 ) -> list[Found]:
     """Whiten strain once, scan it with every network and cluster the scores.
 
@@ -59,6 +63,8 @@ def search(
         alone: Whether to work out what each detector alone gives, which takes a scan more for each, or the second half of one.
         journal: Folder that remembers finished chunks, so that an interrupted search goes on; None: no such folder.
         description: What the progress bar says.
+        without: Array (n, 2) of GPS starts and stops that are not searched; None: all is.
+        required: Whether there has to be strain long enough; if not, what is found in none of it is given.
 
     Returns:
         List of Found, one a network.
@@ -73,15 +79,42 @@ def search(
                 f"{first.name} and {other.name} take other detectors or another whitening; search with one at a time"
             )
     headers = find_segments(paths, quality, channels)
-    options = _Options(threshold, vetoes, slides, snapshots, alone and len(first.detectors) > 1)  # ty: ignore[invalid-argument-type]
+    without = np.empty((0, 2)) if without is None else without
+    options = _Options(threshold, vetoes, slides, snapshots, alone and len(first.detectors) > 1, without)  # ty: ignore[invalid-argument-type]
+    if not required and not have_common(headers, first.detectors):
+        return [join_found([], len(first.detectors), snapshots) for _ in networks]
     kept = Journal(journal, _identity(networks, headers, quality, channels, options))
     parts = _search_chunks(networks, headers, window, options, kept, description)
     results = [join_found(own, len(first.detectors), snapshots) for own in zip(*parts, strict=True)]
-    if not results or not results[0].coverage.whitened:
+    results = results or [join_found([], len(first.detectors), snapshots) for _ in networks]
+    if required and not results[0].coverage.whitened:
         forget(journal)
-        coverage = results[0].coverage if results else Coverage()
-        raise InputError(f"{', '.join(map(str, paths))}: {shortage(coverage, first.whitening, window)}")
+        raise InputError(f"{', '.join(map(str, paths))}: {shortage(results[0].coverage, first.whitening, window)}")
     return results
+
+
+def search_with_fewer(
+    network: Detector, fewer: Detector, paths: Sequence[Path | str], *, journals: Sequence = (None, None), **options
+) -> list[Found]:
+    """Search with a network, and where a detector is absent with one that takes fewer: each second once.
+
+    Args:
+        network: `search.detector.Detector`.
+        fewer: Another, of some of its detectors.
+        paths: Strain files, folders or patterns.
+        journals: Two folders that remember finished chunks, see `search`.
+        **options: Of `search`.
+
+    Returns:
+        List of Found, that of `network` and that of `fewer`.
+
+    Raises:
+        InputError: As of `search`, where neither finds strain that is long enough.
+    """
+    (whole,) = search([network], paths, journal=journals[0], description=network.name, required=False, **options)
+    rest: dict = {"without": whole.intervals, "required": not whole.coverage.whitened}
+    (part,) = search([fewer], paths, journal=journals[1], description=fewer.name, **rest, **options)
+    return [whole, part]
 
 
 @dataclass(frozen=True)
@@ -91,13 +124,15 @@ class _Options:
     slides: int
     snapshots: int
     alone: bool
+    without: np.ndarray
 
 
 def _search_chunks(networks, headers, window, options, kept, description):
     """Return for every chunk the list of what each network found."""
     first, parts = networks[0], kept.finished()
     common = coincident_intervals(headers, first.detectors)
-    chunks = whitened_chunks(headers, first.detectors, first.whitening, window_samples=window, done=frozenset(parts))
+    given = {"window_samples": window, "done": frozenset(parts), "without": options.without}
+    chunks = whitened_chunks(headers, first.detectors, first.whitening, **given)
     total = round(sum(interval.stop - interval.start for interval in common))
     with Bar(total=total, desc=description, unit="s") as bar:
         bar.update(round(sum(each[0].coverage.given for each in parts.values())))
@@ -125,6 +160,7 @@ def _identity(networks, headers, quality, channels, options):
         "datasets": sorted({f"{h.path}:{h.dataset}" for h in headers if channels}),
         **vars(options),
         "vetoes": np.asarray(options.vetoes).tolist(),
+        "without": np.asarray(options.without).tolist(),
     }
 
 
@@ -149,16 +185,21 @@ def _search_chunk(network, chunk, options, progress, first):
 
 def _search_stretch(network, stretch, options, progress, compared):
     together, muted = (0,) * len(network.detectors), network.muted() if options.alone else []
-    arrangements = [together, *muted, *slide_shifts(network, stretch, options.slides)]
+    sparing = muted and not options.slides and network.scanner.in_pieces
+    arrangements = [together, *([] if sparing else muted), *slide_shifts(network, stretch, options.slides)]
     scans = network.scanner.scan_arranged(stretch.strain, arrangements, progress)
-    scan, alone = next(scans), [next(scans) for _ in muted]
-    alone = network.loudest_near(alone) if muted else None
-    events = _gated(network.cluster(scan, stretch.gps_start, options.threshold, alone), stretch)
-    events = events.select(~inside(events.time, options.vetoes))
-    live = ~inside(stretch.gps_start + network.times_of(scan), options.vetoes)
+    scan, alone = next(scans), None
+    if sparing:
+        alone = network.alone(stretch.strain, progress, _wanted(network, stretch, scan, options))
+    elif muted:
+        alone = network.loudest_near([next(scans) for _ in muted])
+    events = gated(network.cluster(scan, stretch.gps_start, options.threshold, alone), stretch)
+    times, left_out = stretch.gps_start + network.times_of(scan), [*options.vetoes, *options.without]
+    events = events.select(~inside(events.time, left_out))
+    live, vetoed = ~inside(times, left_out), inside(times, options.vetoes) & ~inside(times, options.without)
     background = join_backgrounds([], len(network.detectors))
     if options.slides:
-        given = (options.slides, options.threshold, options.vetoes)
+        given = (options.slides, options.threshold, left_out)
         background = slid_background(network, stretch, *given, alone=alone, scans=scans)
     loudest = events.loudest(options.snapshots)
     return Found(
@@ -166,13 +207,29 @@ def _search_stretch(network, stretch, options, progress, compared):
         background,
         Coverage(),
         np.count_nonzero(live) * network.stride_seconds,
-        np.count_nonzero(~live) * network.stride_seconds,
+        np.count_nonzero(vetoed) * network.stride_seconds,
         [_snapshot(network, stretch, scan, alone, *event) for event in zip(loudest.time, loudest.stat, strict=True)],
         network.scanner.difference(stretch.strain, scan.scores) if compared else 0.0,
+        _intervals(times, live, network.stride_seconds),
     )
 
 
-def _gated(events, stretch):
+def _intervals(times, live, step):
+    """Return the GPS starts and stops, array (n, 2), of runs of times, a step apart, that are live."""
+    runs = np.array(valid_runs(live), int).reshape(-1, 2)
+    return np.stack([times[runs[:, 0]] - step / 2, times[runs[:, 1] - 1] + step / 2], axis=-1)
+
+
+def _wanted(network, stretch, scan, options):
+    """Say of which scores it is asked what each detector alone gives: those near events, and around the loudest."""
+    events, times = network.cluster(scan, stretch.gps_start, options.threshold), network.times_of(scan)
+    near = network.window_samples / network.sample_rate
+    reach = [(events.time, near), (events.loudest(options.snapshots).time, SNAPSHOT_SECONDS / 2 + near)]
+    intervals = [np.stack([time - seconds, time + seconds], axis=-1) for time, seconds in reach]
+    return inside(stretch.gps_start + times, np.concatenate(intervals))
+
+
+def gated(events: Candidates, stretch: WhitenedStretch) -> Candidates:
     """Note at which events strain of a detector was gated: its window of a second holds some of it."""
     gates = stretch.gates
     if not any(len(own) for own in gates):

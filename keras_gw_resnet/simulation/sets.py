@@ -62,7 +62,8 @@ def psds_of(sources: Sequence[Path | str], detectors: Sequence[str]) -> dict[str
     """Resolve PSD sources into a list for each detector.
 
     Args:
-        sources: Names or files, for all detectors; or folders that hold one folder of PSD files a detector.
+        sources: Names or files, for all detectors; or folders that hold one folder of PSD files a detector. As "V1=NAME" it is for
+            that detector alone, which has no other ones then.
         detectors: Names.
 
     Returns:
@@ -74,21 +75,32 @@ def psds_of(sources: Sequence[Path | str], detectors: Sequence[str]) -> dict[str
     unknown = [name for name in detectors if name not in DETECTORS]
     if unknown:
         raise InputError(f"--detectors {unknown[0]}: unknown detector; known are {', '.join(DETECTORS)}")
-    found = {detector: [] for detector in detectors}
-    for source in sources:
-        for detector, own in found.items():
-            if not Path(source).is_dir():
-                own.append(str(source))
-                continue
-            files = sorted(str(p) for p in (Path(source) / detector).glob("*") if p.suffix in (".hdf", ".hdf5", ".txt"))
-            if not files:
-                raise InputError(
-                    f"{source}: holds no PSD files in a folder {detector}; expected {detector}/*.hdf or *.txt"
-                )
-            own.extend(files)
+    named, found = [_owner_and_source(source) for source in sources], {}
+    for detector in detectors:
+        own = [source for owner, source in named if owner == detector]
+        own = own or [source for owner, source in named if owner is None]
+        found[detector] = [file for source in own for file in _psds_in(source, detector)]
     for source in {source for own in found.values() for source in own}:
         load_psd(source, 0.25, 1024)
     return found
+
+
+def _owner_and_source(source):
+    """Return (detector, source) of a PSD source "V1=NAME"; (None, source) of one for all detectors."""
+    owner, sign, name = str(source).partition("=")
+    return (owner, name) if sign and owner in DETECTORS else (None, str(source))
+
+
+def _psds_in(source, detector):
+    """Return the names or files of a PSD source for a detector."""
+    if not Path(source).is_dir():
+        return [source]
+    files = sorted(str(p) for p in (Path(source) / detector).glob("*") if p.suffix in (".hdf", ".hdf5", ".txt"))
+    if not files:
+        raise InputError(
+            f"{source}: holds no PSD files in a folder {detector}; expected {detector}/*.hdf or *.txt, or {detector}=NAME beside it"
+        )
+    return files
 
 
 def _signal(task):

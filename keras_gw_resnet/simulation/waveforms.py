@@ -16,6 +16,7 @@ from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.simulation.detectors import lal_geometry
 from keras_gw_resnet.simulation.populations import draw, get_population
 from keras_gw_resnet.simulation.workers import worker_pool
+from keras_gw_resnet.strain.files import DETECTORS
 
 if TYPE_CHECKING:
     from keras_gw_resnet.simulation.populations import Population
@@ -85,7 +86,7 @@ def make_bank(
     seed: int,
     duration_seconds: float = 2.0,
     sample_rate: int = 2048,
-    detectors: Sequence[str] = ("H1", "L1"),
+    detectors: Sequence[str] = DETECTORS,
     processes: int | None = None,
 ) -> WaveformBank:
     """Draw binaries and generate their waveforms in several processes.

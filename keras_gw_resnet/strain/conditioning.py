@@ -7,14 +7,15 @@ as long as the filter; a shorter filter would smear the spectral lines of real s
 
 import itertools
 import math
-import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import scipy.signal
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.strain.objects import filled, hertz, plain, simultaneous
 from keras_gw_resnet.strain.quality import valid_runs, valid_samples
 
 # Fewer periodograms scatter so much that noise whitened with their median looks like signals.
@@ -252,12 +253,14 @@ def whiten(
     return np.concatenate(whitened), filters
 
 
-def preprocess_input(strain: np.ndarray, sample_rate: float, settings: Whitening | None = None) -> np.ndarray:
+def preprocess_input(strain: Any, sample_rate: Any = None, settings: Whitening | None = None) -> np.ndarray:
     """Turn raw strain into what the networks take: resampled and whitened with its own noise spectrum.
 
     Args:
-        strain: Array (samples, detectors) of simultaneous strain, dimensionless and finite, 16 s at least.
-        sample_rate: Its samples per second.
+        strain: Array (samples, detectors) of simultaneous strain, dimensionless and finite, 16 s at least. Or a dictionary from detector to
+            gwpy or PyCBC TimeSeries or arrays (samples,) that begin and end together; columns are then in the order of
+            `layouts.DETECTORS`: H1, L1, V1, K1.
+        sample_rate: Of arrays, samples per second.
         settings: Whitening; None: the defaults, which the cards of saved networks state too.
 
     Returns:
@@ -265,31 +268,36 @@ def preprocess_input(strain: np.ndarray, sample_rate: float, settings: Whitening
         (2 s) is lost at either end.
 
     Raises:
-        InputError: Strain of another shape, with values that are not finite, dead or stuck for `quality.DEAD_SECONDS`, absurd, too
-            short or sampled too slowly.
+        InputError: Strain of another shape or unit, with values that are masked or not finite, dead or stuck for `quality.DEAD_SECONDS`,
+            absurd, too short or sampled too slowly, or series of other times.
     """
     settings = settings or Whitening()
-    strain = np.asarray(strain)
-    if strain.dtype.kind not in "fiu":
-        raise InputError(f"strain of type {strain.dtype}; expected real numbers, an array (samples, detectors)")
-    if not (isinstance(sample_rate, numbers.Real) and 0 < sample_rate < np.inf):
-        raise InputError(f"a sample rate of {sample_rate!r}; expected a finite number above 0, for example 4096")
-    strain = strain.astype(np.float64)
-    if strain.ndim != 2:
-        raise InputError(
-            f"strain of shape {strain.shape}; expected (samples, detectors): give one stretch of strain at a time, such as strain[0]"
-        )
-    if strain.shape[0] < strain.shape[1]:
-        raise InputError(
-            f"strain of shape {strain.shape}: the axes look exchanged; expected (samples, detectors), give strain.T"
-        )
-    if not np.all(np.isfinite(strain)):
-        raise InputError("strain has values that are not finite; cut the gaps out first")
-    for number, column in enumerate(strain.T):
-        for first, last in valid_runs(~valid_samples(column, sample_rate)):
+    series = simultaneous(strain, sample_rate) if isinstance(strain, Mapping) else _columns_of(strain, sample_rate)
+    for detector, column, rate in series:
+        if not np.all(np.isfinite(column)):
+            raise InputError(f"strain of {detector} has values that are not finite; cut the gaps out first")
+        for first, last in valid_runs(~valid_samples(column, rate)):
             raise InputError(
-                f"strain of detector {number} is no strain from {first / sample_rate:g} to {last / sample_rate:g} s (one "
+                f"strain of {detector} is no strain from {first / rate:g} to {last / rate:g} s (one "
                 "value repeated, or values beyond all strain: constant, dead or damaged); cut that out first"
             )
-    columns = [whiten(resample(column, sample_rate, settings.sample_rate), settings)[0] for column in strain.T]
-    return np.stack(columns, axis=-1).astype(np.float32)
+    resampled = [resample(column, rate, settings.sample_rate) for _, column, rate in series]
+    if len({len(column) for column in resampled}) > 1:
+        raise InputError("series of other lengths; cut them to the seconds that all have")
+    return np.stack([whiten(column, settings)[0] for column in resampled], axis=-1).astype(np.float32)
+
+
+def _columns_of(strain, sample_rate):
+    """Return (what it is called, strain, sample rate) of the columns of an array (samples, detectors)."""
+    values = plain(strain)
+    rate = hertz(sample_rate)
+    if values.ndim != 2:
+        raise InputError(
+            f"strain of shape {values.shape}; expected (samples, detectors), one stretch of strain at a time, such as strain[0]; "
+            "or a dictionary of series, {'H1': ..., 'L1': ...}"
+        )
+    if values.shape[0] < values.shape[1]:
+        raise InputError(
+            f"strain of shape {values.shape}: the axes look exchanged; expected (samples, detectors), give strain.T"
+        )
+    return [(f"detector {number}", column, rate) for number, column in enumerate(filled(values).T)]

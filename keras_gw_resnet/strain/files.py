@@ -1,4 +1,4 @@
-"""Strain files of every layout behind one interface.
+"""Strain files of every layout, and strain in memory, behind one interface.
 
 `find_segments` lists what files hold without reading the strain, `read_segment` reads (part of) one.
 """
@@ -10,13 +10,16 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES
 from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, require_held
+from keras_gw_resnet.strain.frames import SUFFIX, frame_headers, read_frame
 from keras_gw_resnet.strain.layouts import DETECTORS, LAYOUTS, MEASURED, SegmentHeader
+from keras_gw_resnet.strain.objects import TAKEN, filled, headers_in_memory, is_in_memory
 from keras_gw_resnet.strain.quality import valid_samples
 from keras_gw_resnet.strain.shipped import with_shipped
 
@@ -58,6 +61,8 @@ def _origin(file):
 
 def _headers_of(path, quality, channels):
     path = Path(path)
+    if path.suffix == SUFFIX:
+        return frame_headers(path, quality, channels)
     with open_hdf5(path, "strain in HDF5") as file:
         for read in LAYOUTS.values():
             headers = read(path, file, quality, channels)
@@ -71,7 +76,7 @@ def _expand(paths):
     for path in [paths] if isinstance(paths, str | Path) else paths:
         if Path(path).is_dir():
             for entry in sorted(Path(path).iterdir()):
-                if entry.suffix in HDF5_SUFFIXES:
+                if entry.suffix in (*HDF5_SUFFIXES, SUFFIX):
                     yield entry, False
         elif glob.has_magic(str(path)) and not Path(path).exists():
             matches = sorted(glob.glob(str(path)))
@@ -96,22 +101,43 @@ def _by_detector(channels):
 
 
 def list_segments(
-    paths: Sequence[Path | str], quality: Sequence[str] = (), channels: Mapping[str, str] | Sequence[str] | None = None
+    strain: Any,
+    quality: Sequence[str] = (),
+    channels: Mapping[str, str] | Sequence[str] | None = None,
+    *,
+    sample_rate: Any = None,
+    gps_start: Any = None,
 ) -> list[SegmentHeader]:
-    """List the strain segments in files, folders or glob patterns, whether or not they overlap.
+    """List the segments of strain in files, folders or glob patterns, or in memory, whether or not they overlap.
 
     The same as `find_segments` but for the overlaps.
     """
-    paths = [paths] if isinstance(paths, str | Path) else list(paths)
-    headers, chosen = [], _by_detector(channels)
-    for path, named in _expand(paths):
-        found = _headers_of(path, quality, chosen)
-        if found is None and named:
-            raise InputError(f"{path}: holds no strain in a known layout ({', '.join(LAYOUTS)})")
-        headers.extend(found or [])
+    headers, chosen, given = [], _by_detector(channels), _listed(strain)
+    for one in given:
+        if isinstance(one, str | Path):
+            for path, named in _expand([one]):
+                found = _headers_of(path, quality, chosen)
+                if found is None and named:
+                    raise InputError(f"{path}: holds no strain in a known layout ({', '.join(LAYOUTS)})")
+                headers.extend(found or [])
+        elif is_in_memory(one):
+            if quality:
+                raise InputError(f"strain in memory has no data-quality flags; leave out {' '.join(quality)}")
+            headers.extend(headers_in_memory(one, sample_rate, gps_start))
+        else:
+            raise InputError(f"{one!r:.60}: is no strain; expected {TAKEN}")
     if not headers:
-        raise InputError(f"{', '.join(map(str, paths))}: no strain file ({', '.join(LAYOUTS)}) found there")
+        raise InputError(f"{', '.join(map(str, given))}: no strain file ({', '.join(LAYOUTS)}) found there")
     return sorted(headers, key=lambda h: (h.detector, h.gps_start))
+
+
+def _listed(strain):
+    if isinstance(strain, str | Path) or is_in_memory(strain):
+        return [strain]
+    try:
+        return list(strain)
+    except TypeError:
+        raise InputError(f"{strain!r:.60}: is no strain; expected {TAKEN}") from None
 
 
 def find_overlap(headers: Sequence[SegmentHeader]) -> tuple[SegmentHeader, SegmentHeader] | None:
@@ -127,30 +153,38 @@ def find_overlap(headers: Sequence[SegmentHeader]) -> tuple[SegmentHeader, Segme
 
 
 def find_segments(
-    paths: Path | str | Sequence[Path | str],
+    strain: Any,
     quality: Sequence[str] = (),
     channels: Mapping[str, str] | Sequence[str] | None = None,
+    *,
+    sample_rate: Any = None,
+    gps_start: Any = None,
 ) -> list[SegmentHeader]:
-    """List the strain segments in files, folders or glob patterns, in order of detector and time.
+    """List the segments of strain in files, folders or glob patterns, or in memory, in order of detector and time.
 
-    In a folder, HDF5 files that hold no strain are passed over; a file named itself has to hold some.
+    In a folder, files that hold no strain are passed over; a file named itself has to hold some.
 
     Args:
-        paths: One path or several; GW150914 stands for the files that ship with the project.
+        strain: One path or several, HDF5 or frames (.gwf); GW150914 stands for the files that ship with the project. Or strain in
+            memory, see `objects.headers_in_memory`: a dictionary from detector to gwpy or PyCBC TimeSeries or to arrays.
         quality: Short names of data-quality and injection flags that the strain has to fulfil, for example "CBC_CAT1"
             or "NO_CBC_HW_INJ"; seconds that do not are invalid. Only GWOSC files have flags.
         channels: Dictionary detector -> name of its channel, or of its dataset, where files hold several series of it; or
             the same as "H1=NAME" texts.
+        sample_rate, gps_start: Of arrays, samples per second and GPS seconds of the first sample.
 
     Returns:
         List of SegmentHeader.
 
     Raises:
         InputError: A file is missing, truncated, no HDF5 or of unknown layout; no strain at all; several channels that
-            may be strain; segments of one detector that overlap; a flag that a file does not have.
+            may be strain; segments of one detector that overlap; a flag that a file does not have; an object that is no
+            strain, or in another unit.
         UnreadableError: A file is locked, or compressed with a filter that is not installed.
     """
-    headers = list_segments(with_shipped(paths), quality, channels)
+    headers = list_segments(
+        with_shipped(_listed(strain)), quality, channels, sample_rate=sample_rate, gps_start=gps_start
+    )
     if overlap := find_overlap(headers):
         before, after = overlap
         raise InputError(
@@ -172,11 +206,7 @@ def read_segment(header: SegmentHeader, start: int = 0, stop: int | None = None)
         InputError: The data cannot be read (truncated or damaged file).
     """
     stop = header.samples if stop is None else stop
-    with open_hdf5(header.path) as file:
-        dataset = find(file, header.dataset)
-        if dataset is None or len(dataset) != header.samples:
-            raise InputError(f"{header.path}: {header.dataset} has changed since it was looked at; start again")
-        strain = require_held(dataset)[start:stop].astype(np.float64)
+    strain = _read(header, start, stop)
     valid = valid_samples(strain, header.sample_rate)
     if header.present is not None:
         second = ((np.arange(start, start + len(strain))) / header.sample_rate).astype(int)
@@ -184,3 +214,16 @@ def read_segment(header: SegmentHeader, start: int = 0, stop: int | None = None)
     return StrainSegment(
         header.detector, header.gps_start + start / header.sample_rate, header.sample_rate, strain, valid
     )
+
+
+def _read(header, start, stop):
+    """Return samples [start, stop) of a segment as float64 of this machine's byte order."""
+    if header.held is not None:
+        return filled(header.held[start:stop])
+    if Path(header.path).suffix == SUFFIX:
+        return read_frame(header)[start:stop]
+    with open_hdf5(header.path) as file:
+        dataset = find(file, header.dataset)
+        if dataset is None or len(dataset) != header.samples:
+            raise InputError(f"{header.path}: {header.dataset} has changed since it was looked at; start again")
+        return require_held(dataset)[start:stop].astype(np.float64)

@@ -78,6 +78,14 @@ def coincident_intervals(headers: Sequence[SegmentHeader], detectors: Sequence[s
     return [Interval(start, stop) for start, stop in sorted(common)]
 
 
+def have_common(headers: Sequence[SegmentHeader], detectors: Sequence[str]) -> bool:
+    """Say whether all detectors are present and have time in common by their headers."""
+    try:
+        return bool(coincident_intervals(headers, detectors))
+    except InputError:
+        return False
+
+
 def _listed(intervals):
     """Write intervals as text, the first and the last of many."""
     texts = [f"{start:.16g} to {stop:.16g}" for start, stop in intervals]

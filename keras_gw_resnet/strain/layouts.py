@@ -4,7 +4,9 @@ A new layout is one function and one line in `LAYOUTS`.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -39,6 +41,7 @@ class SegmentHeader:
         origin: "measured", or which simulation wrote the file.
         flags: Tuple of (short name, seconds set, seconds in all) of the file's data-quality and injection flags.
         remarks: Tuple of (GPS start, GPS stop, what) of hardware injections and flagged times, see `quality.remarkable`.
+        held: The strain itself, array (samples,), where it is in memory; None: it is read from the file.
     """
 
     path: str
@@ -51,6 +54,7 @@ class SegmentHeader:
     origin: str = MEASURED
     flags: tuple = ()
     remarks: tuple = ()
+    held: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def gps_stop(self) -> float:
@@ -70,7 +74,12 @@ def _number(path, dataset, what, value):
     raise InputError(f"{path}: {what} of {shown(dataset)} is {shown_value}; expected one number, in seconds")
 
 
-def _sample_rate(path, dataset, spacing):
+def sample_rate_of(path: Path | str, dataset: str, spacing: Any) -> float:
+    """Return the sample rate, a whole number of Hz, of a spacing in seconds.
+
+    Raises:
+        InputError: It is none.
+    """
     spacing = 0.0 if spacing is None else _number(path, dataset, "the sample spacing", spacing)
     rate = 1 / spacing if spacing > 0 else float("nan")
     if not np.isfinite(rate) or abs(rate - round(rate)) > 1e-6 * rate or not 1 <= round(rate) <= HIGHEST_RATE:
@@ -80,7 +89,12 @@ def _sample_rate(path, dataset, spacing):
     return float(round(rate))
 
 
-def _start(path, dataset, value):
+def start_of(path: Path | str, dataset: str, value: Any) -> float:
+    """Return a GPS start in seconds.
+
+    Raises:
+        InputError: It is no finite time that float64 can tell samples apart at.
+    """
     start = _number(path, dataset, "the start", value)
     if not abs(start) < LATEST:
         raise InputError(f"{path}: {shown(dataset)} starts at GPS {start:g}; expected a finite time in seconds")
@@ -150,7 +164,7 @@ def _gwosc(path, file, quality, _):
     if missing := [name for name, value in known.items() if value is None]:
         what = ", ".join(missing)
         raise InputError(f"{path}: looks like a GWOSC file but lacks {what}; unknown sample rate, time or detector")
-    rate, samples = _sample_rate(path, "strain/Strain", spacing), require_held(strain).shape[0]
+    rate, samples = sample_rate_of(path, "strain/Strain", spacing), require_held(strain).shape[0]
     if samples > LONGEST_SECONDS * rate:
         raise InputError(
             f"{path}: declares {samples / rate:.3g} s of strain; expected {LONGEST_SECONDS} at most in a GWOSC file"
@@ -161,12 +175,12 @@ def _gwosc(path, file, quality, _):
             path=str(path),
             dataset="strain/Strain",
             detector=text(detector, 16),
-            gps_start=_start(path, "strain/Strain", start),
+            gps_start=start_of(path, "strain/Strain", start),
             sample_rate=rate,
             samples=samples,
             present=_present(path, bit_masks, quality),
             flags=count_flags(bit_masks),
-            remarks=remarkable(bit_masks, _start(path, "strain/Strain", start)),
+            remarks=remarkable(bit_masks, start_of(path, "strain/Strain", start)),
         )
     ]
 
@@ -296,8 +310,8 @@ def _header(path, series, detector):
         path=str(path),
         dataset=place,
         detector=detector,
-        gps_start=_start(path, place, series.start),
-        sample_rate=_sample_rate(path, place, series.spacing),
+        gps_start=start_of(path, place, series.start),
+        sample_rate=sample_rate_of(path, place, series.spacing),
         samples=require_held(series.dataset).shape[0],
     )
 

@@ -13,15 +13,14 @@ def shipped_files(name: str) -> list[Path]:
     return sorted(SHIPPED[name].glob("*.hdf5"))
 
 
-def with_shipped(paths: Path | str | Sequence[Path | str]) -> list:
+def with_shipped(strain: Sequence) -> list:
     """Replace names of events that ship with the project by their files, unless a file of that name is there.
 
     Args:
-        paths: Files, folders, patterns or names, one or a list.
+        strain: List of files, folders, patterns or names; strain in memory stays.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
     found = []
-    for path in given:
-        known = str(path) in SHIPPED and not Path(path).exists()
-        found += shipped_files(str(path)) if known else [path]
+    for one in strain:
+        known = isinstance(one, str | Path) and str(one) in SHIPPED and not Path(one).exists()
+        found += shipped_files(str(one)) if known else [one]
     return found

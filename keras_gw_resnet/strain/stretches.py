@@ -97,6 +97,7 @@ def whitened_chunks(
     *,
     window_samples: int = 1,
     done: frozenset[float] = frozenset(),
+    without: np.ndarray | None = None,
 ) -> Iterator[WhitenedChunk]:
     """Read, resample and whiten all strain that the detectors have in common, chunk by chunk.
 
@@ -109,6 +110,8 @@ def whitened_chunks(
         settings: Whitening.
         window_samples: Shortest stretch of use, in samples at `settings.sample_rate`.
         done: `gps_start` of chunks that are not read.
+        without: Array (n, 2) of GPS starts and stops of what is not wanted: but for what windows and filters take of it at its ends it
+            is neither whitened nor counted, and noise spectra are from all; None: all is wanted.
 
     Yields:
         WhitenedChunk in order of time.
@@ -129,10 +132,16 @@ def whitened_chunks(
             # What the chunks share is counted once, with the chunk that reads it first.
             fresh = 0 if begin == whole.start else overlap
             coverage, stretches = Coverage(), []
+            wanted = _wanted(begin, end, rate, without, overlap)
+            if not wanted.any():
+                yield WhitenedChunk(begin, stretches, coverage)
+                continue
             coverage.given = sum(max(0.0, min(s.stop, end) - max(s.start, begin + fresh / rate)) for s in common)
             columns = [_read_gated(headers, d, begin, end, whole, settings) for d in detectors]
             spectra = [NoiseSpectra(c.strain, settings, valid_runs(c.valid)) for c in columns]
-            for first, last in valid_runs(np.all([c.valid for c in columns], axis=0)):
+            valid = np.all([c.valid for c in columns], axis=0)
+            coverage.given -= np.count_nonzero(valid[fresh:] & ~wanted[fresh:]) / rate
+            for first, last in valid_runs(valid & wanted):
                 seconds = max(0, last - max(first, fresh)) / rate
                 if last - first <= overlap or not all(s.enough for s in spectra):
                     coverage.short += seconds
@@ -147,6 +156,15 @@ def whitened_chunks(
                 refuse_large_share(total.gated, total.whitened, settings, sorted({h.path for h in headers}))
             coverage.invalid = max(0.0, coverage.given - coverage.short - coverage.whitened)
             yield WhitenedChunk(begin, stretches, coverage)
+
+
+def _wanted(begin, end, rate, without, margin):
+    """Say which samples from GPS second `begin` to `end` are wanted, or are so few samples from one that is; see `whitened_chunks`."""
+    wanted = np.ones(round((end - begin) * rate), bool)
+    for start, stop in () if without is None else without:
+        first, last = round((start - begin) * rate) + margin, round((stop - begin) * rate) - margin
+        wanted[max(first, 0) : max(last, 0)] = False
+    return wanted
 
 
 @dataclass(frozen=True)

@@ -117,10 +117,10 @@ class TrainingConfig:
                 raise InputError(
                     f"--ranking.coherent is for a sample rate of 2048 Hz, not {rate}; give --ranking.coherent false"
                 )
-            if detectors and sorted(detectors) != ["H1", "L1"]:
+            if detectors and sorted(detectors[:2]) != ["H1", "L1"]:
                 raise InputError(
-                    "--ranking.coherent is for H1 and L1, which see opposite phases; give --ranking.coherent false for "
-                    f"{' and '.join(detectors)}"
+                    "--ranking.coherent is for H1 and L1, which see opposite phases, the first two of the detectors; give "
+                    f"--ranking.coherent false for {' and '.join(detectors)}"
                 )
         if options.get("statistic_templates") and not options.get("weights"):
             raise InputError(

@@ -75,7 +75,7 @@ class Data:
         detectors: In column order; None: H1 L1, or those of labelled windows.
         window_samples: Length of the network's input; None: 2048, or that of labelled windows.
         noise: From the strain files, simulated afresh, or either half the time.
-        psd: PSD names, files or folders, for simulated noise, and for that of files to be recoloured to.
+        psd: PSD names, files or folders, as V1=NAME of one detector, for simulated noise, and for that of files to be recoloured to.
         quality: Data-quality flags that the strain has to fulfil.
         channel: Which channel is a detector's strain, as H1=NAME, where files hold several.
         leave_out: GPS seconds, or files with one a line, of signals in the strain files; 4 s around each, and around those of the
@@ -221,7 +221,7 @@ class Ranking:
             the lightest left out, without spins and higher modes; 0: those of the stem.
         light: How many more templates that statistic has of light binaries, which are longer than the others: of 5 solar masses on,
             without spins and higher modes.
-        coherent: Whether these join H1 and L1 as both see a signal: alike loud, and with nearly opposite phases.
+        coherent: Whether these join H1 and L1, the first two detectors, as both see a signal: alike loud, and with nearly opposite phases.
         consistency: Whether the matched filter tests how well the strain fits each template (as --options.consistency true) from the end
             of the training on, for what the stack sees and for the statistic.
     """

@@ -18,6 +18,7 @@ FILTER = {"templates": 5, "template_samples": 300, "coincidence": True, "input_s
 RANKED = {**FILTER, "pooling": "logsumexp", "head_kernel_size": 3, "statistic_shortcut": 0.5}
 COHERENT = {**RANKED, "template_stride": 4, "statistic_templates": 3, "statistic_coherent": True}
 CONSISTENT = {**COHERENT, "consistency": True}
+THREE = {**CONSISTENT, "input_shape": (8192, 3)}
 
 
 def variants(name):
@@ -25,6 +26,7 @@ def variants(name):
     if "templates" in model_options(name):
         yield COHERENT if name == "resnet16" else RANKED
     if name in ("resnet16", "highway20"):
+        yield from (THREE, {**THREE, "stack_detectors": 2, "statistic_light": 3}, {**FILTER, "stack_detectors": 1})
         yield from (FILTER, CONSISTENT, {"kernel_size": (7, 3, 5, 3), "dilation_rate": (1, 1, 2, 4)})
         yield from ({"normalization": "group"}, {"crop_edges": False}, {"pooling": "max"}, {"classes": 3})
 

@@ -7,6 +7,7 @@ from keras_gw_resnet.models.ranking import OWN_LAYERS
 from keras_gw_resnet.search import scan as module
 from keras_gw_resnet.search.background import arranged, slid_background, slide_shifts
 from keras_gw_resnet.search.cutting import Cut
+from keras_gw_resnet.search.lean import Lean
 from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.strain.stretches import WhitenedStretch
 from tests.conftest import settle_batch_norm
@@ -50,6 +51,13 @@ def short_rows(monkeypatch):
     """Several pieces and several groups of slides in little strain: 4 s are joined at once."""
     monkeypatch.setattr(module, "ROW_SAMPLES", 2048)
     monkeypatch.setattr(module, "JOINED_SAMPLES", 2048)
+    monkeypatch.setattr(module, "PIECE_SAMPLES", 8192)
+
+
+@pytest.fixture
+def in_keras(monkeypatch):
+    """Scan in Keras, as on a graphics card."""
+    monkeypatch.setattr(module, "has_graphics_card", lambda: True)
 
 
 PAIRS = [(0, 0), (0, None), (None, 0), (0, 4096), (0, 8192), (0, 16384), (0, 20480), (16, 3), (0, 8)]
@@ -64,6 +72,7 @@ def test_saved_networks_slid_at_once_score_as_one_by_one(name, short_rows):
     ("name", "options", "detectors"),
     [
         ("resnet16", {**RANKED, **COHERENT, "consistency": True}, 2),
+        ("resnet16", {**RANKED, **COHERENT, "consistency": True, "stack_detectors": 2}, 3),
         pytest.param("resnet16", {**RANKED, "statistic_templates": 2}, 3, marks=pytest.mark.slow),
         ("resnet16", {**SMALL, "pooling": "logsumexp", "coincidence": False}, 2),
         pytest.param(
@@ -78,8 +87,15 @@ def test_networks_with_templates_slid_at_once_score_as_one_by_one(name, options,
     model = with_templates(name, **options, input_shape=(2048, detectors))
     scanner = Scanner(model)
     assert scanner.exact == (scanner._cut is not None)
+    assert scanner.in_pieces == (scanner.exact and detectors == 2)
     arrangements = PAIRS if detectors == 2 else [(0, 0, 0), (None, 0, None), (0, 4096, 8192), (0, 8192, 16384)]
     check(scanner, loud_noise(9, detectors), arrangements)
+
+
+def test_in_keras_slid_at_once_score_as_one_by_one(in_keras, short_rows):
+    scanner = Scanner(with_templates("resnet16", **RANKED, **COHERENT, consistency=True))
+    assert isinstance(scanner._cut, Cut) and not scanner.in_pieces
+    check(scanner, loud_noise(9, 2), PAIRS)
 
 
 @pytest.mark.slow
@@ -100,19 +116,20 @@ def test_bfloat16_is_slid_at_once(short_rows):
 
 
 def test_each_detector_is_filtered_once_for_all_slides(monkeypatch, short_rows):
-    scanner, calls = Scanner(with_templates("resnet16", **RANKED)), {"own": 0, "join": 0}
-    for name in calls:
-        function = getattr(Cut, name)
+    scanner, calls = Scanner(with_templates("resnet16", **RANKED)), {"own": [], "join": []}
+    for name, given in calls.items():
+        function = getattr(Lean, name)
 
-        def counted(*args, name=name, function=function):
-            calls[name] += 1
+        def counted(*args, given=given, function=function):
+            given.append(args)
             return function(*args)
 
-        monkeypatch.setattr(Cut, name, counted)
+        monkeypatch.setattr(Lean, name, counted)
     slides = [(0, 256 * slide) for slide in range(20)]
     scans = list(scanner.scan_arranged(loud_noise(8, 2), slides))
-    pieces = calls["join"] // len(scans)
-    assert calls == {"own": 2 * pieces, "join": 20 * pieces}
+    pieces = len(calls["join"]) // len(scans)
+    assert pieces > 1
+    assert {name: len(own) for name, own in calls.items()} == {"own": 2 * pieces, "join": 20 * pieces}
 
 
 @pytest.mark.slow

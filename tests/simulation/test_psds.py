@@ -4,6 +4,7 @@ import pytest
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.simulation.psds import load_psd
+from keras_gw_resnet.simulation.sets import psds_of
 from tests.conftest import shared
 
 
@@ -28,6 +29,20 @@ def test_file_of_the_challenge():
 def test_text_file(tmp_path):
     np.savetxt(tmp_path / "psd.txt", np.stack([np.arange(10, 1100), np.full(1090, 1e-46)], axis=-1))
     np.testing.assert_allclose(load_psd(tmp_path / "psd.txt", 0.25, 1024)[60:], 1e-46)
+
+
+def test_sources_of_each_detector(tmp_path):
+    (tmp_path / "H1").mkdir()
+    flat = tmp_path / "H1" / "flat.txt"
+    np.savetxt(flat, np.stack([np.arange(10, 1100), np.full(1090, 1e-46)], axis=-1))
+    names = ["aLIGOZeroDetHighPower", "V1=AdvVirgo", f"L1={flat}"]
+    found = psds_of(names, ("H1", "L1", "V1"))
+    assert found == {"H1": ["aLIGOZeroDetHighPower"], "L1": [str(flat)], "V1": ["AdvVirgo"]}
+    assert psds_of([tmp_path, "V1=AdvVirgo"], ("V1", "H1")) == {"V1": ["AdvVirgo"], "H1": [str(flat)]}
+    with pytest.raises(InputError, match=r"no PSD files in a folder L1; expected .* or L1=NAME beside it"):
+        psds_of([tmp_path, "V1=AdvVirgo"], ("H1", "L1"))
+    with pytest.raises(InputError, match="unknown PSD 'Nothing'"):
+        psds_of(["V1=Nothing"], ("V1",))
 
 
 def test_bad_sources(tmp_path):

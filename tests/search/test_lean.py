@@ -1,0 +1,88 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_gw_resnet import Detector, build_model
+from keras_gw_resnet.search import scan as module
+from keras_gw_resnet.search.fourier import Kernels
+from keras_gw_resnet.search.lean import Lean
+from keras_gw_resnet.search.plan import SavedNetwork, plan_of
+from keras_gw_resnet.search.scan import Scanner
+from tests.conftest import ROOT, run_command
+from tests.search.test_slides import SMALL, loud_noise, with_templates
+
+
+@pytest.mark.parametrize("samples", [64, 7 * 8192 + 512])
+def test_kernels_by_fft_equal_a_convolution(samples):
+    rng = np.random.default_rng(0)
+    strain, taps = rng.normal(size=samples).astype("float32"), rng.normal(size=(200, 3)).astype("float32") / 14
+    kernels = Kernels(taps, 96, 8)
+    # Keras pads as many samples before.
+    layer = keras.layers.Conv1D(3, 200, strides=8, padding="same", use_bias=False)
+    layer.build((None, samples, 1))
+    layer.set_weights([taps[:, None]])
+    expected = keras.ops.convert_to_numpy(layer(strain[None, :, None]))[0]
+    np.testing.assert_allclose(kernels(strain), expected, atol=1e-5)
+    np.testing.assert_allclose(kernels.one_by_one(strain), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["flagship", "resnet18-w16"])
+def test_a_saved_network_scores_real_and_simulated_strain_as_in_keras(name, monkeypatch):
+    network = Detector.load(name)
+    assert isinstance(network._model, SavedNetwork)
+    (stretch,) = network.stretches("GW150914")
+    monkeypatch.setattr(module, "has_graphics_card", lambda: True)
+    in_keras = Scanner(network.model)
+    assert not in_keras.in_pieces
+    for strain in (stretch.strain, loud_noise(20, 2)):
+        scan, expected = network.scanner.scan(strain), in_keras.scan(strain)
+        np.testing.assert_allclose(scan.scores, expected.scores, atol=1e-3)
+        assert network.scanner.difference(strain, scan.scores) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet16", {"pooling": "avg"}),
+        ("highway20", {"pooling": "logsumexp"}),
+        pytest.param("densenet121", {"pooling": "logsumexp"}, marks=pytest.mark.slow),
+        pytest.param("stacked-mixed", {"pooling": "logsumexp"}, marks=pytest.mark.slow),
+        ("resnet50", {"pooling": "logsumexp", "dropout": 0.2, "classifier_activation": "sigmoid"}),
+    ],
+)
+def test_other_stacks_and_heads_score_as_in_keras(name, options):
+    model = with_templates(name, **{**SMALL, **options})
+    scanner, strain = Scanner(model), loud_noise(5, 2)
+    assert scanner.in_pieces
+    scan = scanner.scan(strain)
+    assert scan.scores.std() > 1e-3
+    assert scanner.difference(strain, scan.scores) < 1e-3
+
+
+def test_each_detector_alone_near_events_is_what_it_is_everywhere():
+    network, strain = Detector.load("resnet18-w16"), loud_noise(20, 2)
+    every = network.alone(strain)
+    wanted = np.zeros(len(every), bool)
+    wanted[[0, 1, 2, 300, 301, len(every) - 1]] = True
+    some = network.alone(strain, wanted=wanted)
+    np.testing.assert_allclose(some[wanted], every[wanted], atol=1e-3)
+    assert np.all(np.isnan(some[~wanted]))
+
+
+def test_a_network_with_what_is_not_known_here_is_for_keras():
+    known = build_model("resnet16", **SMALL, pooling="logsumexp")
+    plan = plan_of(known)
+    assert Lean.of(plan, known.parts, 2) is not None
+    next(layer for layer in plan.layers if layer["class_name"] == "Activation")["config"]["activation"] = "gelu"
+    assert Lean.of(plan, known.parts, 2) is None
+    assert Lean.of(plan_of(known), build_model("resnet16", width=4).parts, 2) is None
+
+
+def test_a_saved_network_is_searched_with_without_starting_keras():
+    code = (
+        "import sys; from keras_gw_resnet import Detector\n"
+        "events = Detector.load('flagship').events('GW150914')\n"
+        "print(round(events.stat.max()), 'keras' in sys.modules, 'matplotlib' in sys.modules, 'pycbc' in sys.modules)"
+    )
+    done = run_command("-c", code, cwd=ROOT)
+    assert done.stdout.split() == ["85", "False", "False", "False"], done.stderr
