@@ -40,6 +40,9 @@ OTHERS = {
     "--help",
 }
 
+# Pages whose Python takes minutes: a network is trained and calibrated there.
+SLOW = ("docs/saved-networks.md",)
+
 
 def pages_with(*kinds):
     return [name for name, blocks in BLOCKS.items() if any(kind in kinds for kind, _ in blocks)]
@@ -93,7 +96,10 @@ def quick_calibration(small_bank, monkeypatch):
         monkeypatch.setattr(adoption, name, lambda *given, whole=whole: whole(*given, signals=32))
 
 
-@pytest.mark.parametrize("page", pages_with("python"))
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] * (page in SLOW)) for page in pages_with("python")],
+)
 def test_the_python_of_a_page_runs(page, data, quick_calibration):
     """Block after block, in one namespace; the arrays that a user would bring are there."""
     rng = np.random.default_rng(0)
