@@ -62,7 +62,7 @@ class Plan:
         order, todo = set(), [*_taken(given[until])]
         while todo:
             name = todo.pop()
-            if name in after or not isinstance(name, str):
+            if name in after or name in order or not isinstance(name, str):
                 continue
             if name not in given or len(given[name]["inbound_nodes"]) != 1:
                 raise ValueError(f"{name} is the input of the network, or is applied more than once")

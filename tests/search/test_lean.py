@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import scipy.special
 
 from keras_gw_resnet import Detector, build_model
 from keras_gw_resnet.search import scan as module
@@ -59,6 +60,21 @@ def test_other_stacks_and_heads_score_as_in_keras(name, options):
     assert scanner.difference(strain, scan.scores) < 1e-3
 
 
+THREE = {**SMALL, "input_shape": (2048, 3), "pooling": "logsumexp", "statistic_shortcut": 0.5}
+COHERENT = {"statistic_templates": 2, "statistic_coherent": True, "template_stride": 4, "stack_detectors": 2}
+
+
+@pytest.mark.parametrize("options", [{}, {**COHERENT, "consistency": True}, {"statistic_templates": 2}])
+def test_further_detectors_add_what_they_add_in_keras(options):
+    scanner, strain = Scanner(with_templates("resnet16", **THREE, **options)), loud_noise(5, 3)
+    assert scanner.in_pieces
+    scan = scanner.scan(strain)
+    assert scan.scores.std() > 1e-3
+    assert scanner.difference(strain, scan.scores) < 1e-3
+    muted, zeroed = next(scanner.scan_arranged(strain, [(0, 0, None)])), strain * np.array([1, 1, 0], np.float32)
+    np.testing.assert_allclose(muted.scores, scanner.scan(zeroed).scores, atol=1e-3)
+
+
 def test_each_detector_alone_near_events_is_what_it_is_everywhere():
     network, strain = Detector.load("resnet18-w16"), loud_noise(20, 2)
     every = network.alone(strain)
@@ -86,3 +102,23 @@ def test_a_saved_network_is_searched_with_without_starting_keras():
     )
     done = run_command("-c", code, cwd=ROOT)
     assert done.stdout.split() == ["85", "False", "False", "False"], done.stderr
+
+
+def test_light_and_heavy_binaries_are_told_apart_as_in_keras():
+    """By the log-sum-exp of the templates of each class, at the time of what is ranked."""
+    network, strain = Detector.load("flagship"), loud_noise(8, 2)
+    scan, model = network.scanner.scan(strain), network.model
+    classes = keras.Model(model.input, model.get_layer("statistic_classes").output)
+    heavy, crop = network.scanner._parts.front.statistic_templates, network.scanner._parts.cropping[0]
+    tap = int(np.abs(model.get_layer("score").get_weights()[0][:, -1, 0]).argmax())
+    stride, steps = network.scanner.stride, network.scanner.stride // 8
+    for first in (0, 100, 240):
+        window = strain[first * stride :][: network.scanner.window_shape[0]]
+        values = classes.predict(window[None], verbose=0)[0].astype(np.float64)
+        each = [scipy.special.logsumexp(own, axis=1) for own in np.split(values, [heavy], axis=1)]
+        ranked = np.logaddexp(*each).reshape(-1, steps)
+        loudest = (each[1] - each[0]).reshape(-1, steps)[np.arange(len(ranked)), ranked.argmax(axis=1)]
+        expected = loudest[crop + tap :][: network.scanner.positions]
+        np.testing.assert_allclose(scan.light[first:][: network.scanner.positions], expected, atol=1e-2)
+    assert np.any(scan.light > 0) and np.any(scan.light < 0)
+    assert Detector.load("resnet18-w16").scanner.scan(strain).light is None

@@ -1,0 +1,161 @@
+"""Parts of a matched filter in NumPy, as `models.matched_filter` and `models.ranking` have them, for `lean`.
+
+Half squared signal-to-noise ratios are sums of two squares here: templates are scaled by the root of a half.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_gw_resnet.models.matched_filter import COINCIDENT, FIRST, FURTHER, FURTHER_LIMIT, FURTHER_VARIANCE
+from keras_gw_resnet.models.ranking import CONCENTRATION, DELAYS, LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Steps that are worked on at once, so that what they give stays in the cache of a core.
+TILE = 256
+HALF, ONE = np.float32(0.5), np.float32(1.0)
+
+
+class Templates:
+    """Templates that are sums of what kernels gave, in phase and in quadrature.
+
+    Args:
+        weights: Of the two layers, arrays (1, kernels, templates * times).
+        times: At how many times within a step each is tried.
+        beyond: How many of the kernels, the first ones, are taken out of the strain whose power says what is no binary.
+        samples: That those kernels see.
+        consistency: Whether powers are divided where the strain does not look like the template.
+    """
+
+    def __init__(self, weights: Sequence, times: int, beyond: int, samples: int, *, consistency: bool) -> None:
+        self._coefficients = [np.ascontiguousarray(each[0] * np.sqrt(HALF)) for each in weights]
+        self._kernels, self.width = self._coefficients[0].shape
+        self.times, self.number = times, self.width // times
+        self._consistency = consistency
+        # What sums the squares of all its kernels, and of the first ones, over so many degrees of freedom.
+        free = np.array([max(self._kernels - 2, 1), max(samples - beyond, 1)], np.float32)
+        counted = np.arange(self._kernels)[:, None] < [self._kernels, beyond]
+        self._sums, self._free, self._ones = counted / free, free, np.ones((TILE, self.width), np.float32)
+        self._sums = self._sums.astype(np.float32)
+
+    def phases(self, kernels: np.ndarray) -> list[np.ndarray]:
+        """Return signal-to-noise ratios over the root of two, in phase and in quadrature, each (steps, width)."""
+        return [kernels[:, : self._kernels] @ each for each in self._coefficients]
+
+    def consistent(self, power: np.ndarray, squares: np.ndarray, energy: np.ndarray) -> np.ndarray:
+        """Divide powers where the strain does not look like the template, see `models.matched_filter.Filtered.consistent`.
+
+        Args:
+            power: Array (steps, width).
+            squares: Those of what the kernels gave, (steps, kernels).
+            energy: Sum of the squares of the strain that the kernels see, (steps, 1).
+        """
+        if not self._consistency:
+            return power
+        within, first = np.split(squares[:, : self._kernels] @ self._sums, 2, axis=1)
+        beyond = np.maximum(energy / self._free[1] - first, ONE)
+        divisor = power * (-2 / self._free[0])
+        divisor += within
+        # With an array, which is faster than with a number.
+        np.maximum(divisor, self._ones[: len(power)], out=divisor)
+        divisor *= beyond
+        return np.divide(power, divisor, out=divisor)
+
+    def powers(self, kernels: np.ndarray, squares: np.ndarray, energy: np.ndarray) -> np.ndarray:
+        """Return half squared signal-to-noise ratios, of the times within each step the largest, (steps, templates); see `consistent`."""
+        return self.largest(self.consistent(_power(*self.phases(kernels)), squares, energy))
+
+    def limited(self, kernels: np.ndarray, squares: np.ndarray, energy: np.ndarray, out: Sequence[np.ndarray]) -> None:
+        """Fill in powers, in phase and in quadrature, limited, see `models.ranking.coherent_sum`; arrays (steps, width)."""
+        phases = self.phases(kernels)
+        power = _power(*phases)
+        limited = np.minimum(self.consistent(power, squares, energy), LIMIT, out=out[0])
+        power += np.float32(1e-6)
+        scale = np.sqrt(np.divide(limited, power, out=power), out=power)
+        for phase, own in zip(phases, out[1:], strict=True):
+            np.multiply(phase, scale, out=own)
+
+    def largest(self, values: np.ndarray) -> np.ndarray:
+        """Return the largest of the times within each step, (steps, templates)."""
+        if self.times == 1:
+            return values
+        first, *more = np.split(values, self.times, axis=1)
+        found = np.maximum(first, more[0])
+        for each in more[1:]:
+            np.maximum(found, each, out=found)
+        return found
+
+
+def coherent(own: Sequence, other: Sequence, tile: slice, templates: Templates) -> np.ndarray:
+    """Join the phases of two detectors, see `models.ranking.coherent_sum`; each `Templates` limited: power, in phase, in quadrature."""
+    times, steps = templates.times, len(own[0])
+    reach = -(-DELAYS // times)
+    first, last = max(tile.start - reach, 0), min(tile.stop + reach, steps)
+    # A time a row, so that a delay is a shift by rows; zeros beyond the ends.
+    around = ((first - tile.start + reach) * times, (tile.stop + reach - last) * times)
+    rows = [each[tile].reshape(-1, templates.number) for each in own]
+    other = [each[first:last].reshape(-1, templates.number) for each in other]
+    if any(around):
+        other = [np.pad(each, (around, (0, 0))) for each in other]
+    power, in_phase, in_quadrature = rows
+    in_phase, in_quadrature = in_phase * np.float32(2 * CONCENTRATION), in_quadrature * np.float32(2 * CONCENTRATION)
+    best, root, part = (np.empty_like(power) for _ in range(3))
+    best.fill(-np.inf)
+    halves, constant = other[0] * HALF, np.float32(CONCENTRATION**2 + 1e-3)
+    for delay in range(-DELAYS, DELAYS + 1):
+        start = reach * times + delay
+        at = slice(start, start + len(power))
+        np.multiply(power, other[0][at], out=root)
+        root += constant
+        root -= np.multiply(in_phase, other[1][at], out=part)
+        root -= np.multiply(in_quadrature, other[2][at], out=part)
+        np.sqrt(root, out=root)
+        root += halves[at]
+        np.maximum(best, root, out=best)
+    best += power * HALF - np.float32(CONCENTRATION)
+    return best.reshape(-1, times, templates.number).max(axis=1)
+
+
+def _power(in_phase, in_quadrature):
+    """Return half squared signal-to-noise ratios; what is given keeps its values."""
+    power = in_phase * in_phase
+    power += in_quadrature * in_quadrature
+    return power
+
+
+def near(power: np.ndarray) -> np.ndarray:
+    """Return the largest of each `COINCIDENT` neighbouring steps."""
+    found, reach = power.copy(), COINCIDENT // 2
+    for away in range(1, reach + 1):
+        np.maximum(found[away:], power[:-away], out=found[away:])
+        np.maximum(found[:-away], power[away:], out=found[:-away])
+    return found
+
+
+def further(power: np.ndarray) -> np.ndarray:
+    """Return what a detector beyond the first two adds, see `models.matched_filter.further`."""
+    gain = FURTHER_VARIANCE / (1 + FURTHER_VARIANCE)
+    likelihood = np.exp(np.float32(gain) * np.minimum(power, np.float32(FURTHER_LIMIT)))
+    padded = np.pad(likelihood, ((FURTHER + 1, FURTHER), (0, 0)), mode="edge")
+    total, width = np.cumsum(padded, axis=0, dtype=np.float64), 2 * FURTHER + 1
+    mean = (total[width:] - total[:-width]) / (width * (1 + FURTHER_VARIANCE))
+    return np.log(mean).astype(np.float32)
+
+
+def stem_sum(powers: Sequence[np.ndarray]) -> np.ndarray:
+    """Add up powers of the first two detectors, each up to `LIMIT`, and what others add."""
+    found = np.minimum(powers[0], np.float32(LIMIT))
+    for detector, power in enumerate(powers[1:], 1):
+        found += np.minimum(power, np.float32(LIMIT)) if detector < FIRST else power
+    return found
+
+
+def logsumexp(values: np.ndarray) -> np.ndarray:
+    """Return the log-sum-exp over the channels, (steps, 1)."""
+    largest = values.max(axis=1, keepdims=True)
+    total = np.exp(values - largest).sum(axis=1, keepdims=True)
+    return largest + np.log(total)
