@@ -282,7 +282,8 @@ def test_public_names_are_there():
 
 
 def test_nothing_of_this_machine_is_tracked():
-    for path in [*MODULES, *Path(ROOT / "tests").rglob("*.py"), ROOT / "README.md", ROOT / "Makefile"]:
+    docs = [path for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".ipynb", ".py")]
+    for path in [*MODULES, *docs, *Path(ROOT / "tests").rglob("*.py"), ROOT / "README.md", ROOT / "Makefile"]:
         assert str(ROOT.parent) + "/" not in path.read_text(), path
 
 
