@@ -26,7 +26,16 @@ from keras_gw_resnet.models.ranking import (
     steps_earlier,
 )
 from keras_gw_resnet.search.cores import single_threaded_products
-from keras_gw_resnet.search.filtered import TILE, Templates, coherent, further, logsumexp, near, stem_sum
+from keras_gw_resnet.search.filtered import (
+    TILE,
+    Templates,
+    best_of_phases,
+    coherent,
+    further,
+    logsumexp,
+    near,
+    stem_sum,
+)
 from keras_gw_resnet.search.fourier import Kernels
 from keras_gw_resnet.search.stack import Stack, UnknownError, scale_and_shift
 
@@ -212,30 +221,57 @@ class Lean:
         if of_sum is not None:
             mix += logsumexp(power) * of_sum
 
-    def join(self, given: Sequence[list[np.ndarray]]) -> np.ndarray:
-        """Join what `own` gave for each detector, all of one length; return the evidence, float32 array (n,)."""
+    def join(self, given: Sequence[list[np.ndarray]], above: float | None = None) -> np.ndarray:
+        """Join what `own` gave for each detector, all of one length.
+
+        Args:
+            given: Of each detector.
+            above: Where the phases of two detectors are joined, which is most of the work, and even the best of phases would leave all evidence
+                nearby at or below this, they are taken to be that: such evidence comes out too high, yet at or below it. None: nowhere.
+
+        Returns:
+            Evidence, float32 array (n,).
+        """
         seen = given[: self._stacked]
         steps = len(seen[0][0])
+        tiles = [slice(first, min(first + TILE, steps)) for first in range(0, steps, TILE)]
         mixed, ranked = np.empty((steps, len(self._added)), np.float32), np.empty((steps, 1), np.float32)
-        for first in range(0, steps, TILE):
-            tile = slice(first, min(first + TILE, steps))
+        bounded = above is not None and self._front.statistic_coherent
+        for tile in tiles:
             total = np.add(_sum(own[0][tile] for own in seen), self._added, out=mixed[tile])
             if self._joining is not None:
                 joined = _sum(own[1][tile] for own in seen)
                 total += joined @ self._joining[0]
                 total += logsumexp(joined) * self._joining[1]
             if self._front.statistic_shortcut:
-                ranked[tile] = logsumexp(self._rank(given, tile))
+                ranked[tile] = logsumexp(self._rank(given, tile, best_of_phases if bounded else coherent))
         known = {self._mixed: mixed}
         if self._front.statistic_shortcut:
-            known[STATISTIC_POOL] = ranked.reshape(-1, self._parts.field.stride // STRIDE).max(axis=1, keepdims=True)
+            known[STATISTIC_POOL] = self._pooled(ranked)
         features = self._stack(**known)
+        evidence = self._evidence(features)
+        if bounded and len(loud := np.flatnonzero(evidence > above)):
+            left = self._parts.cropping[0]
+            at = np.unique((loud + left) * self._parts.field.stride // STRIDE // TILE)
+            for number in np.unique([at - 1, at, at + 1]):
+                if 0 <= number < len(tiles):
+                    ranked[tiles[number]] = logsumexp(self._rank(given, tiles[number], coherent))
+            # What is ranked comes last among the features.
+            features[:, -1:] = self._pooled(ranked)[left:][: len(features)]
+            evidence = self._evidence(features)
+        return evidence
+
+    def _pooled(self, ranked):
+        """Return the largest of what is ranked within each step of the features."""
+        return ranked.reshape(-1, self._parts.field.stride // STRIDE).max(axis=1, keepdims=True)
+
+    def _evidence(self, features):
         found = features @ self._head.T
         count = len(features) - len(self._head) + 1
         return np.sum([found[tap : tap + count, tap] for tap in range(len(self._head))], axis=0) + self._bias
 
-    def _rank(self, given, tile):
-        """Return what is ranked of all templates, (steps, templates)."""
+    def _rank(self, given, tile, phases):
+        """Return what is ranked of all templates, (steps, templates); `phases` joins the phases of two detectors."""
         if not self._ranked:
             return stem_sum([own[1][tile] for own in given])
         # Behind what the stack sees.
@@ -245,7 +281,7 @@ class Lean:
             if self._front.statistic_coherent:
                 first, last = (own[3 * number :][:3] for own in given[:FIRST])
                 others = [own[number][tile] for own in given[FIRST:]]
-                classes.append(_sum([coherent(last, first, tile, templates), *others]))
+                classes.append(_sum([phases(last, first, tile, templates), *others]))
             else:
                 classes.append(stem_sum([own[number][tile] for own in given]))
         if self._front.statistic_light:
