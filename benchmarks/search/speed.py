@@ -114,7 +114,7 @@ def _since_the_start():
     return np.array([time.perf_counter(), used.ru_utime + used.ru_stime])
 
 
-def pycbc_speed(seconds=512):
+def pycbc_speed(seconds=256):
     """Return how many times faster than real time PyCBC filters two detectors with so many templates, segments of 256 s."""
     from pycbc.filter import matched_filter_core
     from pycbc.types import FrequencySeries, TimeSeries
@@ -124,7 +124,7 @@ def pycbc_speed(seconds=512):
     templates = [FrequencySeries(own, delta_f=1 / 256) for own in values]
     strain = [TimeSeries(rng.standard_normal(length, np.float32), delta_t=1 / RATE) for _ in range(2)]
 
-    def search():
+    def search(templates=templates):
         for _ in range(seconds // 256):
             for series in strain:
                 data = series.to_frequencyseries()
@@ -132,7 +132,7 @@ def pycbc_speed(seconds=512):
                     snr, _, norm = matched_filter_core(template, data, low_frequency_cutoff=20, h_norm=1.0)
                     np.max(np.abs(snr.numpy())) * norm
 
-    search()
+    search(templates[:2])  # to plan the FFTs
     return measured(search, seconds)
 
 

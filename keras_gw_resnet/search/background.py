@@ -39,6 +39,7 @@ class Background:
         seconds: How much strain was searched for them.
         slides: How many time slides were made, at most, of a stretch.
         alone: Statistic of each detector alone, float64 array (n, detectors); NaN: not known.
+        light: As of `candidates.Candidates`, int8 array (n,).
     """
 
     stat: np.ndarray
@@ -46,8 +47,11 @@ class Background:
     seconds: float
     slides: int = 0
     alone: np.ndarray = None
+    light: np.ndarray = None
 
     def __post_init__(self):
+        if self.light is None:
+            object.__setattr__(self, "light", np.full(len(self.stat), -1, np.int8))
         if self.alone is None:
             object.__setattr__(self, "alone", np.full(self.time.shape, np.nan))
 
@@ -65,7 +69,7 @@ class Background:
         for time in times:
             near |= np.any(np.abs(self.time - time) <= margin, axis=1)
         share = 2 * margin * self.time.shape[1] * len(times) / searched_seconds
-        kept = {name: getattr(self, name)[~near] for name in ("stat", "time", "alone")}
+        kept = {name: getattr(self, name)[~near] for name in ("stat", "time", "alone", "light")}
         return replace(self, **kept, seconds=max(0.0, self.seconds * (1 - share)))
 
 
@@ -77,6 +81,7 @@ def join_backgrounds(parts: Sequence[Background], detectors: int) -> Background:
         float(sum(part.seconds for part in parts)),
         max((part.slides for part in parts), default=0),
         np.concatenate([np.empty((0, detectors)), *(part.alone for part in parts)]),
+        np.concatenate([np.empty(0, np.int8), *(part.light for part in parts)]),
     )
 
 
@@ -154,7 +159,8 @@ def slid_background(
         seconds = len(scan.scores) * network.stride_seconds
         if len(vetoes):
             seconds *= float(np.mean(~np.any(inside(own_times(network.times_of(scan)), vetoes), axis=1)))
-        parts.append(Background(events.stat[kept], time[kept], seconds, slide, events.alone[kept] if moved else None))  # ty: ignore[invalid-argument-type]
+        own = events.alone[kept] if moved else None
+        parts.append(Background(events.stat[kept], time[kept], seconds, slide, own, events.light[kept]))  # ty: ignore[invalid-argument-type]
     return join_backgrounds(parts, number)
 
 
@@ -172,7 +178,7 @@ def _moved(alone, shifts, around):
 
 
 def write_background(background: Background, path: Path | str, detectors: Sequence[str], attributes: dict) -> None:
-    """Write a background to HDF5: 1-D `stat`, `time_H1`, `stat_H1`, ..., with the root attribute `searched_seconds`.
+    """Write a background to HDF5: 1-D `stat`, `time_H1`, `stat_H1`, ..., `light`, with the root attribute `searched_seconds`.
 
     Statistics are float32, as networks give them; all is compressed, so that months of slides fit into a file.
     """
@@ -181,6 +187,8 @@ def write_background(background: Background, path: Path | str, detectors: Sequen
     if not np.all(np.isnan(background.alone)):
         own = background.alone.T.astype(np.float32)
         columns |= {f"stat_{name}": alone for name, alone in zip(detectors, own, strict=True)}
+    if np.any(background.light >= 0):
+        columns["light"] = background.light
     with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(attributes)
         file.attrs["searched_seconds"] = background.seconds
@@ -220,6 +228,7 @@ def read_background(path: Path | str, card: dict, threshold: float, precision: s
         own = [f"stat_{name}" for name in card["detectors"]]
         alone = [read(file, name) if name in file else np.full(stat.shape, np.nan) for name in own]
         alone = np.stack(alone, axis=-1).astype(np.float64, casting="safe").reshape(*stat.shape, len(own))
+        light = read(file, "light", shape=stat.shape, kinds="i") if "light" in file else None
     if sha256 != card["sha256"]:
         raise InputError(f"{path}: is the background of another network than {card['name']}; make one with --slides")
     if lowest > threshold or arithmetic != precision:
@@ -229,4 +238,4 @@ def read_background(path: Path | str, card: dict, threshold: float, precision: s
     finite = stat.ndim == 1 and np.all(np.isfinite(stat)) and np.all(np.isfinite(time))
     if not (finite and np.isfinite(seconds) and seconds > 0):
         raise InputError(f"{path}: has {seconds:g} s of strain or statistics that are not finite; make another one")
-    return Background(stat, time, seconds, alone=alone)
+    return Background(stat, time, seconds, alone=alone, light=light)  # ty: ignore[invalid-argument-type]

@@ -34,6 +34,7 @@ class Candidates:
         var: Timing tolerance of each event in seconds, float64 (n,).
         alone: Statistic of each detector alone, see `Detector.alone`, (n, detectors); (n, 0): not worked out.
         gated: Whether strain of each detector was gated at the event, boolean (n, detectors); (n, 0): none was.
+        light: 1 where a light binary is likelier than a heavy one, 0 where not, -1 where the network does not tell them apart, int8 (n,).
     """
 
     time: np.ndarray
@@ -41,8 +42,11 @@ class Candidates:
     var: np.ndarray
     alone: np.ndarray = None
     gated: np.ndarray = None
+    light: np.ndarray = None
 
     def __post_init__(self):
+        if self.light is None:
+            object.__setattr__(self, "light", np.full(len(self.time), -1, np.int8))
         for name, kind in (("alone", np.float64), ("gated", bool)):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.zeros((len(self.time), 0), kind))
@@ -148,6 +152,7 @@ def find_events(
         stat=scan.scores[peaks].astype(np.float64),
         var=np.full(len(peaks), float(tolerance_seconds)),
         alone=None if alone is None else alone[peaks].astype(np.float64),  # ty: ignore[invalid-argument-type]
+        light=None if scan.light is None else (scan.light[peaks] > 0).astype(np.int8),  # ty: ignore[invalid-argument-type]
     )
 
 

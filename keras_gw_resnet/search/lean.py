@@ -186,7 +186,7 @@ class Lean:
     def score(self, window: np.ndarray) -> float:
         """Score one window, (samples, detectors), without FFT: the logit."""
         given = [self.own(each, column, fourier=False) for each, column in enumerate(window.T)]
-        evidence = self.join(given)
+        evidence = self.join(given)[0]
         return float(np.mean(evidence) if self._parts.head == "average" else scipy.special.logsumexp(evidence))
 
     def _energy(self, strain):
@@ -230,12 +230,14 @@ class Lean:
                 nearby at or below this, they are taken to be that: such evidence comes out too high, yet at or below it. None: nowhere.
 
         Returns:
-            Evidence, float32 array (n,).
+            Float32 array (1, n): the evidence; (2, n) where light binaries are ranked by templates of their own: then how much more likely
+            one of them is than a heavy one, a natural logarithm, at the time of what is ranked.
         """
         seen = given[: self._stacked]
         steps = len(seen[0][0])
         tiles = [slice(first, min(first + TILE, steps)) for first in range(0, steps, TILE)]
-        mixed, ranked = np.empty((steps, len(self._added)), np.float32), np.empty((steps, 1), np.float32)
+        mixed = np.empty((steps, len(self._added)), np.float32)
+        ranked, light = np.zeros((steps, 1), np.float32), np.zeros((steps, 1), np.float32)
         bounded = above is not None and self._front.statistic_coherent
         for tile in tiles:
             total = np.add(_sum(own[0][tile] for own in seen), self._added, out=mixed[tile])
@@ -244,36 +246,48 @@ class Lean:
                 total += joined @ self._joining[0]
                 total += logsumexp(joined) * self._joining[1]
             if self._front.statistic_shortcut:
-                ranked[tile] = logsumexp(self._rank(given, tile, best_of_phases if bounded else coherent))
+                self._rank(given, tile, best_of_phases if bounded else coherent, ranked, light)
         known = {self._mixed: mixed}
         if self._front.statistic_shortcut:
-            known[STATISTIC_POOL] = self._pooled(ranked)
-        features = self._stack(**known)
+            known[STATISTIC_POOL] = self._pooled(ranked).max(axis=1, keepdims=True)
+        features, first = self._stack(**known), self._parts.cropping[0]
         evidence = self._evidence(features)
         if bounded and len(loud := np.flatnonzero(evidence > above)):
-            left = self._parts.cropping[0]
-            at = np.unique((loud + left) * self._parts.field.stride // STRIDE // TILE)
+            at = np.unique((loud + first) * self._parts.field.stride // STRIDE // TILE)
             for number in np.unique([at - 1, at, at + 1]):
                 if 0 <= number < len(tiles):
-                    ranked[tiles[number]] = logsumexp(self._rank(given, tiles[number], coherent))
+                    self._rank(given, tiles[number], coherent, ranked, light)
             # What is ranked comes last among the features.
-            features[:, -1:] = self._pooled(ranked)[left:][: len(features)]
+            features[:, -1] = self._pooled(ranked).max(axis=1)[first:][: len(features)]
             evidence = self._evidence(features)
-        return evidence
+        if not self._front.statistic_light:
+            return evidence[None]
+        loudest = self._pooled(ranked).argmax(axis=1)[:, None]
+        # What is ranked is added to the features behind the crop, at one tap of the head.
+        first += int(np.argmax(np.abs(self._head[:, -1])))
+        light = np.take_along_axis(self._pooled(light), loudest, axis=1)[:, 0]
+        return np.stack([evidence, light[first:][: len(evidence)]])
 
     def _pooled(self, ranked):
-        """Return the largest of what is ranked within each step of the features."""
-        return ranked.reshape(-1, self._parts.field.stride // STRIDE).max(axis=1, keepdims=True)
+        """Return what is ranked within each step of the features, beside each other."""
+        return ranked.reshape(-1, self._parts.field.stride // STRIDE)
 
     def _evidence(self, features):
         found = features @ self._head.T
         count = len(features) - len(self._head) + 1
         return np.sum([found[tap : tap + count, tap] for tap in range(len(self._head))], axis=0) + self._bias
 
-    def _rank(self, given, tile, phases):
-        """Return what is ranked of all templates, (steps, templates); `phases` joins the phases of two detectors."""
+    def _rank(self, given, tile, phases, ranked, light):
+        """Fill in what is ranked of a tile, and how much more likely a light binary is; `phases` joins those of two detectors."""
+        heavy, *lighter = map(logsumexp, self._classes(given, tile, phases))
+        ranked[tile] = np.logaddexp(heavy, *lighter) if lighter else heavy
+        for each in lighter:
+            np.subtract(each, heavy, out=light[tile])
+
+    def _classes(self, given, tile, phases):
+        """Return what is ranked of all templates, (steps, templates): of heavy binaries, and of light ones where they have their own."""
         if not self._ranked:
-            return stem_sum([own[1][tile] for own in given])
+            return [stem_sum([own[1][tile] for own in given])]
         # Behind what the stack sees.
         given = [own[2 if detector < self._stacked else 0 :] for detector, own in enumerate(given)]
         classes = []
@@ -287,7 +301,7 @@ class Lean:
         if self._front.statistic_light:
             heavy, light = (templates.number for templates in self._ranked)
             classes[1] -= np.float32(math.log(light / heavy / LIGHT_ODDS))
-        return np.concatenate(classes, axis=1)
+        return classes
 
 
 def _sum(arrays):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,8 @@ BETWEEN = 1e-6
 # What its own strain makes again in more than this share of the slides is no coincidence: one detector makes it. Chance, which
 # counts more the more background there is, is exceeded by so many standard deviations.
 AGAIN, CHANCE = 0.1, 4.0
+# Background events that a class of templates needs for a rate of its own.
+ENOUGH = 10
 # Events of which the surroundings are looked through at once.
 AT_ONCE = 10_000
 
@@ -42,6 +45,28 @@ def false_alarm_rate(stat: np.ndarray, background: Background) -> tuple[np.ndarr
     louder = 1 + len(rising) - np.searchsorted(rising, stat, side="left")
     years = background.seconds / YEAR_SECONDS
     return louder / years, np.sqrt(louder) / years
+
+
+def rate_of_class(ranks: np.ndarray, light: np.ndarray, background: Background) -> np.ndarray:
+    """Work out how often noise alone makes an event as loud or louder of the same class of templates.
+
+    There are two classes, of light and of heavy binaries, so that noise has two chances: each rate counts twice (as in arXiv 1508.02357).
+
+    Args:
+        ranks: Of events, array (n,).
+        light: Their class, see `candidates.Candidates`.
+        background: Background with ranks in place of its statistics.
+
+    Returns:
+        Float64 array (n,), a year; NaN where the class is not known, or has fewer than `ENOUGH` background events.
+    """
+    found = np.full(len(ranks), np.nan)
+    for number in (0, 1):
+        own, same = light == number, background.light == number
+        if np.count_nonzero(same) >= ENOUGH:
+            one = replace(background, stat=background.stat[same])
+            found[own] = 2 * false_alarm_rate(ranks[own], one)[0]
+    return found
 
 
 def ceiling(background: Background, searched_seconds: float) -> float:

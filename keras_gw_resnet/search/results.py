@@ -183,12 +183,14 @@ def describing_columns(
     """Return what is known about each event beside its significance, a dictionary of arrays (n,).
 
     `stat_H1`, ...: the statistic of this detector alone, the strain of the others replaced by zeros, where it is known;
-    `one_detector`: the detector that alone speaks, as a glitch does, empty where several do; `catalogue`: the name of the
+    `templates`: "light" or "heavy", the class of binaries that is likelier, where the network tells them apart; `one_detector`: the detector that alone speaks, as a glitch does, empty where several do; `catalogue`: the name of the
     known event there, for the loudest within a second, or empty, as in simulated strain; `remarks`: see `remarks_of`.
     """
     columns = {f"stat_{name}": own for name, own in zip(detectors, events.alone.T, strict=False)}
+    if np.any(events.light >= 0):
+        columns["templates"] = np.array(["heavy", "light", ""], str)[events.light]
     names = np.array([*detectors, ""], str)
-    if columns:
+    if events.alone.shape[1]:
         columns["one_detector"] = names[speaks_alone(events.stat, events.alone)]
     known = names_at(events.time)
     for header in headers:

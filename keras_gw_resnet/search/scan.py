@@ -52,11 +52,14 @@ class Scan:
         scores: float32 array (windows,): score i belongs to the window that starts at sample i * stride.
         evidence: float32 array (windows + reach - 1,): score i is the mean of evidence [i, i + reach).
         reach: Values of evidence in a window.
+        light: How much more likely a light binary is than a heavy one where the network ranks both, natural logarithms, float32 array
+            (windows,); None: it does not, or was not slid in NumPy.
     """
 
     scores: np.ndarray
     evidence: np.ndarray
     reach: int
+    light: np.ndarray | None = None
 
 
 class Scanner:
@@ -206,10 +209,14 @@ class Scanner:
                 progress((last - first) * self.stride)
         return self._scan_of(evidence)
 
-    def _scan_of(self, evidence):
+    @property
+    def _known_by_class(self):
+        return self._lean is not None and self._parts.front.statistic_light > 0
+
+    def _scan_of(self, evidence, light=None):
         total = np.cumsum(np.concatenate([[0.0], evidence]), dtype=np.float64)
         scores = (total[self.reach :] - total[: -self.reach]) / self.reach
-        return Scan(scores.astype(np.float32), evidence, self.reach)
+        return Scan(scores.astype(np.float32), evidence, self.reach, light)
 
     def scan_arranged(
         self,
@@ -280,17 +287,17 @@ class Scanner:
                 for number, shifts in enumerate(zip(*group, strict=True))
             ]
             return [
-                self._cut.join(given, above if any(shifts) else None)[: count - first]
+                np.atleast_2d(self._cut.join(given, above if any(shifts) else None))[:, : count - first]
                 for shifts, given in zip(group, zip(*columns, strict=True), strict=True)
             ]
 
-        evidence = np.empty((len(group), count), np.float32)
+        evidence = np.empty((len(group), 1 + self._known_by_class, count), np.float32)
         pieces = range(0, count, each)
         for first, found in zip(pieces, work(evidence_from, pieces), strict=True):
-            evidence[:, first : first + each] = found
+            evidence[:, :, first : first + each] = found
             if progress is not None:
-                progress(len(group) * len(found[0]) * self.stride)
-        yield from map(self._scan_of, evidence)
+                progress(len(group) * found[0].shape[1] * self.stride)
+        yield from (self._scan_of(*own) for own in evidence)
 
     def _own(self, detector, strain, shifts, start, samples):
         """Return for each shift what a detector gives in so many samples from `start` on: views of what is worked out once."""

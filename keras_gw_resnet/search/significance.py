@@ -18,6 +18,7 @@ from keras_gw_resnet.search.ranks import (
     of_one,
     own_number,
     rank,
+    rate_of_class,
     take_out_signals,
 )
 from keras_gw_resnet.search.results import attributes_of, describing_columns
@@ -86,7 +87,8 @@ def judge(
 
     Returns:
         Tuple (Background, dictionary, taken): the background without signals; the columns of `significance` and
-        far_exclusive (without the strain around the event, a year), far_is_limit (no background event ranks as high:
+        far_exclusive (without the strain around the event, a year), far_class (by background of the same class of templates alone, see
+        `ranks.rate_of_class`, a year; where the network has classes), far_is_limit (no background event ranks as high:
         an upper limit), far_extrapolated and ranked_down (one detector alone speaks, or its strain makes the event again in
         the slides, see `ranks.ceiling`); and the indices of the events that were taken out.
     """
@@ -123,6 +125,8 @@ def judge(
     if "p_astro" in columns:
         order = np.lexsort((-columns["p_astro"], columns["far"]))
         columns["p_astro"][order] = np.minimum.accumulate(columns["p_astro"][order])
+    if np.any(background.light >= 0):
+        columns["far_class"] = rate_of_class(ranks, events.light, ranked)
     what = {"far_is_limit": limit & ~beyond, "far_extrapolated": beyond, "ranked_down": ranks < events.stat}
     return left, {**columns, **what}, taken
 

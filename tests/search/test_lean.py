@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import scipy.special
 
 from keras_gw_resnet import Detector, build_model
 from keras_gw_resnet.search import scan as module
@@ -74,8 +75,11 @@ def test_further_detectors_add_what_they_add_in_keras(options):
     np.testing.assert_allclose(muted.scores, scanner.scan(zeroed).scores, atol=1e-3)
 
 
-def test_slides_are_exact_above_what_is_of_interest():
-    scanner, strain = Scanner(with_templates("resnet16", **RANKED, **COHERENT, consistency=True)), loud_noise(40, 2)
+@pytest.mark.parametrize("name", ["resnet16", "flagship"])
+def test_slides_are_exact_above_what_is_of_interest(name):
+    built = name == "resnet16"
+    model = with_templates(name, **RANKED, **COHERENT, consistency=True) if built else Detector.load(name)._model
+    scanner, strain = Scanner(model), loud_noise(40, 2)
     slides = [(0, 0), (0, 4096)]
     exact = list(scanner.scan_arranged(strain, slides))
     above = float(np.quantile(exact[1].scores, 0.999))
@@ -85,6 +89,8 @@ def test_slides_are_exact_above_what_is_of_interest():
     assert 0 < loud.sum() < 20
     np.testing.assert_allclose(slid.scores[loud], exact[1].scores[loud], atol=1e-4)
     assert np.all(slid.scores[~loud] <= above + 1e-4)
+    if not built:  # how much more likely a light binary is
+        np.testing.assert_allclose(slid.light[loud], exact[1].light[loud], atol=1e-3)
     assert np.all(slid.scores >= exact[1].scores - 1e-4)
     assert np.any(slid.scores > exact[1].scores + 1e-2)
 
@@ -116,3 +122,23 @@ def test_a_saved_network_is_searched_with_without_starting_keras():
     )
     done = run_command("-c", code, cwd=ROOT)
     assert done.stdout.split() == ["85", "False", "False", "False"], done.stderr
+
+
+def test_light_and_heavy_binaries_are_told_apart_as_in_keras():
+    """By the log-sum-exp of the templates of each class, at the time of what is ranked."""
+    network, strain = Detector.load("flagship"), loud_noise(8, 2)
+    scan, model = network.scanner.scan(strain), network.model
+    classes = keras.Model(model.input, model.get_layer("statistic_classes").output)
+    heavy, crop = network.scanner._parts.front.statistic_templates, network.scanner._parts.cropping[0]
+    tap = int(np.abs(model.get_layer("score").get_weights()[0][:, -1, 0]).argmax())
+    stride, steps = network.scanner.stride, network.scanner.stride // 8
+    for first in (0, 100, 240):
+        window = strain[first * stride :][: network.scanner.window_shape[0]]
+        values = classes.predict(window[None], verbose=0)[0].astype(np.float64)
+        each = [scipy.special.logsumexp(own, axis=1) for own in np.split(values, [heavy], axis=1)]
+        ranked = np.logaddexp(*each).reshape(-1, steps)
+        loudest = (each[1] - each[0]).reshape(-1, steps)[np.arange(len(ranked)), ranked.argmax(axis=1)]
+        expected = loudest[crop + tap :][: network.scanner.positions]
+        np.testing.assert_allclose(scan.light[first:][: network.scanner.positions], expected, atol=1e-2)
+    assert np.any(scan.light > 0) and np.any(scan.light < 0)
+    assert Detector.load("resnet18-w16").scanner.scan(strain).light is None

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from benchmarks.search.significance import RATES, dispersion, false_alarms, prob
 from keras_gw_resnet.search.background import Background, join_backgrounds
 from keras_gw_resnet.search.candidates import Candidates
 from keras_gw_resnet.search.probability import Density, astrophysical_probability
-from keras_gw_resnet.search.ranks import YEAR_SECONDS, false_alarm_rate, own_number
+from keras_gw_resnet.search.ranks import YEAR_SECONDS, false_alarm_rate, own_number, rate_of_class
 from keras_gw_resnet.search.significance import judge, significance
 from keras_gw_resnet.zoo import load_card
 
@@ -23,6 +25,14 @@ def test_rate_counts_what_is_as_loud(background, events):
         louder = 1 + sum(b >= stat for b in background)
         assert found == pytest.approx(louder)
         assert sigma == pytest.approx(np.sqrt(louder))
+
+
+def test_rates_by_class_of_templates_count_their_own_background_twice():
+    background = replace(background_of(np.arange(30.0)), light=np.repeat(np.int8([0, 1, -1]), [12, 12, 6]))
+    found = rate_of_class(np.array([5.0, 5.0, 5.0, 40.0]), np.int8([0, 1, -1, 1]), background)
+    np.testing.assert_allclose(found, [2 * (1 + 7), 2 * (1 + 12), np.nan, 2])
+    few = replace(background, light=np.repeat(np.int8([0, 1]), [25, 5]))
+    assert np.isnan(rate_of_class(np.array([5.0]), np.int8([1]), few))
 
 
 def test_density_is_that_of_the_sample():
