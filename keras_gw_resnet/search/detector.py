@@ -67,6 +67,8 @@ def without_keras(name_or_path: Path | str, load: Callable, *, consistency: bool
     require_sha256(path, card["sha256"])
     check_archive(path)
     parts, detectors = Parts.from_dict(card["parts"]), len(card["detectors"])
+    if not parts.front.templates:
+        return None
     if consistency and not parts.front.consistency:
         parts = replace(parts, front=replace(parts.front, consistency=True))
         card = {**card, "sha256": card["sha256"] + CONSISTENCY}
