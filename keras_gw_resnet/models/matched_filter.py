@@ -37,7 +37,7 @@ FURTHER = 8
 # Variance of what a signal of network SNR 8 in H1 and L1 gives there, in phase and in quadrature, over that of noise: 3.4 in V1 of O3,
 # over all directions, inclinations and polarisations weighted by the volume that they are seen in. Any from 2 to 6 does as well.
 FURTHER_VARIANCE = 3.0
-# Half the squared signal-to-noise ratio that a further detector counts for at most, that of 5.7: it adds 8 at most, whatever glitches it has.
+# Half the squared signal-to-noise ratio that a further detector counts for at most, that of 5.7: it adds 10.6 at most, whatever glitches it has.
 FURTHER_LIMIT = 16.0
 BASIS_LAYER, TEMPLATE_LAYERS = "template_basis", ("templates_in_phase", "templates_in_quadrature")
 SNR_LAYER, ENERGY_LAYER = "snr", "strain_power"

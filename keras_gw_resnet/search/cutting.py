@@ -115,8 +115,8 @@ class Cut:
         """Return what so many steps of a detector without strain give."""
         return self.own(detector, np.zeros(steps * STRIDE, np.float32))
 
-    def join(self, given: Iterable[list[np.ndarray]]) -> np.ndarray:
-        """Join what `own` gave for each detector, all of one length; return the evidence, float32 array (n,)."""
+    def join(self, given: Iterable[list[np.ndarray]], above: float | None = None) -> np.ndarray:
+        """Join what `own` gave for each detector, all of one length; return the evidence, float32 array (n,), exact below `above`, too."""
         return self._join.predict_on_batch([array[None] for own in given for array in own])[0, :, 0]
 
 

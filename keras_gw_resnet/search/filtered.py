@@ -92,23 +92,14 @@ class Templates:
 
 def coherent(own: Sequence, other: Sequence, tile: slice, templates: Templates) -> np.ndarray:
     """Join the phases of two detectors, see `models.ranking.coherent_sum`; each `Templates` limited: power, in phase, in quadrature."""
-    times, steps = templates.times, len(own[0])
-    reach = -(-DELAYS // times)
-    first, last = max(tile.start - reach, 0), min(tile.stop + reach, steps)
-    # A time a row, so that a delay is a shift by rows; zeros beyond the ends.
-    around = ((first - tile.start + reach) * times, (tile.stop + reach - last) * times)
-    rows = [each[tile].reshape(-1, templates.number) for each in own]
-    other = [each[first:last].reshape(-1, templates.number) for each in other]
-    if any(around):
-        other = [np.pad(each, (around, (0, 0))) for each in other]
-    power, in_phase, in_quadrature = rows
+    power, in_phase, in_quadrature = (_times(each, tile, templates) for each in own)
+    other = [_times(each, tile, templates, DELAYS) for each in other]
     in_phase, in_quadrature = in_phase * np.float32(2 * CONCENTRATION), in_quadrature * np.float32(2 * CONCENTRATION)
     best, root, part = (np.empty_like(power) for _ in range(3))
     best.fill(-np.inf)
     halves, constant = other[0] * HALF, np.float32(CONCENTRATION**2 + 1e-3)
-    for delay in range(-DELAYS, DELAYS + 1):
-        start = reach * times + delay
-        at = slice(start, start + len(power))
+    for delay in range(2 * DELAYS + 1):
+        at = slice(delay, delay + len(power))
         np.multiply(power, other[0][at], out=root)
         root += constant
         root -= np.multiply(in_phase, other[1][at], out=part)
@@ -117,7 +108,31 @@ def coherent(own: Sequence, other: Sequence, tile: slice, templates: Templates) 
         root += halves[at]
         np.maximum(best, root, out=best)
     best += power * HALF - np.float32(CONCENTRATION)
-    return best.reshape(-1, times, templates.number).max(axis=1)
+    return best.reshape(-1, templates.times, templates.number).max(axis=1)
+
+
+def best_of_phases(own: Sequence, other: Sequence, tile: slice, templates: Templates) -> np.ndarray:
+    """Return at least what `coherent` does: as if phases were as a signal's would be, one root in place of one for each delay."""
+    power, around = _times(own[0], tile, templates), _times(other[0], tile, templates, DELAYS)
+    largest = around[: len(power)].copy()
+    for delay in range(1, 2 * DELAYS + 1):
+        np.maximum(largest, around[delay : delay + len(power)], out=largest)
+    best = HALF * (power + largest) + np.sqrt(power * largest)
+    # The number that keeps the root from being of less than nothing adds so much at most.
+    best += np.float32(1e-3 / CONCENTRATION)
+    return best.reshape(-1, templates.times, templates.number).max(axis=1)
+
+
+def _times(values, tile, templates, more=0):
+    """Return the times of a tile in rows, and so many before and after, so that a delay is a shift by rows; beyond the ends zeros."""
+    times = templates.times
+    first, last = tile.start * times - more, tile.stop * times + more
+    reach = -(-more // times)
+    begin, end = max(tile.start - reach, 0), min(tile.stop + reach, len(values))
+    rows = values[begin:end].reshape(-1, templates.number)
+    before, after = max(0, begin * times - first), max(0, last - end * times)
+    kept = rows[max(0, first - begin * times) : len(rows) - max(0, end * times - last)]
+    return np.pad(kept, ((before, after), (0, 0))) if before or after else kept
 
 
 def _power(in_phase, in_quadrature):
@@ -146,7 +161,7 @@ def further(power: np.ndarray) -> np.ndarray:
     return np.log(mean).astype(np.float32)
 
 
-def stem_sum(powers: Sequence[np.ndarray]) -> np.ndarray:
+def limited_sum(powers: Sequence[np.ndarray]) -> np.ndarray:
     """Add up powers of the first two detectors, each up to `LIMIT`, and what others add."""
     found = np.minimum(powers[0], np.float32(LIMIT))
     for detector, power in enumerate(powers[1:], 1):

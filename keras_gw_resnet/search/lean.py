@@ -26,7 +26,16 @@ from keras_gw_resnet.models.ranking import (
     steps_earlier,
 )
 from keras_gw_resnet.search.cores import single_threaded_products
-from keras_gw_resnet.search.filtered import TILE, Templates, coherent, further, logsumexp, near, stem_sum
+from keras_gw_resnet.search.filtered import (
+    TILE,
+    Templates,
+    best_of_phases,
+    coherent,
+    further,
+    limited_sum,
+    logsumexp,
+    near,
+)
 from keras_gw_resnet.search.fourier import Kernels
 from keras_gw_resnet.search.stack import Stack, UnknownError, scale_and_shift
 
@@ -212,8 +221,13 @@ class Lean:
         if of_sum is not None:
             mix += logsumexp(power) * of_sum
 
-    def join(self, given: Sequence[list[np.ndarray]]) -> np.ndarray:
+    def join(self, given: Sequence[list[np.ndarray]], above: float | None = None) -> np.ndarray:
         """Join what `own` gave for each detector, all of one length.
+
+        Args:
+            given: Of each detector.
+            above: Where the phases of two detectors are joined, which is most of the work, and even the best of phases would leave all evidence
+                nearby at or below this, they are taken to be that: such evidence comes out too high, yet at or below it. None: nowhere.
 
         Returns:
             Float32 array (1, n): the evidence; (2, n) where light binaries are ranked by templates of their own: then how much more likely
@@ -221,39 +235,59 @@ class Lean:
         """
         seen = given[: self._stacked]
         steps = len(seen[0][0])
+        tiles = [slice(first, min(first + TILE, steps)) for first in range(0, steps, TILE)]
         mixed = np.empty((steps, len(self._added)), np.float32)
-        ranked, light = np.empty((steps, 1), np.float32), np.zeros((steps, 1), np.float32)
-        for first in range(0, steps, TILE):
-            tile = slice(first, min(first + TILE, steps))
+        ranked, light = np.zeros((steps, 1), np.float32), np.zeros((steps, 1), np.float32)
+        bounded = above is not None and self._front.statistic_coherent
+        for tile in tiles:
             total = np.add(_sum(own[0][tile] for own in seen), self._added, out=mixed[tile])
             if self._joining is not None:
                 joined = _sum(own[1][tile] for own in seen)
                 total += joined @ self._joining[0]
                 total += logsumexp(joined) * self._joining[1]
             if self._front.statistic_shortcut:
-                heavy, *lighter = map(logsumexp, self._rank(given, tile))
-                ranked[tile] = np.logaddexp(heavy, *lighter) if lighter else heavy
-                for each in lighter:
-                    np.subtract(each, heavy, out=light[tile])
+                self._rank(given, tile, best_of_phases if bounded else coherent, ranked, light)
         known = {self._mixed: mixed}
-        pooled = ranked.reshape(-1, self._parts.field.stride // STRIDE)
         if self._front.statistic_shortcut:
-            known[STATISTIC_POOL] = pooled.max(axis=1, keepdims=True)
-        features = self._stack(**known)
-        found = features @ self._head.T
-        count = len(features) - len(self._head) + 1
-        evidence = np.sum([found[tap : tap + count, tap] for tap in range(len(self._head))], axis=0) + self._bias
+            known[STATISTIC_POOL] = self._pooled(ranked).max(axis=1, keepdims=True)
+        features, first = self._stack(**known), self._parts.cropping[0]
+        evidence = self._evidence(features)
+        if bounded and len(loud := np.flatnonzero(evidence > above)):
+            at = np.unique((loud + first) * self._parts.field.stride // STRIDE // TILE)
+            for number in np.unique([at - 1, at, at + 1]):
+                if 0 <= number < len(tiles):
+                    self._rank(given, tiles[number], coherent, ranked, light)
+            # What is ranked comes last among the features.
+            features[:, -1] = self._pooled(ranked).max(axis=1)[first:][: len(features)]
+            evidence = self._evidence(features)
         if not self._front.statistic_light:
             return evidence[None]
-        loudest = np.take_along_axis(light.reshape(pooled.shape), pooled.argmax(axis=1)[:, None], axis=1)[:, 0]
+        loudest = self._pooled(ranked).argmax(axis=1)[:, None]
         # What is ranked is added to the features behind the crop, at one tap of the head.
-        first = self._parts.cropping[0] + int(np.argmax(np.abs(self._head[:, -1])))
-        return np.stack([evidence, loudest[first : first + count]])
+        first += int(np.argmax(np.abs(self._head[:, -1])))
+        light = np.take_along_axis(self._pooled(light), loudest, axis=1)[:, 0]
+        return np.stack([evidence, light[first:][: len(evidence)]])
 
-    def _rank(self, given, tile):
+    def _pooled(self, ranked):
+        """Return what is ranked within each step of the features, beside each other."""
+        return ranked.reshape(-1, self._parts.field.stride // STRIDE)
+
+    def _evidence(self, features):
+        found = features @ self._head.T
+        count = len(features) - len(self._head) + 1
+        return np.sum([found[tap : tap + count, tap] for tap in range(len(self._head))], axis=0) + self._bias
+
+    def _rank(self, given, tile, phases, ranked, light):
+        """Fill in what is ranked of a tile, and how much more likely a light binary is; `phases` joins those of two detectors."""
+        heavy, *lighter = map(logsumexp, self._classes(given, tile, phases))
+        ranked[tile] = np.logaddexp(heavy, *lighter) if lighter else heavy
+        for each in lighter:
+            np.subtract(each, heavy, out=light[tile])
+
+    def _classes(self, given, tile, phases):
         """Return what is ranked of all templates, (steps, templates): of heavy binaries, and of light ones where they have their own."""
         if not self._ranked:
-            return [stem_sum([own[1][tile] for own in given])]
+            return [limited_sum([own[1][tile] for own in given])]
         # Behind what the stack sees.
         given = [own[2 if detector < self._stacked else 0 :] for detector, own in enumerate(given)]
         classes = []
@@ -261,9 +295,9 @@ class Lean:
             if self._front.statistic_coherent:
                 first, last = (own[3 * number :][:3] for own in given[:FIRST])
                 others = [own[number][tile] for own in given[FIRST:]]
-                classes.append(_sum([coherent(last, first, tile, templates), *others]))
+                classes.append(_sum([phases(last, first, tile, templates), *others]))
             else:
-                classes.append(stem_sum([own[number][tile] for own in given]))
+                classes.append(limited_sum([own[number][tile] for own in given]))
         if self._front.statistic_light:
             heavy, light = (templates.number for templates in self._ranked)
             classes[1] -= np.float32(math.log(light / heavy / LIGHT_ODDS))

@@ -219,7 +219,11 @@ class Scanner:
         return Scan(scores.astype(np.float32), evidence, self.reach, light)
 
     def scan_arranged(
-        self, strain: np.ndarray, arrangements: Iterable[Sequence[int | None]], progress: Callable | None = None
+        self,
+        strain: np.ndarray,
+        arrangements: Iterable[Sequence[int | None]],
+        progress: Callable | None = None,
+        above: float | None = None,
     ) -> Iterator[Scan]:
         """Score a stretch with its detectors slid against each other, or with some of them silent.
 
@@ -230,6 +234,8 @@ class Scanner:
             strain: Whitened float32 array (samples, detectors), at least one window long.
             arrangements: Of each scan, what to do to the detectors, see `background.arranged`.
             progress: Called with the number of samples done.
+            above: Statistic of slides that is of interest: scores below, and not near such as are above, may be too high, yet at or below it
+                (see `lean.Lean.join`). None: all is exact.
 
         Yields:
             Scan, in the order of the arrangements.
@@ -245,7 +251,7 @@ class Scanner:
         for group in _groups(arrangements, ROWS * ROW_SAMPLES):
             whole = all(shift is None or shift % STRIDE == 0 for shifts in group for shift in shifts)
             if whole and (self._lean or (len(group) > 1 and self._cut)):
-                yield from self._scan_group(strain, group, progress)
+                yield from self._scan_group(strain, group, progress, above)
             else:
                 yield from (self.scan(arranged(strain, shifts), progress) for shifts in group)
 
@@ -263,14 +269,15 @@ class Scanner:
 
         return keras_scan.cut(self._network, fused=self._parts.front.statistic_coherent)
 
-    def _scan_group(self, strain, group, progress):
+    def _scan_group(self, strain, group, progress, above=None):
         """Scan in pieces: what each detector gives in one is worked out once for a group of arrangements."""
         count = (len(strain) - self.window_samples) // self.stride + self.reach
         if self._lean is None:
             most, step, work = ROWS * ROW_SAMPLES // self.stride, JOINED_SAMPLES // self.stride, map
             each = min(most, -(-count // -(-count // most) // step) * step)
         else:
-            most, work = PIECE_SAMPLES // self.stride, on_all_cores
+            # A piece of a detector that is slid is longer by all shifts; so those are to be a part of it.
+            most, work = max(PIECE_SAMPLES, *map(_spread, zip(*group, strict=True))) // self.stride, on_all_cores
             each = -(-count // max(-(-count // most), cores()))
         samples = each * self.stride + self.window_samples - self.reach * self.stride
 
@@ -279,7 +286,10 @@ class Scanner:
                 self._own(number, strain[:, number], shifts, first * self.stride, samples)
                 for number, shifts in enumerate(zip(*group, strict=True))
             ]
-            return [np.atleast_2d(self._cut.join(given))[:, : count - first] for given in zip(*columns, strict=True)]
+            return [
+                np.atleast_2d(self._cut.join(given, above if any(shifts) else None))[:, : count - first]
+                for shifts, given in zip(group, zip(*columns, strict=True), strict=True)
+            ]
 
         evidence = np.empty((len(group), 1 + self._known_by_class, count), np.float32)
         pieces = range(0, count, each)
@@ -325,12 +335,17 @@ def _groups(arrangements, spread):
     groups = []
     for shifts in arrangements:
         joined = [*(groups[-1] if groups else []), shifts]
-        moved = [[shift for shift in own if shift is not None] or [0] for own in zip(*joined, strict=True)]
-        if groups and all(max(own) - min(own) <= spread for own in moved):
+        if groups and all(_spread(own) <= spread for own in zip(*joined, strict=True)):
             groups[-1].append(shifts)
         else:
             groups.append([shifts])
     return groups
+
+
+def _spread(shifts):
+    """Return by how much the shifts of a detector differ at most."""
+    moved = [shift for shift in shifts if shift is not None] or [0]
+    return max(moved) - min(moved)
 
 
 @dataclass(frozen=True)

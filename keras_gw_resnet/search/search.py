@@ -187,7 +187,7 @@ def _search_stretch(network, stretch, options, progress, compared):
     together, muted = (0,) * len(network.detectors), network.muted() if options.alone else []
     sparing = muted and not options.slides and network.scanner.in_pieces
     arrangements = [together, *([] if sparing else muted), *slide_shifts(network, stretch, options.slides)]
-    scans = network.scanner.scan_arranged(stretch.strain, arrangements, progress)
+    scans = network.scanner.scan_arranged(stretch.strain, arrangements, progress, options.threshold)
     scan, alone = next(scans), None
     if sparing:
         alone = network.alone(stretch.strain, progress, _wanted(network, stretch, scan, options))

@@ -6,16 +6,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.special
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from keras_gw_resnet.search.plan import Operation
 
+
+def _sigmoid(x):
+    with np.errstate(over="ignore"):  # which gives 0
+        return 1 / (1 + np.exp(-x))
+
+
 ACTIVATIONS: dict[str, Callable] = {
     "relu": lambda x: np.maximum(x, np.float32(0)),
-    "sigmoid": scipy.special.expit,
+    "sigmoid": _sigmoid,
     "tanh": np.tanh,
     "linear": lambda x: x,
 }
@@ -36,20 +41,31 @@ class Stack:
     """
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        self._steps, operations, passed = [], list(operations), {}
+        operations, passed, steps = list(operations), {}, {}
         readers = [name for operation in operations for name in operation.taken]
         for operation in operations:
             taken = [passed.get(name, name) for name in operation.taken]
-            before = self._steps[-1] if self._steps else None
             if operation.kind == "Dropout":
                 passed[operation.name] = taken[0]
                 continue
-            folds = before and isinstance(before[2], Convolution) and before[0] == taken[0]
-            if operation.kind == "BatchNormalization" and folds and readers.count(taken[0]) == 1:
-                before[2].fold(*scale_and_shift(operation))
+            _, before = steps.get(taken[0], (None, None))
+            folds = isinstance(before, Convolution) and before.linear and readers.count(operation.taken[0]) == 1
+            if operation.kind == "BatchNormalization" and folds:
+                before.fold(*scale_and_shift(operation))
                 passed[operation.name] = taken[0]
                 continue
-            self._steps.append((operation.name, taken, _made(operation)))
+            steps[operation.name] = taken, _made(operation)
+        # What nothing takes any more is let go, so that its memory is used again while it is in the cache.
+        last = {name: number for number, (taken, _) in enumerate(steps.values()) for name in taken}
+        self._steps = [
+            (
+                name,
+                taken,
+                [each for each in dict.fromkeys(taken) if last[each] == number and isinstance(each, str)],
+                made,
+            )
+            for number, (name, (taken, made)) in enumerate(steps.items())
+        ]
         self.output = self._steps[-1][0]
 
     def __call__(self, **given: np.ndarray) -> np.ndarray:
@@ -58,8 +74,10 @@ class Stack:
         Args:
             **given: What stands for the operations before the first, arrays (steps, channels).
         """
-        for name, taken, function in self._steps:
+        for name, taken, done, function in self._steps:
             given[name] = function(*(given[each] if isinstance(each, str) else each for each in taken))
+            for each in done:
+                del given[each]
         return given[self.output]
 
 
@@ -76,7 +94,11 @@ def scale_and_shift(operation: Operation) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Convolution:
-    """A convolution along time."""
+    """A convolution along time.
+
+    Attributes:
+        linear: Whether it has no activation.
+    """
 
     def __init__(self, operation: Operation) -> None:
         config = operation.config
@@ -89,6 +111,7 @@ class Convolution:
         self._bias = bias[0].astype(np.float64) if bias else np.zeros(kernel.shape[-1])
         self._stride, self._dilation, self._same = _number(config.get("strides", 1)), dilation, padding == "same"
         self._activation = _activation(operation)
+        self.linear = operation.config.get("activation") in (None, "linear")
         self._ready()
 
     def fold(self, scale: np.ndarray, shift: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from keras_gw_resnet.search.lean import Lean
 from keras_gw_resnet.search.plan import SavedNetwork, plan_of
 from keras_gw_resnet.search.scan import Scanner
 from tests.conftest import ROOT, run_command
-from tests.search.test_slides import SMALL, loud_noise, with_templates
+from tests.search.test_slides import RANKED, SMALL, loud_noise, with_templates
 
 
 @pytest.mark.parametrize("samples", [64, 7 * 8192 + 512])
@@ -73,6 +73,26 @@ def test_further_detectors_add_what_they_add_in_keras(options):
     assert scanner.difference(strain, scan.scores) < 1e-3
     muted, zeroed = next(scanner.scan_arranged(strain, [(0, 0, None)])), strain * np.array([1, 1, 0], np.float32)
     np.testing.assert_allclose(muted.scores, scanner.scan(zeroed).scores, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["resnet16", "flagship"])
+def test_slides_are_exact_above_what_is_of_interest(name):
+    built = name == "resnet16"
+    model = with_templates(name, **RANKED, **COHERENT, consistency=True) if built else Detector.load(name)._model
+    scanner, strain = Scanner(model), loud_noise(40, 2)
+    slides = [(0, 0), (0, 4096)]
+    exact = list(scanner.scan_arranged(strain, slides))
+    above = float(np.quantile(exact[1].scores, 0.999))
+    together, slid = scanner.scan_arranged(strain, slides, above=above)
+    np.testing.assert_allclose(together.scores, exact[0].scores, atol=1e-4)
+    loud = exact[1].scores > above
+    assert 0 < loud.sum() < 20
+    np.testing.assert_allclose(slid.scores[loud], exact[1].scores[loud], atol=1e-4)
+    assert np.all(slid.scores[~loud] <= above + 1e-4)
+    if not built:  # how much more likely a light binary is
+        np.testing.assert_allclose(slid.light[loud], exact[1].light[loud], atol=1e-3)
+    assert np.all(slid.scores >= exact[1].scores - 1e-4)
+    assert np.any(slid.scores > exact[1].scores + 1e-2)
 
 
 def test_each_detector_alone_near_events_is_what_it_is_everywhere():
