@@ -203,8 +203,8 @@ def test_any_rising_merger_range_works(small_bank, taps, one, two):
 
 
 def test_what_does_not_fit_is_refused(small_bank, taps):
-    with pytest.raises(InputError, match="no geometry of V1"):
-        SignalSource(small_bank, [taps[0], taps[0]], ("H1", "V1"), WINDOW, Signals())
+    with pytest.raises(InputError, match="no geometry of G1"):
+        SignalSource(small_bank, [taps[0], taps[0]], ("H1", "G1"), WINDOW, Signals())
     with pytest.raises(InputError, match="merger range"):
         silent(small_bank, taps, merger_range=(0.9, 0.2))
     with pytest.raises(InputError, match="empty"):
