@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_gw_resnet.commands.printing import table
 from tests.conftest import assert_refused, run_command, run_commands, tiny_training, write_mlgwsc
 
 PACKAGE = ("-m", "keras_gw_resnet")
@@ -291,21 +290,3 @@ def test_simulations_that_cannot_be(small_data, tmp_path):
     for result, (_, mentioned) in zip(results, cases, strict=True):
         assert_refused(result, mentioned)
     assert not out.exists()
-
-
-def test_a_pipe_that_closes_ends_quietly():
-    import subprocess
-    import sys
-
-    command = f"{sys.executable} -m keras_gw_resnet models 'resnet1*' --width 4 | true"
-    result = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stderr) == (141, "")
-
-
-def test_table_is_aligned():
-    text = table([["a", "1.5", "0.1 +- 0.2"], ["longer", "-12.25", "10.1 +- 0.2"]], ["name", "value", "error"])
-    assert text.splitlines() == [
-        "name     value        error",
-        "a          1.5   0.1 +- 0.2",
-        "longer  -12.25  10.1 +- 0.2",
-    ]

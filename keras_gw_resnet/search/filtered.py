@@ -161,7 +161,7 @@ def further(power: np.ndarray) -> np.ndarray:
     return np.log(mean).astype(np.float32)
 
 
-def stem_sum(powers: Sequence[np.ndarray]) -> np.ndarray:
+def limited_sum(powers: Sequence[np.ndarray]) -> np.ndarray:
     """Add up powers of the first two detectors, each up to `LIMIT`, and what others add."""
     found = np.minimum(powers[0], np.float32(LIMIT))
     for detector, power in enumerate(powers[1:], 1):

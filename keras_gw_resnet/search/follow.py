@@ -16,13 +16,11 @@ import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.search.background import arranged, slid_background, slide_shifts
-from keras_gw_resnet.search.candidates import CLUSTER_SECONDS, speaks_alone
+from keras_gw_resnet.search.candidates import CLUSTER_SECONDS
 from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.search import gated
-from keras_gw_resnet.search.significance import judge
-from keras_gw_resnet.search.told import Block, Told
+from keras_gw_resnet.search.told import Block, Told, described
 from keras_gw_resnet.strain.arrivals import Arrivals, cut
-from keras_gw_resnet.strain.catalogue import names_at
 from keras_gw_resnet.strain.intervals import JOIN_TOLERANCE, coincident_intervals
 from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import whitened_stretches
@@ -209,9 +207,7 @@ class Follower:
         self._told.remember(found.time[~loud])
         found = found.select(loud)
         background, searched = self._told.background(end - HOURS * 3600)
-        columns = _columns(found, network, background, searched)
-        for row in range(len(found)):
-            event = {name: _value(column[row]) for name, column in columns.items()}
+        for event in described(found, network, background, searched):
             about = {"background_seconds": background.seconds, "strain_to": end, "model": network.name}
             yield self._told.tell({**event, **about})
 
@@ -256,26 +252,6 @@ def _stop(stretch):
 def _or_ever(second):
     """Return a GPS second, minus infinity for None."""
     return -np.inf if second is None else second
-
-
-def _columns(found, network, background, searched):
-    """Return what is known of events by name, arrays (n,)."""
-    columns = {name: getattr(found, name) for name in ("time", "stat", "var")}
-    columns |= {f"stat_{name}": own for name, own in zip(network.detectors, found.alone.T, strict=False)}
-    if found.alone.shape[1]:
-        names = np.array([*network.detectors, ""], str)
-        columns["one_detector"] = names[speaks_alone(found.stat, found.alone)]
-    columns["gated"] = np.any(found.gated, axis=1)
-    columns["catalogue"] = names_at(found.time)
-    if background.seconds and len(found):
-        columns |= judge(found, background, network.card, searched, THRESHOLD, slid=False)[1]
-    return columns
-
-
-def _value(value):
-    """Return a value as JSON takes it."""
-    value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def follow(

@@ -32,9 +32,9 @@ from keras_gw_resnet.search.filtered import (
     best_of_phases,
     coherent,
     further,
+    limited_sum,
     logsumexp,
     near,
-    stem_sum,
 )
 from keras_gw_resnet.search.fourier import Kernels
 from keras_gw_resnet.search.stack import Stack, UnknownError, scale_and_shift
@@ -287,7 +287,7 @@ class Lean:
     def _classes(self, given, tile, phases):
         """Return what is ranked of all templates, (steps, templates): of heavy binaries, and of light ones where they have their own."""
         if not self._ranked:
-            return [stem_sum([own[1][tile] for own in given])]
+            return [limited_sum([own[1][tile] for own in given])]
         # Behind what the stack sees.
         given = [own[2 if detector < self._stacked else 0 :] for detector, own in enumerate(given)]
         classes = []
@@ -297,7 +297,7 @@ class Lean:
                 others = [own[number][tile] for own in given[FIRST:]]
                 classes.append(_sum([phases(last, first, tile, templates), *others]))
             else:
-                classes.append(stem_sum([own[number][tile] for own in given]))
+                classes.append(limited_sum([own[number][tile] for own in given]))
         if self._front.statistic_light:
             heavy, light = (templates.number for templates in self._ranked)
             classes[1] -= np.float32(math.log(light / heavy / LIGHT_ODDS))

@@ -16,10 +16,13 @@ from keras_gw_resnet.files import check_output, written_aside
 from keras_gw_resnet.hdf5 import attribute, open_hdf5
 from keras_gw_resnet.inputs import LARGEST_TEXT, read_json
 from keras_gw_resnet.search.background import Background, join_backgrounds, read_background, write_background
-from keras_gw_resnet.search.candidates import CLUSTER_SECONDS
+from keras_gw_resnet.search.candidates import CLUSTER_SECONDS, speaks_alone
 from keras_gw_resnet.search.detector import THRESHOLD
+from keras_gw_resnet.search.significance import judge
+from keras_gw_resnet.strain.catalogue import names_at
 
 if TYPE_CHECKING:
+    from keras_gw_resnet.search.candidates import Candidates
     from keras_gw_resnet.search.detector import Detector
 
 # Events told so long before the newest are not needed to tell none twice.
@@ -171,3 +174,31 @@ def _read_blocks(path, network):
         kept = Background(whole.stat[own], whole.time[own], seconds, whole.slides, whole.alone[own], whole.light[own])
         found.append(Block(start, stop, searched, kept))
     return found
+
+
+def described(found: Candidates, network: Detector, background: Background, searched: float) -> list[dict]:
+    """Return what is known of each event, as JSON takes it.
+
+    Args:
+        found: Candidates.
+        network: Detector that found them.
+        background: Background of slides; without seconds there are no rates.
+        searched: Seconds that were searched.
+    """
+    columns = {name: getattr(found, name) for name in ("time", "stat", "var")}
+    columns |= {f"stat_{name}": own for name, own in zip(network.detectors, found.alone.T, strict=False)}
+    if found.alone.shape[1]:
+        names = np.array([*network.detectors, ""], str)
+        columns["one_detector"] = names[speaks_alone(found.stat, found.alone)]
+    columns["gated"] = np.any(found.gated, axis=1)
+    columns["catalogue"] = names_at(found.time)
+    if background.seconds and len(found):
+        columns |= judge(found, background, network.card, searched, THRESHOLD, slid=False)[1]
+    plain = {name: [_value(value) for value in column] for name, column in columns.items()}
+    return [{name: own[row] for name, own in plain.items()} for row in range(len(found))]
+
+
+def _value(value):
+    """Return a value as JSON takes it."""
+    value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value

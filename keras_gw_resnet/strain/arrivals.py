@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.files import HDF5_SUFFIXES
-from keras_gw_resnet.strain.files import list_segments, read_segment
-from keras_gw_resnet.strain.frames import SUFFIX
+from keras_gw_resnet.strain.files import STRAIN_SUFFIXES, list_segments, read_segment
 from keras_gw_resnet.strain.layouts import SegmentHeader
 
 # A file that cannot be read and does not change for so long is left out; before, it may be half written.
@@ -87,7 +85,7 @@ class Arrivals:
         try:
             found = {}
             for path in sorted(self.folder.iterdir(), key=_in_time):
-                if path.suffix in (*HDF5_SUFFIXES, SUFFIX) and not path.name.startswith("."):
+                if path.suffix in STRAIN_SUFFIXES and not path.name.startswith("."):
                     stamp = _stamp(path)
                     found |= {path.name: stamp} if stamp else {}
         except OSError as error:

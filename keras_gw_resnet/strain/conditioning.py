@@ -242,14 +242,12 @@ def whiten(
             f"{len(strain) / settings.sample_rate:g} s of strain are too short to whiten; "
             f"more than {settings.filter_seconds:g} s are needed"
         )
-    edge = settings.edge_samples
-    whitened, filters = [], []
+    edge, whitened, filters = settings.edge_samples, [], []
     for start, stop in blocks:
         taps = whitening_filter(spectra.near(offset + (start + stop) / 2), settings)
         # The taps are centred on index edge: output i of 'valid' belongs to input i + edge - 1.
-        piece = scipy.signal.oaconvolve(strain[start - edge + 1 : stop + edge], taps, mode="valid")
+        whitened.append(scipy.signal.oaconvolve(strain[start - edge + 1 : stop + edge], taps, mode="valid"))
         filters.append((start - edge, taps))
-        whitened.append(piece)
     return np.concatenate(whitened), filters
 
 
@@ -289,8 +287,7 @@ def preprocess_input(strain: Any, sample_rate: Any = None, settings: Whitening |
 
 def _columns_of(strain, sample_rate):
     """Return (what it is called, strain, sample rate) of the columns of an array (samples, detectors)."""
-    values = plain(strain)
-    rate = hertz(sample_rate)
+    values, rate = plain(strain), hertz(sample_rate)
     if values.ndim != 2:
         raise InputError(
             f"strain of shape {values.shape}; expected (samples, detectors), one stretch of strain at a time, such as strain[0]; "

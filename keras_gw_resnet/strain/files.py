@@ -17,7 +17,7 @@ import numpy as np
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES
 from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, require_held
-from keras_gw_resnet.strain.frames import SUFFIX, frame_headers, read_frame
+from keras_gw_resnet.strain.frames import frame_headers, read_frame
 from keras_gw_resnet.strain.layouts import DETECTORS, LAYOUTS, MEASURED, SegmentHeader
 from keras_gw_resnet.strain.objects import TAKEN, filled, headers_in_memory, is_in_memory
 from keras_gw_resnet.strain.quality import valid_samples
@@ -32,6 +32,10 @@ __all__ = [
     "list_segments",
     "read_segment",
 ]
+
+# Containers other than HDF5, by suffix: (what lists the segments of a file: path, quality, channels; what reads the strain of one: header).
+READERS = {".gwf": (frame_headers, read_frame)}
+STRAIN_SUFFIXES = (*HDF5_SUFFIXES, *READERS)
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,9 @@ def _origin(file):
 
 def _headers_of(path, quality, channels):
     path = Path(path)
-    if path.suffix == SUFFIX:
-        return frame_headers(path, quality, channels)
+    if path.suffix in READERS:
+        list_headers, _ = READERS[path.suffix]
+        return list_headers(path, quality, channels)
     with open_hdf5(path, "strain in HDF5") as file:
         for read in LAYOUTS.values():
             headers = read(path, file, quality, channels)
@@ -76,7 +81,7 @@ def _expand(paths):
     for path in [paths] if isinstance(paths, str | Path) else paths:
         if Path(path).is_dir():
             for entry in sorted(Path(path).iterdir()):
-                if entry.suffix in (*HDF5_SUFFIXES, SUFFIX):
+                if entry.suffix in STRAIN_SUFFIXES:
                     yield entry, False
         elif glob.has_magic(str(path)) and not Path(path).exists():
             matches = sorted(glob.glob(str(path)))
@@ -220,8 +225,9 @@ def _read(header, start, stop):
     """Return samples [start, stop) of a segment as float64 of this machine's byte order."""
     if header.held is not None:
         return filled(header.held[start:stop])
-    if Path(header.path).suffix == SUFFIX:
-        return read_frame(header)[start:stop]
+    if (suffix := Path(header.path).suffix) in READERS:
+        _, read = READERS[suffix]
+        return read(header)[start:stop]
     with open_hdf5(header.path) as file:
         dataset = find(file, header.dataset)
         if dataset is None or len(dataset) != header.samples:

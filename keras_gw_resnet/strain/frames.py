@@ -19,7 +19,6 @@ from keras_gw_resnet.errors import MALFORMED, InputError, first_line
 from keras_gw_resnet.inputs import require_file
 from keras_gw_resnet.strain.layouts import DETECTORS, SegmentHeader, sample_rate_of, start_of
 
-SUFFIX = ".gwf"
 KINDS = ("Adc", "Proc", "Sim")
 # What a frame file begins with, and the length of the structure that it ends with by version (LIGO-T970130): its own length, behind
 # `LENGTH_AT` bytes that of the file, and in version 8 at last the checksum of all before, as of POSIX's cksum.

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.hdf5 import attribute, datasets, find, read, require_held, shown, text
-from keras_gw_resnet.strain.quality import count_flags, fulfilled, remarkable
+from keras_gw_resnet.hdf5 import attribute, datasets, find, require_held, shown, text
+from keras_gw_resnet.strain.quality import count_flags, present_seconds, read_bit_masks, remarkable
 
 DETECTORS = ("H1", "L1", "V1", "K1", "G1", "I1")
 HIGHEST_RATE = 1 << 17
@@ -101,45 +101,6 @@ def start_of(path: Path | str, dataset: str, value: Any) -> float:
     return start
 
 
-# Where GWOSC files keep their flags: the bit mask, one entry a second, and the short names of its bits.
-QUALITY_DATASETS = (
-    ("quality/simple/DQmask", "quality/simple/DQShortnames"),
-    ("quality/injections/Injmask", "quality/injections/InjShortnames"),
-)
-
-
-def _bit_masks(path, file, seconds):
-    """Read the bit masks of a GWOSC file with the short names of their bits, as text."""
-    bit_masks = []
-    for mask_name, names_name in QUALITY_DATASETS:
-        mask, names = find(file, mask_name), find(file, names_name)
-        if mask is None or names is None:
-            continue
-        if not isinstance(mask, h5py.Dataset) or mask.dtype.kind not in "iu" or mask.shape != (seconds,):
-            what = f"shape {getattr(mask, 'shape', '')}, type {getattr(mask, 'dtype', 'group')}"
-            raise InputError(f"{path}: {mask_name} has {what}; expected {seconds} integers, one a second of strain")
-        if not isinstance(names, h5py.Dataset) or names.ndim != 1 or len(names) > 8 * mask.dtype.itemsize:
-            raise InputError(f"{path}: {names_name} is no list of names, one a bit")
-        short_names = [text(name) for name in read(file, names_name, kinds="SUO", most=1 << 20)]
-        bit_masks.append((require_held(mask)[()], short_names))
-    return bit_masks
-
-
-def _present(path, bit_masks, quality):
-    """Say for each second whether strain is there and fulfils all the wanted flags; None where all seconds do."""
-    conditions = [fulfilled(bit_masks, "DATA"), *(_required(path, bit_masks, name) for name in quality)]
-    present = np.all([c for c in conditions if c is not None], axis=0)
-    return None if present.all() else tuple(present.tolist())
-
-
-def _required(path, bit_masks, name):
-    condition = fulfilled(bit_masks, name)
-    if condition is None:
-        known = ", ".join(name for _, names in bit_masks for name in names) or "no flags"
-        raise InputError(f"{path}: has no data-quality flag {name}; it has {known}")
-    return condition
-
-
 def _unfit(dataset, kinds):
     """Say why a dataset is no series of strain, None where it may be one."""
     if not isinstance(dataset, h5py.Dataset):
@@ -169,7 +130,7 @@ def _gwosc(path, file, quality, _):
         raise InputError(
             f"{path}: declares {samples / rate:.3g} s of strain; expected {LONGEST_SECONDS} at most in a GWOSC file"
         )
-    bit_masks = _bit_masks(path, file, -(-samples // round(rate)))
+    bit_masks = read_bit_masks(path, file, -(-samples // round(rate)))
     return [
         SegmentHeader(
             path=str(path),
@@ -178,7 +139,7 @@ def _gwosc(path, file, quality, _):
             gps_start=start_of(path, "strain/Strain", start),
             sample_rate=rate,
             samples=samples,
-            present=_present(path, bit_masks, quality),
+            present=present_seconds(path, bit_masks, quality),
             flags=count_flags(bit_masks),
             remarks=remarkable(bit_masks, start_of(path, "strain/Strain", start)),
         )

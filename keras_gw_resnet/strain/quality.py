@@ -1,4 +1,4 @@
-"""Data-quality bits of GWOSC files, read by short name, and vetoes.
+"""Data-quality flags of GWOSC files, read by short name, and vetoes.
 
 Bit numbers moved between observing runs, short names did not (gwosc.org, "Data quality and injections").
 """
@@ -8,9 +8,11 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.hdf5 import find, read, require_held, text
 from keras_gw_resnet.inputs import read_text
 
 # Beyond this no unit of strain makes sense.
@@ -57,6 +59,56 @@ def fulfilled(bit_masks: Sequence, name: str) -> np.ndarray | None:
         if opposite is not None and name.startswith("NO_"):
             return ~opposite
     return None
+
+
+# Where GWOSC files keep their flags: the bit mask, one entry a second, and the short names of its bits.
+QUALITY_DATASETS = (
+    ("quality/simple/DQmask", "quality/simple/DQShortnames"),
+    ("quality/injections/Injmask", "quality/injections/InjShortnames"),
+)
+
+
+def read_bit_masks(path: Path | str, file: h5py.File, seconds: int) -> list[tuple]:
+    """Read the flags of a GWOSC file that holds so many seconds.
+
+    Returns:
+        List of (mask, short names of its bits as text), as for `flagged`.
+
+    Raises:
+        InputError: They are no flags of so many seconds.
+    """
+    bit_masks = []
+    for mask_name, names_name in QUALITY_DATASETS:
+        mask, names = find(file, mask_name), find(file, names_name)
+        if mask is None or names is None:
+            continue
+        if not isinstance(mask, h5py.Dataset) or mask.dtype.kind not in "iu" or mask.shape != (seconds,):
+            what = f"shape {getattr(mask, 'shape', '')}, type {getattr(mask, 'dtype', 'group')}"
+            raise InputError(f"{path}: {mask_name} has {what}; expected {seconds} integers, one a second of strain")
+        if not isinstance(names, h5py.Dataset) or names.ndim != 1 or len(names) > 8 * mask.dtype.itemsize:
+            raise InputError(f"{path}: {names_name} is no list of names, one a bit")
+        short_names = [text(name) for name in read(file, names_name, kinds="SUO", most=1 << 20)]
+        bit_masks.append((require_held(mask)[()], short_names))
+    return bit_masks
+
+
+def present_seconds(path: Path | str, bit_masks: Sequence, quality: Sequence[str]) -> tuple | None:
+    """Say for each second whether strain is there and fulfils all the wanted flags; None where all seconds do.
+
+    Raises:
+        InputError: The file does not have a flag.
+    """
+    conditions = [fulfilled(bit_masks, "DATA"), *(_required(path, bit_masks, name) for name in quality)]
+    present = np.all([c for c in conditions if c is not None], axis=0)
+    return None if present.all() else tuple(present.tolist())
+
+
+def _required(path, bit_masks, name):
+    condition = fulfilled(bit_masks, name)
+    if condition is None:
+        known = ", ".join(name for _, names in bit_masks for name in names) or "no flags"
+        raise InputError(f"{path}: has no data-quality flag {name}; it has {known}")
+    return condition
 
 
 # Hardware injections that last as long as an event; continuous waves and stochastic backgrounds were injected for months.
@@ -146,11 +198,11 @@ def read_vetoes(paths: Sequence[Path | str]) -> np.ndarray:
     """
     found = [np.empty((0, 2))]
     for path in paths:
-        text = read_text(path, "vetoes, a GPS start and stop a line", packed=True)
+        given = read_text(path, "vetoes, a GPS start and stop a line", packed=True)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of a file without vetoes
-                rows = np.loadtxt(io.StringIO(text), ndmin=2)
+                rows = np.loadtxt(io.StringIO(given), ndmin=2)
         except (ValueError, OverflowError) as error:
             raise InputError(f"{path}: cannot be read as vetoes; expected a GPS start and stop a line") from error
         if not rows.size:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet.evaluation import mass_test
-from keras_gw_resnet.evaluation.mass_test import CLASSES, MassTest, mass_table, measure_masses
+from keras_gw_resnet.evaluation.mass_test import CLASSES, MassTest, mass_table, measure_masses, write_mass_tests
 from keras_gw_resnet.search.detector import Detector
 from keras_gw_resnet.simulation.populations import chirp_mass
 from keras_gw_resnet.simulation.waveforms import make_bank
@@ -20,13 +20,15 @@ def test_masses_of_a_class_have_its_chirp_mass():
         assert low < chirp_mass(*ends[::-1]) < high
 
 
-def test_shares_are_of_those_above_the_threshold_and_against_heavy_binaries():
+def test_shares_are_of_those_above_the_threshold_and_against_heavy_binaries(tmp_path):
     stat = {key: np.array([1.0, 3.0, -np.inf, 9.0]) for key in CLASSES}
     stat[CLASSES[2]] = np.full(4, 9.0)
     test = MassTest("net", stat, {"1000": 2.0, "100": 8.0}, "a test", (8.0, 10.0), "set3")
     assert [row["1000"] for row in test.rows] == [0.5, 0.5, 1.0, 0.5] and test.rows[0]["100"] == 0.25
     rows, header = mass_table(test)
     assert rows[0] == ["5 to 12", 4, "0.50 +- 0.25", "0.25 +- 0.22", "0.50", "0.25"] and len(header) == 6
+    write_mass_tests([test], tmp_path / "masses")
+    assert json.loads((tmp_path / "masses" / "masses.json").read_text()) == [{"model": "net", **test.to_dict()}]
 
 
 @pytest.fixture

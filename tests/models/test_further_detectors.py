@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model
+from keras_gw_resnet.models import front
 from keras_gw_resnet.models.front import front_of
-from keras_gw_resnet.models.graph import positions_of
+from keras_gw_resnet.models.graph import positions_of, read_parts
 from keras_gw_resnet.models.matched_filter import FURTHER_LIMIT, FURTHER_VARIANCE, set_phases, set_templates
 from keras_gw_resnet.models.ranking import (
     OWN_LAYERS,
@@ -76,3 +77,12 @@ def test_options_for_several_detectors():
             build_model("resnet16", **SMALL, **options, input_shape=(2048, detectors))
     with pytest.raises(InputError, match="stack_detectors=1: is of templates"):
         build_model("resnet16", stack_detectors=1)
+
+
+def test_a_new_part_of_the_front_leaves_what_is_read_of_the_others(monkeypatch):
+    """As CONTRIBUTING.md says: a line in CHANNELS; how many detectors the stack sees does not follow from how many channels there are."""
+    more = (lambda _: True, lambda seen: [seen.powers[0] * 2.0])
+    monkeypatch.setattr(front, "CHANNELS", (*front.CHANNELS, more))
+    for number in (1, 2, 0):
+        model = build_model("resnet16", **SMALL, stack_detectors=number, input_shape=(2048, 3))
+        assert read_parts(model) == model.parts and model.parts.front.stack_detectors == number
