@@ -25,9 +25,10 @@ DRAWN = {path.stem: path.name for path in (Path(__file__).parent / "architecture
 def on_config(config):
     """Put the pages that are made here into the navigation."""
     sections = {title: pages for section in config.nav for title, pages in section.items()}
-    sections["Tutorials"] += [
-        {_cells(path)[0]["source"][0].strip("# \n"): f"tutorials/{path.stem}.md"} for path in NOTEBOOKS
-    ]
+    named, there = sections["Tutorials"], {path.stem: path for path in NOTEBOOKS}
+    if set(named) != set(there):
+        raise PluginError(f"mkdocs.yml, Tutorials: expected {', '.join(there)}")
+    named[:] = [{_cells(there[name])[0]["source"][0].strip("# \n"): f"tutorials/{name}.md"} for name in named]
     sections["Zoo"] += [{name: f"zoo/{name}.md"} for name in CARDS]
     sections["Reference"] += [{"Public names": "reference/index.md"}]
     sections["Reference"] += [{room: f"reference/{room}.md"} for room in ROOMS]

@@ -16,6 +16,7 @@ _ROOMS = {
     "strain.conditioning": ("preprocess_input",),
     "search.detector": ("Detector",),
     "search.adoption": ("save_model",),
+    "training.datasets": ("datasets_from_folder",),
     "zoo": ("load_model",),
     "errors": ("InputError",),
 }

@@ -12,6 +12,7 @@ from keras_gw_resnet import __version__
 from keras_gw_resnet.commands.adopt import add_adopt
 from keras_gw_resnet.commands.arguments import Parser, add_command, path_of, seed
 from keras_gw_resnet.commands.evaluate import add_evaluate
+from keras_gw_resnet.commands.explain import add_explain
 from keras_gw_resnet.commands.export import add_export
 from keras_gw_resnet.commands.glitches import add_glitches
 from keras_gw_resnet.commands.hard_noise import add_hard_noise
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_tensorboard(subparsers)
     add_evaluate(subparsers)
     add_search(subparsers)
+    add_explain(subparsers)
     add_mlgwsc(subparsers)
     add_simulate(subparsers)
     add_glitches(subparsers)
@@ -121,7 +123,7 @@ def _speaks_for_itself(args):
 @contextlib.contextmanager
 def owned_output(args: argparse.Namespace) -> Generator[None]:
     """Let a command alone write to its output and pictures while the block runs; 'fetch' sees to each file itself."""
-    named = [getattr(args, name, None) for name in ("output", "plot", "report")]
+    named = [getattr(args, name, None) for name in ("output", "plot", "report", "json")]
     given = {path for one in named for path in (one if isinstance(one, list) else [one]) if path is not None}
     with contextlib.ExitStack() as stack:
         for path in sorted(given, key=str) if args.command != "fetch" else ():

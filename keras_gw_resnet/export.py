@@ -99,7 +99,7 @@ def _onnx(model, folder, strain):
     path, passes = folder / "model.onnx", tf2onnx.optimizer._optimizers
     with warnings.catch_warnings(), mock.patch.dict(passes):
         warnings.simplefilter("ignore")
-        # tf2onnx repeats its passes until none changes the graph; on a stem that joins detectors this one never ends.
+        # tf2onnx repeats its passes until none changes the graph; on a matched filter that joins detectors this one never ends.
         passes.pop("merge_duplication", None)
         plain = _without_normalization(model)
         plain(strain)  # Keras exports networks that have been called

@@ -1,6 +1,6 @@
 """The saved networks trained again from their recipes and seeds, one after the other, and measured.
 
-The recipe of a saved network lies beside its card. Networks that find hard noise for others, and are not saved themselves, have a
+The recipe of a saved network lies beside its card. Networks that find hard noise for others, and others that are not saved, have a
 recipe in `training/recipes/zoo`.
 """
 

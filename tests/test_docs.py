@@ -40,6 +40,9 @@ OTHERS = {
     "--help",
 }
 
+# Pages whose Python takes minutes: a network is trained and calibrated there.
+SLOW = ("docs/saved-networks.md",)
+
 
 def pages_with(*kinds):
     return [name for name, blocks in BLOCKS.items() if any(kind in kinds for kind, _ in blocks)]
@@ -50,12 +53,17 @@ def test_every_block_says_its_language():
     assert not [f"{name}: {code[:40]}" for name, blocks in BLOCKS.items() for kind, code in blocks if kind not in known]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
 def test_links_lead_somewhere(page):
-    links = re.findall(r"\]\(([^)\s]+)\)", re.sub(BLOCK, "", PAGES[page]))
-    for link in links:
+    text = re.sub(BLOCK, "", (ROOT / page).read_text())
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if not link.startswith("https://"):
             assert (ROOT / page).parent.joinpath(link.split("#")[0]).exists(), link
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    in_navigation = set(re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= in_navigation
 
 
 @pytest.fixture
@@ -88,7 +96,10 @@ def quick_calibration(small_bank, monkeypatch):
         monkeypatch.setattr(adoption, name, lambda *given, whole=whole: whole(*given, signals=32))
 
 
-@pytest.mark.parametrize("page", pages_with("python"))
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] * (page in SLOW)) for page in pages_with("python")],
+)
 def test_the_python_of_a_page_runs(page, data, quick_calibration):
     """Block after block, in one namespace; the arrays that a user would bring are there."""
     rng = np.random.default_rng(0)

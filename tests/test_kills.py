@@ -1,5 +1,7 @@
 """Searches and trainings that are killed again and again end as if they never had been."""
 
+import contextlib
+import json
 import random
 import subprocess
 import sys
@@ -11,7 +13,8 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import Detector
-from keras_gw_resnet.strain.writers import mlgwsc1_file
+from keras_gw_resnet.strain.files import find_segments, read_segment
+from keras_gw_resnet.strain.writers import mlgwsc1_file, write_gwosc
 from tests.conftest import ROOT, run_command, tiny_training
 
 KILLS = 20
@@ -105,3 +108,32 @@ def test_a_training_killed_after_checkpoints_ends_with_the_same_weights(small_da
             np.testing.assert_array_equal(first, second)
         if killed < KILLS:
             run_command("-c", f"import shutil; shutil.rmtree({str(out)!r})")
+
+
+@pytest.mark.slow
+def test_a_followed_folder_killed_again_and_again_tells_each_event_once(gw150914_files, tmp_path):
+    """The strain of GW150914 in files of a second; what stdout and file say of it, after as many kills as there is time for."""
+    strain = [read_segment(header) for header in find_segments(list(gw150914_files))]
+    folder, output = tmp_path / "in", tmp_path / "events.jsonl"
+    folder.mkdir()
+    command = ["-m", "keras_gw_resnet", "search", "resnet18-w16", "--follow", folder, "--output", output]
+    command = [sys.executable, *map(str, [*command, "--threshold", 20, "--slides", 1])]
+    said, kills = [], 0
+    for second in range(32):
+        for one in strain:
+            start, rate = int(one.gps_start) + second, int(one.sample_rate)
+            path = folder / f"{one.detector[0]}-{one.detector}_X-{start}-1.hdf5"
+            write_gwosc(path, one.detector, start, rate, one.strain[second * rate :][:rate], "GWOSC")
+        if second % 4 == 3:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(random.uniform(2, 12))
+            process.kill()
+            said += process.communicate(timeout=60)[0].splitlines()
+            kills += 1
+    done = subprocess.run([*command, "--idle", "2"], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    (event,) = map(json.loads, output.read_text().splitlines())
+    assert abs(event["time"] - 1126259462.42) < 0.05 and kills == 8
+    # A kill between the file and stdout leaves it to the file.
+    assert [json.loads(line) for line in [*said, *done.stdout.splitlines()]] in ([event], [])

@@ -39,7 +39,7 @@ def run_adopt(args: argparse.Namespace) -> None:
     load_keras()
     from keras_gw_resnet.search.adoption import load_trained, save_model
 
-    options = {"like": args.like, "name": args.name, "bank": args.bank, "psd": args.psd}
+    options = {"like": args.like, "name": args.name, "bank": args.bank, "psd": args.psd, "overwrite": args.overwrite}
     card = save_model(load_trained(args.model), args.output, **options)
     print(f"event times good to {card['timing']['spread_seconds']:.3f} s (68 %)")
     print(f"saved: {shown(args.output)}/model.keras, card.json")

@@ -13,7 +13,7 @@ from keras_gw_resnet.commands.printing import shown
 from keras_gw_resnet.errors import InputError, flag
 
 # What a search of given files has beside its events, and one that follows has not.
-OF_FILES = ("plot", "report", "also", "background", "extrapolate")
+OF_FILES = ("plot", "report", "also", "or", "background", "extrapolate")
 SUFFIX = ".jsonl"
 
 
@@ -56,7 +56,7 @@ def run_follow(args: argparse.Namespace) -> None:
         raise InputError(f"{args.strain[0]}: --follow searches the files of its folder; leave out FILE")
     if args.output.suffix != SUFFIX:
         raise InputError(f"{args.output}: expected a name that ends in {SUFFIX}, a JSON object a line, with --follow")
-    if given := [name for name in OF_FILES if getattr(args, name)]:
+    if given := [name for name in OF_FILES if getattr(args, {"or": "fewer"}.get(name, name))]:
         raise InputError(f"{flag(given[0])} is of a search of given files; leave it out with --follow")
     if not args.follow.is_dir():
         raise InputError(f"{args.follow}: is no folder; expected one in which strain files arrive")

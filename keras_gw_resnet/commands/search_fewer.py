@@ -83,36 +83,14 @@ def names_of(network: Detector, events: Candidates) -> dict:
 
 
 def together(judged: Sequence[tuple], top: int) -> list[str]:
-    """Return the lines of a table of the events of both networks, by false-alarm rate; without rates those of a note.
-
-    Args:
-        judged: For each network (Detector, Candidates, their columns).
-        top: How many events.
-    """
+    """Return the lines of a table of the events of both networks, see `event_table.joined_table`; without rates those of a note."""
     from keras_gw_resnet.commands.printing import table
+    from keras_gw_resnet.evaluation.event_table import joined_table
 
-    given = [(network, events, columns) for network, events, columns in judged if len(events)]
+    given = [own for own in judged if len(own[1])]
     if len(given) < 2:
         return []
     if not all("far" in columns for *_, columns in given):
         return ["NOTE: statistics of two networks do not compare; --slides gives false-alarm rates, which do"]
-    rows = []
-    for network, events, columns in given:
-        for i in range(len(events)):
-            sign = "< " if columns["far_is_limit"][i] else ""
-            rate, sure = (
-                f"{sign}{columns['far'][i]:.3g}",
-                f"{columns['p_astro'][i]:.4f}" if "p_astro" in columns else "-",
-            )
-            row = [
-                f"{events.time[i]:.3f}",
-                network.name,
-                "+".join(network.detectors),
-                f"{events.stat[i]:.2f}",
-                rate,
-                sure,
-            ]
-            rows.append((columns["far"][i], -events.stat[i], row))
-    header = ["rank", "GPS time (s)", "network", "detectors", "statistic", "false alarms a year", "p astro"]
-    listed = [[str(rank), *row] for rank, (*_, row) in enumerate(sorted(rows)[:top], 1)]
-    return ["All events, by false-alarm rate:", table(listed, header)]
+    header, rows = joined_table(given, top)
+    return ["All events, by false-alarm rate:", table(rows, header)]

@@ -25,16 +25,24 @@ class BatchSequence(keras.utils.PyDataset):
         count: How many.
         workers: Threads; None: one a core.
         ahead: At most so many batches are made ahead, 8 or more; None: no matter.
+        fresh: Whether each epoch has the next `count` batches, and not the same again.
     """
 
     def __init__(
-        self, batches: Any, first: int, count: int, *, workers: int | None = None, ahead: int | None = None
+        self,
+        batches: Any,
+        first: int,
+        count: int,
+        *,
+        workers: int | None = None,
+        ahead: int | None = None,
+        fresh: bool = False,
     ) -> None:
         queue = READY if ahead is None else max(1, min(READY, ahead - ON_THEIR_WAY))
         super().__init__(
             workers=workers or len(os.sched_getaffinity(0)), use_multiprocessing=False, max_queue_size=queue
         )
-        self.batches, self.first, self.count = batches, first, count
+        self.batches, self.first, self.count, self.fresh = batches, first, count, fresh
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -43,3 +51,7 @@ class BatchSequence(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return batch `first + index` as (strain, label)."""
         return self.batches[self.first + index]
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next batches, where each epoch has other ones."""
+        self.first += self.count * self.fresh

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_gw_resnet.files import written_aside
-from keras_gw_resnet.models.graph_blocks import blocks_of, stage_of
+from keras_gw_resnet.models.graph_blocks import blocks_of
 
 if TYPE_CHECKING:
     import keras
@@ -33,6 +34,12 @@ class Box:
     shape: tuple
     count: int = 1
     beside: str = ""
+
+
+def _stage_of(layer):
+    """Return the stage that a layer is drawn in, as the families call them: stage1 of stage1_block0_conv1; "" where it is in none."""
+    named = re.match(r"(?:stage|group)\d+", layer.name)
+    return named.group() if named else ""
 
 
 def _describe(layer, block):
@@ -77,7 +84,7 @@ def boxes_of(model: keras.Model) -> list[Box]:
         if not lines:
             continue
         shape, kind = tuple(layers[-1].output.shape[1:]), block.kind if block else "plain"
-        box = Box(stage_of(layers[0]), name, lines, kind, shape, beside=beside)
+        box = Box(_stage_of(layers[0]), name, lines, kind, shape, beside=beside)
         last = boxes[-1] if boxes else None
         # In a dense block the channels grow from layer to layer; what each adds is the same.
         alike = last and (last.stage, last.kind, last.lines, last.beside) == (

@@ -138,6 +138,25 @@ def event_table(events: Candidates, columns: dict, detectors: Sequence[str]) -> 
     return header, rows
 
 
+def joined_table(judged: Sequence[tuple], top: int) -> tuple[list, list]:
+    """Return (header, rows) of the events of several networks as text, by false-alarm rate.
+
+    Args:
+        judged: For each network (Detector, Candidates, their columns, false-alarm rates among them).
+        top: How many events.
+    """
+    found = []
+    for network, events, columns in judged:
+        own = [network.name, "+".join(network.detectors)]
+        for i in range(len(events)):
+            rate = f"{'< ' if columns['far_is_limit'][i] else ''}{columns['far'][i]:.3g}"
+            sure = f"{columns['p_astro'][i]:.4f}" if "p_astro" in columns else "-"
+            row = [f"{events.time[i]:.3f}", *own, f"{events.stat[i]:.2f}", rate, sure]
+            found.append((columns["far"][i], -events.stat[i], row))
+    header = ["rank", "GPS time (s)", "network", "detectors", "statistic", "false alarms a year", "p astro"]
+    return header, [[str(rank), *row] for rank, (*_, row) in enumerate(sorted(found)[:top], 1)]
+
+
 def _rate(columns, i):
     rate, error, years = (columns[name][i] for name in ("far", "far_error", "ifar"))
     if columns["far_is_limit"][i]:

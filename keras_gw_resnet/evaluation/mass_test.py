@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 from keras_gw_resnet.datasets.gaussian_noise import gaussian_noise
 from keras_gw_resnet.datasets.signals import Signals
 from keras_gw_resnet.evaluation.glitch_test import thresholds_of
+from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.search.calibration import MIDDLE, scan_signals
 from keras_gw_resnet.simulation.populations import get_population
 from keras_gw_resnet.simulation.sets import psds_of
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 # Chirp masses in the detector frame (solar masses). Two equal masses m have a chirp mass of 2^-0.2 m, and two between them one between theirs.
 CLASSES = ((5.0, 12.0), (12.0, 22.0), (22.0, 32.0), (32.0, 43.0))
 REFERENCE = CLASSES[2]
+WRITTEN = ("masses.json",)
 # Seconds of each waveform, of which a chirp mass of 5 takes 15 from 20 Hz on, and of the strain that is scanned for each signal.
 WAVEFORM_SECONDS, SECONDS = 16.0, 8
 WAVEFORMS = 150
@@ -127,3 +130,11 @@ def mass_table(test: MassTest) -> tuple[list, list]:
         rows.append([f"{low:g} to {high:g}", row["signals"], *shares, *against])
     relative = [f"at {rate}, of that at {REFERENCE[0]:g} to {REFERENCE[1]:g}" for rate in rates]
     return rows, ["chirp mass", "signals", *(f"at {rate} a month" for rate in rates), *relative]
+
+
+def write_mass_tests(tests: Sequence[MassTest], output: Path) -> None:
+    """Write what networks find into a folder, replaced where it is there."""
+    with written_aside(output) as aside:
+        aside.mkdir()
+        said = [{"model": test.model, **test.to_dict()} for test in tests]
+        (aside / WRITTEN[0]).write_text(json.dumps(said, indent=2) + "\n")

@@ -1,13 +1,12 @@
 """The matched filter in front of a network, as its options describe it: what the stack sees, and what is ranked.
 
-A new part of the front is a line in `CHANNELS`, for what the stack is to see; what is ranked is in `ranking`.
+A new part of the front is a line in `CHANNELS`, for what the stack is to see, and one in `front_of`; what is ranked is in `ranking`.
 """
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -26,30 +25,25 @@ from keras_gw_resnet.models.matched_filter import (
     STRIDES,
     TEMPLATE_LAYERS,
     Filtered,
-    Stem,
+    Seen,
     energy,
 )
+from keras_gw_resnet.models.nodes import nodes_in_order
 from keras_gw_resnet.models.ranking import (
     DELAYS,
     EARLY_SAMPLES,
-    LIGHT,
     LIGHT_LAYERS,
     LOW_PASS_TAPS,
     OWN_LAYERS,
     OWN_STRIDE,
     STATISTIC,
-    coherent_sum,
-    joined_classes,
-    light_filtered,
-    own_sum,
-    stem_sum,
+    ranked,
     steps_earlier,
 )
 from keras_gw_resnet.models.receptive import ReceptiveField
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     from keras import layers, ops
 else:
     keras, layers, ops = Later("keras"), Later("keras.layers"), Later("keras.ops")
@@ -146,7 +140,7 @@ class Front:
     def check(self, name: str, detectors: int, positions: bool) -> None:
         """Raise InputError where a network of so many detectors, with or without a head of positions, cannot have this front."""
         if self.statistic_shortcut and not (self.coincidence and positions):
-            lacking = "no stem that joins the detectors" if positions else "no positions"
+            lacking = "no matched filter that joins the detectors" if positions else "no positions"
             raise InputError(
                 f"statistic_shortcut={self.statistic_shortcut}: {name} has {lacking}; expected a network with templates, "
                 "coincidence=True and pooling='logsumexp', or leave it out"
@@ -223,25 +217,20 @@ class Front:
         if self.consistency:
             energies = [energy(column, self.template_samples, number) for number, column in enumerate(columns)]
         filtered = Filtered(kernels, self.template_samples, energies)
-        stem = Stem(filtered, self.templates, self.template_stride, self.stack_detectors)
-        channels = [channel for asked, give in CHANNELS if asked(self) for channel in give(stem)]
-        seen = layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(channels)
+        seen = Seen(filtered, self.templates, self.template_stride, self.stack_detectors)
+        channels = [channel for asked, give in CHANNELS if asked(self) for channel in give(seen)]
+        joined = layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(channels)
         if not self.statistic_shortcut:
-            return seen, None
-        ranked = self._ranked(stem, filtered, columns, energies)
+            return joined, None
+        options = {
+            "templates": self.statistic_templates,
+            "light": self.statistic_light,
+            "coherent": self.statistic_coherent,
+        }
+        evidence = ranked(seen, filtered, columns, energies, samples=self.template_samples, **options)
         steps = stride // STRIDE
         pool = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=STATISTIC_POOL)
-        return seen, pool(ops.logsumexp(ranked, axis=-1, keepdims=True))
-
-    def _ranked(self, stem, filtered, columns, energies):
-        if not self.statistic_templates:
-            return stem_sum(stem.near)
-        join = coherent_sum if self.statistic_coherent else own_sum
-        ranked = join(filtered, self.statistic_templates, STATISTIC)
-        if not self.statistic_light:
-            return ranked
-        light = light_filtered(columns, filtered.kernels, self.template_samples, energies)
-        return joined_classes(ranked, join(light, self.statistic_light, LIGHT))
+        return joined, pool(ops.logsumexp(evidence, axis=-1, keepdims=True))
 
 
 def _steps_apart(detectors):
@@ -258,23 +247,12 @@ def _sooner_or_later(field, steps):
 RANKED_OPTIONS = tuple(option.name for option in fields(Front) if option.name.startswith(STATISTIC))
 
 
-def _powers_and_roots(stem):
-    # The root of zero has no derivative.
-    return [part for power in stem.powers for part in (power, ops.sqrt(power + 1e-3))]
-
-
-def _coincident(stem):
-    near = stem.near
-    joined = layers.Add(dtype=PRECISION, name="snr_joined")(near) if len(near) > 1 else near[0]
-    return [joined, *(ops.logsumexp(power, axis=-1, keepdims=True) for power in (joined, *stem.powers))]
-
-
-# (which options ask for it, Stem -> channels that the stack sees), in this order.
-CHANNELS = ((lambda front: True, _powers_and_roots), (lambda front: front.coincidence, _coincident))
+# (which options ask for it, Seen -> channels that the stack sees), in this order.
+CHANNELS = ((lambda front: True, Seen.powers_and_roots), (lambda front: front.coincidence, Seen.coincident))
 
 
 def front_of(model: keras.Model) -> Front:
-    """Read the options of the front of a network off its layers, those of a saved one too."""
+    """Read the options of the front of a network off its layers, those of a saved one too: each by a layer that it alone brings."""
     own = {layer.name: layer for layer in model.layers}
     if BASIS_LAYER not in own:
         return Front()
@@ -287,9 +265,8 @@ def front_of(model: keras.Model) -> Front:
         "template_stride": STRIDE * templates // filters,
     }
     given["coincidence"], given["consistency"] = "snr_near_0" in own, f"{ENERGY_LAYER}_0" in own
-    # Of each detector that the stack sees there are powers, their roots and, with coincidence, their log-sum-exp; that has the sum and its own.
-    joined = given["coincidence"]
-    seen = (own[SNR_LAYER].output.shape[-1] - joined * (templates + 1)) // (2 * templates + joined)
+    # Templates are applied once to each detector that the stack sees.
+    seen = sum(node.operation is own[TEMPLATE_LAYERS[0]] for node in nodes_in_order(model))
     given["stack_detectors"] = seen if seen < model.input_shape[-1] else 0
     if JOIN_LAYER in own:
         kernel = own["score"].get_weights()[0]
@@ -316,22 +293,3 @@ def front_layers(model: keras.Model) -> set[str]:
     if JOIN_LAYER in own:
         names |= {*RANKING_LAYERS, *filter(is_apart, own)}
     return names
-
-
-def set_templates(model: keras.Model, basis: np.ndarray, in_phase: np.ndarray, in_quadrature: np.ndarray) -> None:
-    """Fill the matched filter of a network.
-
-    Args:
-        model: `keras.Model` with templates.
-        basis: Orthonormal kernels, array (kernels, samples), in the order of time.
-        in_phase, in_quadrature: Templates, arrays (templates, kernels), coefficients of the basis; where they are tried more often than
-            every 8 samples, all of them at one shift, then all at the next.
-    """
-    model.get_layer(BASIS_LAYER).set_weights([basis.T[:, None, :]])
-    set_phases(model, TEMPLATE_LAYERS, in_phase, in_quadrature)
-
-
-def set_phases(model: keras.Model, names: Sequence[str], in_phase: np.ndarray, in_quadrature: np.ndarray) -> None:
-    """Fill the templates, arrays (templates, kernels), of the two layers of these names."""
-    for name, coefficients in zip(names, (in_phase, in_quadrature), strict=True):
-        model.get_layer(name).set_weights([coefficients.T[None]])

@@ -1,8 +1,7 @@
-"""Read networks that came without a description off their Keras graphs: the only file that touches Keras's private attributes."""
+"""Read networks that came without a description off their Keras graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +9,7 @@ import keras
 from keras import layers
 
 from keras_gw_resnet.models.front import JOIN_LAYER, front_of
+from keras_gw_resnet.models.nodes import layer_giving, nodes_in_order
 from keras_gw_resnet.models.parts import Parts
 from keras_gw_resnet.models.receptive import ReceptiveField
 
@@ -54,21 +54,9 @@ POINTWISE_OPERATIONS = (
 )
 
 
-def layer_giving(tensor: keras.KerasTensor) -> keras.Operation:
-    """Return the layer, network or operation that a symbolic tensor comes from."""
-    return tensor._keras_history.operation  # ty: ignore[missing-attribute]
-
-
-def nodes_in_order(model: keras.Model) -> Iterator:
-    """Yield the nodes of a functional model's graph, inputs left out, each after those it depends on."""
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
-
-
-def output_shapes(model: keras.Model) -> list[tuple]:
-    """List the shapes of all that the layers of a model give, the batch first; none of a model that is no graph."""
-    nodes = [node for layer in getattr(model, "layers", ()) for node in getattr(layer, "_inbound_nodes", ())]
-    return [tensor.shape for node in nodes for tensor in node.output_tensors]
+def is_linear(layer: keras.Layer) -> bool:
+    """Say whether a layer has no activation."""
+    return keras.activations.serialize(layer.activation) == "linear"
 
 
 def receptive_field(inputs: keras.KerasTensor, outputs: keras.KerasTensor) -> ReceptiveField:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ import keras
 from keras import layers
 
 from keras_gw_resnet.models.front import front_layers
-from keras_gw_resnet.models.graph import layer_giving, nodes_in_order
+from keras_gw_resnet.models.nodes import layer_giving, nodes_in_order
 
 NORMS = (layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization)
 
@@ -21,7 +20,7 @@ class Block:
     """A block that adds a branch to what goes past it, or puts it beside that.
 
     Attributes:
-        name: What the names of its layers begin with.
+        name: A label, what the names of its layers begin with as the families give them.
         kind: "residual" (a sum), "highway" (a sum of shares, which a gate gives) or "dense" (side by side).
         entry: Tensor that goes in.
         branch: Tensor that is added: the residual, the gated transform of a highway block, what a dense block puts beside its entry.
@@ -113,12 +112,6 @@ def _passed_over(tensor, kinds):
     """Return the layer that a tensor comes from, some kinds passed over."""
     layer = layer_giving(tensor)
     return _passed_over(layer.input, kinds) if isinstance(layer, kinds) else layer
-
-
-def stage_of(layer: keras.Layer) -> str:
-    """Return the stage that a layer belongs to, as the families call them: stage1 of stage1_block0_conv1; "" where it is in none."""
-    named = re.match(r"(?:stage|group)\d+", layer.name)
-    return named.group() if named else ""
 
 
 def norms_behind(model: keras.Model) -> dict[str, layers.Layer]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from keras_gw_resnet.models.graph import nodes_in_order, parts_of
+from keras_gw_resnet.models.graph import parts_of
 from keras_gw_resnet.models.heads import USUAL_SAMPLES
+from keras_gw_resnet.models.nodes import nodes_in_order
 
 WEIGHTED = (layers.Conv1D, layers.Dense)
 

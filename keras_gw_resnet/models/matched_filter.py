@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import keras
+    import numpy as np
     from keras import layers, ops
 else:
     layers, ops = Later("keras.layers"), Later("keras.ops")
@@ -36,7 +37,7 @@ FURTHER = 8
 # Variance of what a signal of network SNR 8 in H1 and L1 gives there, in phase and in quadrature, over that of noise: 3.4 in V1 of O3,
 # over all directions, inclinations and polarisations weighted by the volume that they are seen in. Any from 2 to 6 does as well.
 FURTHER_VARIANCE = 3.0
-# Half the squared signal-to-noise ratio that a further detector counts for at most, that of 5.7: it adds 8 at most, whatever glitches it has.
+# Half the squared signal-to-noise ratio that a further detector counts for at most, that of 5.7: it adds 10.6 at most, whatever glitches it has.
 FURTHER_LIMIT = 16.0
 BASIS_LAYER, TEMPLATE_LAYERS = "template_basis", ("templates_in_phase", "templates_in_quadrature")
 SNR_LAYER, ENERGY_LAYER = "snr", "strain_power"
@@ -122,7 +123,7 @@ class Filtered:
         return power / (_penalty(within) * self._beyond[detector])
 
 
-class Stem:
+class Seen:
     """What the templates that the stack sees give, each quantity made once however many parts of the front take it.
 
     Args:
@@ -143,6 +144,17 @@ class Stem:
     def near(self) -> list:
         """What of `powers` is near in time, see `matched_filter.near`."""
         return near(self.powers)
+
+    def powers_and_roots(self) -> list:
+        """Return the powers and their roots, tensors (batch, steps, templates), a detector after the other."""
+        # The root of zero has no derivative.
+        return [part for power in self.powers for part in (power, ops.sqrt(power + 1e-3))]
+
+    def coincident(self) -> list:
+        """Return what is near in time, added over the detectors, and the log-sum-exp over the templates of this and of each detector's powers."""
+        near = self.near
+        joined = layers.Add(dtype=PRECISION, name="snr_joined")(near) if len(near) > 1 else near[0]
+        return [joined, *(ops.logsumexp(power, axis=-1, keepdims=True) for power in (joined, *self.powers))]
 
 
 def energy(strain: keras.KerasTensor, samples: int, detector: int) -> keras.KerasTensor:
@@ -200,3 +212,22 @@ def _power(kernels):
 
 def _penalty(reduced):
     return ops.maximum(reduced, 1.0)
+
+
+def set_templates(model: keras.Model, basis: np.ndarray, in_phase: np.ndarray, in_quadrature: np.ndarray) -> None:
+    """Fill the matched filter of a network.
+
+    Args:
+        model: `keras.Model` with templates.
+        basis: Orthonormal kernels, array (kernels, samples), in the order of time.
+        in_phase, in_quadrature: Templates, arrays (templates, kernels), coefficients of the basis; where they are tried more often than
+            every 8 samples, all of them at one shift, then all at the next.
+    """
+    model.get_layer(BASIS_LAYER).set_weights([basis.T[:, None, :]])
+    set_phases(model, TEMPLATE_LAYERS, in_phase, in_quadrature)
+
+
+def set_phases(model: keras.Model, names: Sequence[str], in_phase: np.ndarray, in_quadrature: np.ndarray) -> None:
+    """Fill the templates, arrays (templates, kernels), of the two layers of these names."""
+    for name, coefficients in zip(names, (in_phase, in_quadrature), strict=True):
+        model.get_layer(name).set_weights([coefficients.T[None]])

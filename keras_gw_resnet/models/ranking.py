@@ -1,6 +1,6 @@
 """What is ranked: the log of the likelihood ratio of a signal in all detectors, template by template, and its log-sum-exp over the templates.
 
-A new statistic is a function (Filtered, templates, prefix of the names of its layers) that gives (batch, steps, templates).
+A new statistic is a function (Filtered, templates, prefix of the names of its layers) that gives (batch, steps, templates), chosen in `ranked`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from keras_gw_resnet.models.matched_filter import (
     STRIDE,
     TEMPLATE_LAYERS,
     Filtered,
+    Seen,
     further,
     half_square,
     near,
@@ -55,7 +56,34 @@ LIGHT_ODDS = 0.25
 EARLY_SAMPLES, LOW_PASS_TAPS = 1024, 97
 
 
-def stem_sum(powers: Sequence, prefix: str = STATISTIC) -> keras.KerasTensor:
+def ranked(
+    seen: Seen,
+    filtered: Filtered,
+    columns: Sequence,
+    energies: Sequence | None,
+    *,
+    samples: int,
+    templates: int,
+    light: int,
+    coherent: bool,
+) -> keras.KerasTensor:
+    """Return the log-likelihood ratio of each template, (batch, steps, templates).
+
+    Args:
+        seen, filtered, columns, energies: Templates that the stack sees, Filtered, the strain of each detector and its energy (`Filtered`).
+        samples: Of a template.
+        templates, light, coherent: See `Front`, as statistic_templates and so on.
+    """
+    if not templates:
+        return limited_sum(seen.near)
+    join = coherent_sum if coherent else own_sum
+    heavy = join(filtered, templates, STATISTIC)
+    if not light:
+        return heavy
+    return joined_classes(heavy, join(light_filtered(columns, filtered.kernels, samples, energies), light, LIGHT))
+
+
+def limited_sum(powers: Sequence, prefix: str = STATISTIC) -> keras.KerasTensor:
     """Add up half squared signal-to-noise ratios (batch, steps, templates) of the first two detectors, each up to `LIMIT`, and what others add."""
     limited = [
         layers.ReLU(max_value=LIMIT, dtype=PRECISION, name=f"{prefix}limited_{detector}")(power)
@@ -66,8 +94,8 @@ def stem_sum(powers: Sequence, prefix: str = STATISTIC) -> keras.KerasTensor:
 
 
 def own_sum(filtered: Filtered, templates: int, prefix: str) -> keras.KerasTensor:
-    """Add up what templates of the statistic's own give in each detector, see `stem_sum`."""
-    return stem_sum(near(filtered.powers(templates, OWN_STRIDE, prefix), prefix), prefix)
+    """Add up what templates of the statistic's own give in each detector, see `limited_sum`."""
+    return limited_sum(near(filtered.powers(templates, OWN_STRIDE, prefix), prefix), prefix)
 
 
 def coherent_sum(filtered: Filtered, templates: int, prefix: str) -> keras.KerasTensor:

@@ -117,7 +117,7 @@ def load_archive(path: Path, *, compile: bool = False) -> keras.Model:  # noqa: 
     """
     import keras
 
-    from keras_gw_resnet.models.graph import output_shapes
+    from keras_gw_resnet.models.nodes import output_shapes
 
     check_archive(path)
     try:

@@ -87,12 +87,21 @@ def save_model(
     name: str | None = None,
     bank: Path | str | None = None,
     psd: Sequence[str] | None = None,
+    overwrite: bool = False,
 ) -> dict:
     """Save a network so that it can be searched with: model.keras and card.json; see `adopted_card`.
 
+    With `overwrite` a network that the folder holds is replaced.
+
     Returns:
         The card as written.
+
+    Raises:
+        InputError: The folder holds a network, or as of `adopted_card`.
     """
+    there = [name for name in ("model.keras", "card.json") if (Path(folder) / name).exists()]
+    if there and not overwrite:
+        raise InputError(f"{folder}: holds {there[0]} already; choose another folder, or give overwrite=True")
     model = as_functional(model)
     card = adopted_card(model, like, name=name or Path(folder).resolve().name, bank=bank, psd=psd)
     return write_model(model, card, folder)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import keras
 
     from keras_gw_resnet.search.candidates import Candidates
+    from keras_gw_resnet.search.explain import Explanation
     from keras_gw_resnet.search.scan import Scan
 
 # Statistic below which a scan's highest places are not worth listing: odds of noise to signal of about fifty.
@@ -365,3 +366,28 @@ class Detector:
         if isinstance(given[0], SegmentHeader):
             known = {"coverage": coverage, "described": describing_columns(candidates, self.detectors, given)}
         return Events.of(candidates, detectors=self.detectors, network=self.name, **known)
+
+    def explain(
+        self,
+        segments: Any,
+        time: float,
+        channels: Mapping[str, str] | Sequence[str] | None = None,
+        *,
+        sample_rate: Any = None,
+        gps_start: Any = None,
+    ) -> Explanation:
+        """Say what makes the statistic of an event: detectors, matched filter and stack, and strain over time and frequency.
+
+        Args:
+            segments, channels, sample_rate, gps_start: See `stretches`; what is minutes away is not read.
+            time: GPS seconds; the loudest score within half a second is explained.
+
+        Returns:
+            Explanation; `evaluation.explanation_plots.draw_explanation` draws it.
+
+        Raises:
+            InputError: The strain holds no window that tells of that time.
+        """
+        from keras_gw_resnet.search.explain import explain_at
+
+        return explain_at(self, self._given(segments, channels, sample_rate, gps_start), time)

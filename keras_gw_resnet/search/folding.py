@@ -7,12 +7,8 @@ import numpy as np
 from keras import layers
 
 from keras_gw_resnet.models.front import front_layers
+from keras_gw_resnet.models.graph import is_linear
 from keras_gw_resnet.models.graph_blocks import norms_behind
-
-
-def is_linear(layer: keras.Layer) -> bool:
-    """Say whether a layer has no activation."""
-    return keras.activations.serialize(layer.activation) == "linear"
 
 
 def _foldable(model):

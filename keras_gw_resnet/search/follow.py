@@ -40,6 +40,8 @@ BLOCK_SECONDS, WAITING, HOURS = 64.0, 16, 6.0
 SLIDES = 10
 # Where strain is missing and later strain is there, what is missing may still come for so long.
 PATIENCE_SECONDS = 4.0
+# A detector may lag behind the others by so much.
+LACKING_SECONDS = 600.0
 POLL_SECONDS = 0.2
 
 
@@ -81,6 +83,7 @@ class Follower:
         self._blocks: list[WhitenedStretch] = []
         self._sliding: Iterator[None] = iter(())
         self._gap: tuple[float, float] | None = None
+        self._lacking: list[str] = []
         self._lookback = network.scanner.window_samples / network.sample_rate + 2 * CLUSTER_SECONDS + 1
         if self._told_to is not None:
             arrivals.since = self._told_to - CONTEXT_SECONDS - self._lookback
@@ -99,7 +102,7 @@ class Follower:
                 stretches = list(self._whiten(end))
             except InputError as error:
                 self._say(f"{error}; GPS {begin:.16g} to {end:.16g} is left out")
-                stretches = []
+                stretches, newest = [], False
             fresh = [stretch for stretch in stretches if _stop(stretch) > _or_ever(self._told_to)]
             if not fresh and newest:
                 return  # too short for a spectrum or a window, until more comes
@@ -112,8 +115,26 @@ class Follower:
             # What is missing before may still come, until strain behind it has been searched.
             self._arrivals.searched = end
             self._arrivals.forget(end - CONTEXT_SECONDS - self._lookback)
+        self._let_go()
         if next(self._sliding, self) is self and self._blocks:
             self._sliding = self._slide(self._blocks.pop(0))
+
+    def _let_go(self):
+        """Let go of strain for which another detector has had none for too long."""
+        stops = dict.fromkeys(self._network.detectors, -np.inf)
+        for header in self._arrivals.headers:
+            stops[header.detector] = max(stops[header.detector], header.gps_stop)
+        limit = max(stops.values()) - LACKING_SECONDS
+        lacking = [name for name, stop in stops.items() if stop < limit]
+        held = min((header.gps_start for header in self._arrivals.headers), default=limit)
+        if lacking and held < limit:
+            if lacking != self._lacking:
+                self._say(
+                    f"no strain of {' and '.join(lacking)} for {LACKING_SECONDS:g} s; what the others have is left out"
+                )
+            self._arrivals.forget(limit)
+        if lacking != self._lacking and (not lacking or held < limit):
+            self._lacking = lacking
 
     def warm_up(self) -> None:
         """Compile what files of seconds need, which takes some seconds, before they come."""
@@ -224,7 +245,8 @@ class Follower:
 
 def _later(scan, first):
     """Return a Scan without its first scores."""
-    return replace(scan, scores=scan.scores[first:], evidence=scan.evidence[first:])
+    light = None if scan.light is None else scan.light[first:]
+    return replace(scan, scores=scan.scores[first:], evidence=scan.evidence[first:], light=light)
 
 
 def _stop(stretch):

@@ -168,6 +168,6 @@ def _read_blocks(path, network):
     found = []
     for start, stop, searched, seconds in blocks:
         own = np.all((whole.time >= start) & (whole.time <= stop), axis=1)
-        kept = Background(whole.stat[own], whole.time[own], seconds, whole.slides, whole.alone[own])
+        kept = Background(whole.stat[own], whole.time[own], seconds, whole.slides, whole.alone[own], whole.light[own])
         found.append(Block(start, stop, searched, kept))
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,12 +13,9 @@ from keras_gw_resnet.files import require_memory
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.bank import WaveformBank
 from keras_gw_resnet.simulation.detectors import lal_geometry
-from keras_gw_resnet.simulation.populations import draw, get_population
+from keras_gw_resnet.simulation.populations import Population, draw, get_population
 from keras_gw_resnet.simulation.workers import worker_pool
 from keras_gw_resnet.strain.files import DETECTORS
-
-if TYPE_CHECKING:
-    from keras_gw_resnet.simulation.populations import Population
 
 SECONDS_AFTER_MERGER = 0.25
 LONGEST_SECONDS = 16.0
@@ -77,6 +73,29 @@ def _one(task):
     parameters, population, sample_rate, before, after = task
     hplus, hcross = polarizations(parameters, population, sample_rate)
     return _cut(hplus, sample_rate, before, after), _cut(hcross, sample_rate, before, after)
+
+
+def plain_waveforms(masses: Sequence[tuple[float, float]], sample_rate: int, seconds: float) -> np.ndarray:
+    """Generate the plus polarisation of binaries without spins and higher modes that are seen face-on.
+
+    Args:
+        masses: Component masses of each, in solar masses in the detector frame.
+        sample_rate: Samples per second.
+        seconds: Length; a sixteenth of it lies behind the coalescence.
+
+    Returns:
+        float64 array (binaries, samples), each of unit power.
+    """
+    population = Population("without spins", mass_range=(1.0, 1000.0), spins="none", modes=((2, 2),))
+    after = round(seconds * sample_rate / 16)
+    before, none = round(seconds * sample_rate) - after, dict.fromkeys((*INTRINSIC, "inclination", "coa_phase"), 0.0)
+    found = []
+    with quiet_stderr():
+        for heavier, lighter in masses:
+            own = {**none, "mass1": heavier, "mass2": lighter, "distance": 1.0}
+            wave = _cut(polarizations(own, population, sample_rate)[0], sample_rate, before, after).astype(np.float64)
+            found.append(wave / np.linalg.norm(wave))
+    return np.stack(found)
 
 
 def make_bank(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,10 @@ from keras_gw_resnet.strain.layouts import SegmentHeader
 
 # A file that cannot be read and does not change for so long is left out; before, it may be half written.
 UNREADABLE_SECONDS = 30.0
+# One look takes about so many seconds of strain, of all detectors.
+LOOKED_SECONDS = 1200.0
+# Names of files as observatories write them end in GPS start and seconds: they are read in order of time.
+GPS = re.compile(r"-(\d{9,10})(?:\.\d+)?-\d+\.\w+$")
 
 
 class Arrivals:
@@ -64,7 +69,13 @@ class Arrivals:
             return 0
         self._read = {name: stamp for name, stamp in self._read.items() if name in stamps}
         self._waiting = {name: since for name, since in self._waiting.items() if name in stamps}
-        return sum(self._take(name, stamp) for name, stamp in stamps.items() if self._read.get(name) != stamp)
+        begun, taken = sum(header.samples / header.sample_rate for header in self.headers), 0
+        for name, stamp in stamps.items():
+            if self._read.get(name) != stamp:
+                taken += self._take(name, stamp)
+            if sum(header.samples / header.sample_rate for header in self.headers) > begun + LOOKED_SECONDS:
+                break  # what was there before is taken bit by bit
+        return taken
 
     def forget(self, before: float) -> None:
         """Let go of the strain before a GPS second."""
@@ -72,10 +83,10 @@ class Arrivals:
         self.headers = [header for header in self.headers if header.gps_stop > before]
 
     def _stamps(self):
-        """Return {name: (bytes, time of writing)} of the strain files, in order of their names; None: the folder is gone."""
+        """Return {name: (bytes, time of writing)} of the strain files, in order of time by their names; None: the folder is gone."""
         try:
             found = {}
-            for path in sorted(self.folder.iterdir()):
+            for path in sorted(self.folder.iterdir(), key=_in_time):
                 if path.suffix in (*HDF5_SUFFIXES, SUFFIX) and not path.name.startswith("."):
                     stamp = _stamp(path)
                     found |= {path.name: stamp} if stamp else {}
@@ -144,6 +155,11 @@ class Arrivals:
                 )
         self.headers = sorted([*self.headers, *parts], key=lambda h: (h.detector, h.gps_start))
         return bool(parts)
+
+
+def _in_time(path):
+    named = GPS.search(path.name)
+    return int(named[1]) if named else 0, path.name
 
 
 def _where(header):

@@ -8,9 +8,8 @@ import keras
 import numpy as np
 import scipy.signal
 
-from keras_gw_resnet.models.front import set_phases
 from keras_gw_resnet.models.graph import parts_of
-from keras_gw_resnet.models.matched_filter import STRIDE
+from keras_gw_resnet.models.matched_filter import STRIDE, set_phases
 from keras_gw_resnet.models.ranking import (
     EARLY_BASIS,
     EARLY_BASIS_LAYER,
@@ -22,7 +21,7 @@ from keras_gw_resnet.models.ranking import (
     LOW_PASS_TAPS,
     OWN_STRIDE,
 )
-from keras_gw_resnet.training.templates import draw_signals, first_vectors, plain_bank, planes, stem_basis
+from keras_gw_resnet.training.templates import basis_of, draw_signals, first_vectors, plain_bank, planes
 
 if TYPE_CHECKING:
     from keras_gw_resnet.simulation.bank import WaveformBank
@@ -45,7 +44,7 @@ def bank_of_light(config: TrainingConfig) -> WaveformBank:
 def fill_light(model: keras.Model, batches: Batches, config: TrainingConfig, bank: WaveformBank) -> None:
     """Fill the templates of light binaries that the ranking statistic of a network has, and the kernels that they are sums of.
 
-    The kernels are the first right singular vectors of the whitened signals: of what the kernels of the stem leave of their last half
+    The kernels are the first right singular vectors of the whitened signals: of what the kernels of the other templates leave of their last half
     second, and of the half second before, behind the low pass. The templates are chosen and refined as `templates.fill_templates` does.
 
     Args:
@@ -54,7 +53,7 @@ def fill_light(model: keras.Model, batches: Batches, config: TrainingConfig, ban
         config: TrainingConfig.
         bank: WaveformBank, from `bank_of_light`.
     """
-    basis = stem_basis(model)
+    basis = basis_of(model)
     training, samples = batches.training, basis.shape[1]
     signals = draw_signals(bank, training.signals, training.noise, samples, config.seed, before=BEFORE, as_shown=True)
     taps = low_pass()

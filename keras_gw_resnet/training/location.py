@@ -88,7 +88,7 @@ def coalescence_samples(network: keras.Model, config: TrainingConfig) -> float:
     """Say how far behind the middle of the strain that a position takes the coalescence lies that it tells, in samples.
 
     A network that begins with the weights of one trained with such labels goes on with what those meant, by its card. One with
-    a stem of templates tells what those do.
+    templates tells what those do.
     Otherwise a share of `COALESCENCE` of the strain that a position takes lies before the coalescence; more where the last position
     would otherwise end before the latest one.
 

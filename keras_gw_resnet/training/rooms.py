@@ -214,11 +214,11 @@ class Ranking:
     """What a matched filter ranks, added to the network once it is trained.
 
     Attributes:
-        statistic: Weight with which what a search for coincident triggers ranks, computed by a stem of templates that joins
+        statistic: Weight with which what a search for coincident triggers ranks, computed by a matched filter that joins
             the detectors (--options.templates 128 --options.coincidence true), is added to the logits of the positions; the
             median score of the negatives stays. 0: not.
         templates: How many templates of its own that statistic has, tried every 4 samples: of binaries of the bank's masses,
-            the lightest left out, without spins and higher modes; 0: those of the stem.
+            the lightest left out, without spins and higher modes; 0: those that the stack sees.
         light: How many more templates that statistic has of light binaries, which are longer than the others: of 5 solar masses on,
             without spins and higher modes.
         coherent: Whether these join H1 and L1, the first two detectors, as both see a signal: alike loud, and with nearly opposite phases.

@@ -1,4 +1,4 @@
-"""The templates of a network's stem, from the waveforms that it is trained with."""
+"""The templates of a network's matched filter, from the waveforms that it is trained with."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import scipy.signal
 
 from keras_gw_resnet.datasets.signals import SignalSource
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.front import RINGDOWN, set_phases, set_templates
+from keras_gw_resnet.models.front import RINGDOWN
 from keras_gw_resnet.models.graph import parts_of
-from keras_gw_resnet.models.matched_filter import BASIS_LAYER, STRIDE
+from keras_gw_resnet.models.matched_filter import BASIS_LAYER, STRIDE, set_phases, set_templates
 from keras_gw_resnet.models.ranking import OWN_LAYERS, OWN_STRIDE
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.populations import Population
@@ -40,12 +40,12 @@ SEED = 2005
 
 
 def fill_templates(model: keras.Model, batches: Batches, config: TrainingConfig) -> None:
-    """Fill the stem of a new network; one without templates is left as it is.
+    """Fill the matched filter of a new network; one without templates is left as it is.
 
-    The basis are the first right singular vectors of whitened signals aligned at coalescence, to half a step of the stem
+    The basis are the first right singular vectors of whitened signals aligned at coalescence, to half a step of the filter
     (arXiv 1005.0012). Of the signals, templates are chosen one by one, each the one that raises the mean match with the others the
-    most. Then they are refined in turns: every signal, at whichever time of the stem's grid it matches best, goes to the template
-    that it matches best, and a template becomes the plane that holds the most power of the signals it was given. A stem that tries the
+    most. Then they are refined in turns: every signal, at whichever time of the filter's grid it matches best, goes to the template
+    that it matches best, and a template becomes the plane that holds the most power of the signals it was given. A filter that tries the
     templates more often holds each at every shift.
 
     Args:
@@ -110,7 +110,7 @@ def plain_bank(config: TrainingConfig, masses: tuple[float, float], seconds: flo
 def fill_statistic(model: keras.Model, batches: Batches, config: TrainingConfig, bank: WaveformBank) -> None:
     """Fill the templates of its own that the ranking statistic of a network has, chosen and refined as `fill_templates` does.
 
-    They are for every kind of noise as often as the training shows it, while those of the stem are for all whitening filters alike.
+    They are for every kind of noise as often as the training shows it, while those that the stack sees are for all whitening filters alike.
     Binaries without spins are a manifold of fewer dimensions, which takes fewer templates, and fewer templates have fewer chances to take
     noise for a signal.
 
@@ -120,7 +120,7 @@ def fill_statistic(model: keras.Model, batches: Batches, config: TrainingConfig,
         config: TrainingConfig.
         bank: WaveformBank, from `bank_without_spins`.
     """
-    basis, training = stem_basis(model), batches.training
+    basis, training = basis_of(model), batches.training
     signals = draw_signals(bank, training.signals, training.noise, basis.shape[1], config.seed, as_shown=True)
     number = parts_of(model).front.statistic_templates
     set_phases(model, OWN_LAYERS, *_templates(signals, basis, number, OWN_STRIDE))
@@ -132,13 +132,13 @@ def first_vectors(rows: np.ndarray, number: int) -> np.ndarray:
     return vectors.T[::-1][:number]
 
 
-def stem_basis(model: keras.Model) -> np.ndarray:
-    """Return the orthonormal kernels of the stem of a network, array (kernels, samples)."""
+def basis_of(model: keras.Model) -> np.ndarray:
+    """Return the orthonormal kernels of the matched filter of a network, array (kernels, samples)."""
     return np.asarray(keras.ops.convert_to_numpy(model.get_layer(BASIS_LAYER).kernel))[:, 0].T
 
 
 def _templates(signals, basis, number, stride):
-    """Return (in phase, in quadrature) of templates, chosen and refined, at all shifts within a step of the stem."""
+    """Return (in phase, in quadrature) of templates, chosen and refined, at all shifts within a step of the filter."""
     samples = basis.shape[1]
     phases = planes(signals, lambda strain, start: strain[:, start : start + samples] @ basis.T, number, stride)
     return [_at_all_shifts(phase, basis, stride) for phase in phases]
@@ -226,7 +226,7 @@ def _refined(templates, seen):
 
 
 def _at_all_shifts(coefficients, basis, stride):
-    """Return templates (number, kernels) at all shifts within a step of the stem, array (shifts * number, kernels)."""
+    """Return templates (number, kernels) at all shifts within a step of the filter, array (shifts * number, kernels)."""
     if stride == STRIDE:
         return coefficients
     waves = np.pad(coefficients @ basis, ((0, 0), (STRIDE, STRIDE)))

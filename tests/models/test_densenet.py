@@ -3,7 +3,7 @@ from keras import layers
 
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.densenet import BLOCK_COUNTS, DenseNet
-from keras_gw_resnet.models.graph import layer_giving
+from keras_gw_resnet.models.nodes import layer_giving
 
 
 def concatenated(tensor):

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model
-from keras_gw_resnet.models.front import front_layers, front_of, set_templates
+from keras_gw_resnet.models.front import front_layers, front_of
 from keras_gw_resnet.models.graph import parts_of, receptive_field
 from keras_gw_resnet.models.info import info_of
-from keras_gw_resnet.models.matched_filter import SNR_LAYER, STRIDE
+from keras_gw_resnet.models.matched_filter import SNR_LAYER, STRIDE, set_templates
 from keras_gw_resnet.models.registry import model_options
 from keras_gw_resnet.models.transfer import copy_trained
 from keras_gw_resnet.search.scan import Scanner
@@ -30,7 +30,7 @@ def filled(request):
     return model, in_phase @ basis, in_quadrature @ basis
 
 
-def test_stem_is_a_matched_filter(filled):
+def test_front_is_a_matched_filter(filled):
     model, in_phase, in_quadrature = filled
     strain = np.random.default_rng(4).normal(size=(2, 2048, 2)).astype("float32")
     seen = keras.Model(model.input, model.get_layer("snr").output)
@@ -89,10 +89,10 @@ def under_the_policy():
 
 
 @pytest.mark.parametrize("made", [in_training, under_the_policy])
-def test_stem_keeps_its_digits_in_half_precision(made):
+def test_matched_filter_keeps_its_digits_in_half_precision(made):
     model = made()
-    stem = front_layers(model)
-    assert {layer.compute_dtype for layer in model.layers if layer.name in stem and layer.weights} == {"float32"}
+    own = front_layers(model)
+    assert {layer.compute_dtype for layer in model.layers if layer.name in own and layer.weights} == {"float32"}
     assert model.get_layer(SNR_LAYER).output.dtype == "float32"
     assert model.get_layer("stem_conv").compute_dtype == "bfloat16"
 
@@ -115,7 +115,7 @@ def test_only_the_same_template_at_nearly_the_same_time_adds_up():
     assert loudest(1, 0) < 0.7 * together and loudest(0, 32) < 0.7 * together
 
 
-def test_stem_is_not_trained(filled):
+def test_matched_filter_is_not_trained(filled):
     model, _, _ = filled
     assert not any("template" in weight.path for weight in model.trainable_weights)
     assert sum("template" in weight.path for weight in model.weights) == 3

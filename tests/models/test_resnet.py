@@ -4,8 +4,8 @@ import pytest
 from keras import layers
 
 from keras_gw_resnet import InputError, ResNet, build_model, list_models
-from keras_gw_resnet.models.graph import layer_giving
 from keras_gw_resnet.models.info import info_of
+from keras_gw_resnet.models.nodes import layer_giving
 from keras_gw_resnet.models.resnet import BLOCK_COUNTS
 from tests.conftest import scores_of
 

@@ -194,7 +194,7 @@ def test_a_wider_network_begins_where_the_narrower_one_ended(tmp_path, build, op
     settle_batch_norm(model)
     model.save(tmp_path / "net.keras")
     wider = build(**options, width=24, weights=tmp_path / "net.keras")
-    # The stem of templates is as it was.
+    # The matched filter is as it was.
     more, fewer = (sum(int(np.prod(weight.shape)) for weight in net.trainable_weights) for net in (wider, model))
     assert more > 4 * fewer
     np.testing.assert_allclose(scores_of(wider, STRAIN), scores_of(model, STRAIN), rtol=1e-4, atol=1e-4)

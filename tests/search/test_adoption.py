@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gw_resnet import Detector, InputError, build_model, load_model, save_model
+from keras_gw_resnet import Detector, InputError, build_model, datasets_from_folder, load_model, save_model
 from keras_gw_resnet.zoo import save_model as write_model
 from tests.conftest import assert_refused, run_command, settle_batch_norm
 from tests.test_zoo import CARD
@@ -64,6 +64,39 @@ def test_saved_like_another_it_can_be_searched(trained, known, small_data, tmp_p
     np.testing.assert_array_equal(loaded(strain), model(strain))
     (_, scan), *_ = Detector.load(tmp_path / "mine").scan(gw150914_files)
     assert np.all(np.isfinite(scan.scores))
+
+
+def test_fine_tuning_in_three_lines(known, few, small_data, tmp_path):
+    network, _ = load_model(known)
+    network.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    given = {"like": known, "batch_size": 8, "steps_per_epoch": 2, "validation_steps": 1}
+    training, validation = datasets_from_folder(small_data, **given)
+    history = network.fit(training, validation_data=validation, epochs=2, verbose=0).history
+    assert np.all(np.isfinite(history["loss"] + history["val_loss"]))
+    (strain, label), _ = training
+    assert strain.shape == (8, 2048, 2) and np.sum(label) == 4
+    again, same = ([np.asarray(x) for x, _ in datasets_from_folder(small_data, **given)[which]] for which in (0, 1))
+    assert not np.array_equal(strain, again[0])  # the third epoch
+    np.testing.assert_array_equal([np.asarray(x) for x, _ in validation], same)
+    options = {"like": known, "bank": small_data / "bank.hdf"}
+    save_model(network, tmp_path / "mine", **options)
+    before = (tmp_path / "mine" / "card.json").read_text()
+    with pytest.raises(
+        InputError, match=r"mine: holds model\.keras already; choose another folder, or give overwrite=True"
+    ):
+        save_model(network, tmp_path / "mine", **options)
+    assert (tmp_path / "mine" / "card.json").read_text() == before
+    save_model(network, tmp_path / "mine", **options, overwrite=True)
+    assert Detector.load(tmp_path / "mine").name == "mine"
+
+
+def test_datasets_are_refused_where_data_or_options_do_not_fit(known, small_data, tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        datasets_from_folder(tmp_path / "none", like=known)
+    with pytest.raises(InputError, match="batch_size=0; expected a whole number from 1"):
+        datasets_from_folder(small_data, like=known, batch_size=0)
+    with pytest.raises(InputError, match="no such option"):
+        datasets_from_folder(small_data, like=known, **{"negatives.nothing": 1})
 
 
 def test_a_detector_like_another(trained, known, monkeypatch, few, small_bank):

@@ -13,6 +13,7 @@ from keras_gw_resnet.cli import main
 from keras_gw_resnet.search import follow as module
 from keras_gw_resnet.search.follow import Follower, follow
 from keras_gw_resnet.search.told import Told
+from keras_gw_resnet.strain import arrivals
 from keras_gw_resnet.strain.arrivals import UNREADABLE_SECONDS, Arrivals
 from keras_gw_resnet.strain.writers import mlgwsc1_file, write_gwosc
 from tests.test_zoo import CARD
@@ -57,8 +58,8 @@ class Room:
 
     def start(self):
         watch = {"say": self.said.append, "clock": lambda: self.now}
-        arrivals, told = Arrivals(self.folder, self.network.detectors, **watch), Told(self.output, self.network)
-        self.follower = Follower(self.network, arrivals, told, **self.options, **watch)
+        files, told = Arrivals(self.folder, self.network.detectors, **watch), Told(self.output, self.network)
+        self.follower = Follower(self.network, files, told, **self.options, **watch)
 
     def poll(self, seconds=1.0):
         self.now += seconds
@@ -177,6 +178,34 @@ def test_a_piece_that_comes_in_time_is_waited_for(network, strain, tmp_path):
     assert not room.said
 
 
+def test_a_detector_that_stays_away_does_not_fill_the_memory(network, strain, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LACKING_SECONDS", 10.0)
+    room = Room(tmp_path, network)
+    write(room.folder, strain, 0, 20)
+    told = room.poll()
+    for first in range(20, 44, 4):
+        write(room.folder, strain, first, first + 4, ["H1"])
+        told += room.poll()
+    (line,) = room.said
+    assert line == "no strain of L1 for 10 s; what the others have is left out"
+    assert min(h.gps_start for h in room.follower._arrivals.headers if h.detector == "H1") >= START + 32
+    write(room.folder, strain, 44, SECONDS)
+    room.poll()
+    assert len(room.said) == 1 and not told
+
+
+def test_what_was_there_before_is_taken_in_order_of_time_bit_by_bit(network, strain, tmp_path, monkeypatch):
+    monkeypatch.setattr(arrivals, "LOOKED_SECONDS", 8.0)
+    room, told = Room(tmp_path, network), []
+    for first in range(0, SECONDS, 4):
+        write(room.folder, strain, first, first + 4)
+    for _ in range(SECONDS // 4):
+        told += room.poll()
+        assert len(room.follower._arrivals.headers) <= 2 * SECONDS // 4
+    assert_all_once(told)
+    assert not room.said
+
+
 def test_a_folder_that_vanishes(network, strain, tmp_path):
     room = Room(tmp_path, network)
     write(room.folder, strain, 0, 24)
@@ -248,6 +277,7 @@ def test_an_output_of_another_search_is_refused(network, tmp_path):
         (["--follow", ".", "--output", "e.hdf"], r"ends in .jsonl"),
         (["x.hdf", "--follow", ".", "--output", "e.jsonl"], "x.hdf: --follow searches the files of its folder"),
         (["--follow", ".", "--output", "e.jsonl", "--report", "r.html"], "--report is of a search of given files"),
+        (["--follow", ".", "--output", "e.jsonl", "--or", "flagship"], "--or is of a search of given files"),
         (["--output", "e.hdf"], "give strain files to search, or --follow DIR"),
         (["x.hdf", "--output", "e.jsonl"], "unless with --follow"),
         (["x.hdf", "--output", "e.hdf", "--idle", "5"], "--idle is of --follow DIR"),

@@ -1,0 +1,77 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_gw_resnet import InputError, build_model
+from keras_gw_resnet.models.front import front_of
+from keras_gw_resnet.models.matched_filter import STRIDE
+from keras_gw_resnet.models.ranking import (
+    EARLY_BASIS_LAYER,
+    EARLY_SAMPLES,
+    LIGHT,
+    LOW_PASS_LAYER,
+    LOW_PASS_TAPS,
+    STATISTIC,
+)
+from keras_gw_resnet.search.scan import Scanner
+from tests.models.ranked import (
+    POSITIONS,
+    SMALL,
+    WEIGHT,
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def seeded():
+    keras.utils.set_random_seed(5)
+
+
+@pytest.fixture(scope="module")
+def light():
+    """A network whose statistic has templates of light binaries, all weights random."""
+    options = {"statistic_shortcut": WEIGHT, "statistic_templates": 2, "statistic_coherent": True, "statistic_light": 3}
+    return build_model("resnet16", **SMALL, **POSITIONS, **options, input_shape=(4096, 2))
+
+
+def test_early_kernels_end_where_the_others_begin(light):
+    strain = np.random.default_rng(4).normal(size=(1, 4096, 2)).astype("float32")
+    given = keras.Model(light.input, light.get_layer(f"{LIGHT}early_1").output)(strain)
+    taps = np.asarray(light.get_layer(LOW_PASS_LAYER).kernel)[:, 0, 0]
+    kernels = np.asarray(light.get_layer(EARLY_BASIS_LAYER).kernel)[:, 0]
+    for step in (250, 400):
+        begins = step * STRIDE - (256 - STRIDE) // 2
+        # The low pass takes as many samples on both sides of the middle between two.
+        middles = begins - EARLY_SAMPLES + STRIDE * np.arange(EARLY_SAMPLES // STRIDE)
+        passed = [strain[0, m - LOW_PASS_TAPS // 2 : m + LOW_PASS_TAPS // 2 + 1, 1] @ taps for m in middles]
+        np.testing.assert_allclose(given[0, step], passed @ kernels, rtol=1e-3, atol=1e-4)
+
+
+def test_light_binaries_are_a_quarter_as_likely_as_the_others(light):
+    strain = np.random.default_rng(4).normal(size=(1, 4096, 2)).astype("float32")
+    names = [f"{STATISTIC}joined", f"{LIGHT}joined", f"{STATISTIC}classes"]
+    heavy, own, both = (
+        np.asarray(t) for t in keras.Model(light.input, [light.get_layer(n).output for n in names])(strain)
+    )
+    assert (heavy.shape[-1], own.shape[-1]) == (2, 3)
+    np.testing.assert_allclose(both, np.concatenate([heavy, own - np.log(1.5 * 4)], axis=-1), rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_that_ranks_light_binaries_is_like_any_other(light, tmp_path):
+    light.save(tmp_path / "light.keras")
+    front = front_of(keras.saving.load_model(tmp_path / "light.keras", safe_mode=True))
+    assert front == light.parts.front and front.statistic_light == 3
+    options = {"statistic_shortcut": WEIGHT, "statistic_templates": 2, "statistic_coherent": True, "statistic_light": 3}
+    again = build_model(
+        "resnet16", **SMALL, **POSITIONS, **options, input_shape=(4096, 2), weights=str(tmp_path / "light.keras")
+    )
+    strain = np.random.default_rng(4).normal(size=(2, 4096, 2)).astype("float32")
+    np.testing.assert_allclose(again(strain), light(strain), rtol=1e-4)
+    scanner = Scanner(light)
+    longer = np.random.default_rng(6).normal(size=(8192, 2)).astype("float32")
+    assert scanner.exact and scanner.difference(longer, scanner.scan(longer).scores) < 1e-3
+    with pytest.raises(InputError, match=r"light.keras: .*statistic_light=3"):
+        build_model(
+            "resnet16", **SMALL, **POSITIONS, **{**options, "statistic_light": 0}, weights=str(tmp_path / "light.keras")
+        )
+    with pytest.raises(InputError, match="statistic_light=3: is of templates of its own"):
+        build_model("resnet16", **SMALL, **POSITIONS, statistic_shortcut=WEIGHT, statistic_light=3)
