@@ -4,7 +4,8 @@ import math
 import re
 from pathlib import Path
 
-from keras_gw_resnet.errors import InputError, shortened
+from keras_gw_resnet.errors import MALFORMED, InputError, shortened
+from keras_gw_resnet.models.parts import Parts
 from keras_gw_resnet.strain.conditioning import LEAST_PSD_SECONDS, Whitening
 
 # What a card has to say, and of which type.
@@ -20,7 +21,14 @@ CARD_FIELDS = {
     "sha256": str,
 }
 # What it may say.
-MORE_FIELDS = {"training": dict, "metrics": dict, "signals": dict, "parameters": int, "multiply_adds": int | float}
+MORE_FIELDS = {
+    "training": dict,
+    "metrics": dict,
+    "signals": dict,
+    "parameters": int,
+    "multiply_adds": int | float,
+    "parts": dict,
+}
 TIMING_FIELDS = ("merger_seconds", "tolerance_seconds")
 HIGHEST_RATE, LONGEST_WINDOW, LONGEST_FILTER, LONGEST_PSD = 1 << 17, 1 << 22, 64.0, 1 << 14
 
@@ -65,6 +73,21 @@ def _faults(card):
     if len(set(detectors)) < len(detectors):
         yield f"detectors is {_said(detectors)}, one of them twice"
     yield from _result_faults(card)
+    if "parts" in card and not _are_parts(card["parts"]):
+        yield f"parts is {_said(card['parts'])}"
+
+
+def _are_parts(said):
+    """Say whether a card tells the parts of a network as `models.parts.Parts` does."""
+    try:
+        parts = Parts.from_dict(said)
+        whole = [parts.window_samples or 0, *parts.cropping, parts.earlier, parts.head_kernel, parts.classes]
+        whole += [value for name, value in vars(parts.field).items() if name != "local"] if parts.field else []
+    except MALFORMED:
+        return False
+    sizes = all(_is(value, int) and value >= 0 for value in whole) and len(parts.cropping) == 2
+    strides = parts.head_kernel > 0 and (parts.field is None or parts.field.stride > 0)
+    return sizes and strides and isinstance(parts.head, str) and isinstance(parts.head_layer, str | None)
 
 
 def _whitening_faults(card):

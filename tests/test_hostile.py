@@ -15,6 +15,8 @@ from keras_gw_resnet.archives import check_archive
 from keras_gw_resnet.datasets.hard import HardNoise
 from keras_gw_resnet.datasets.windows import open_windows
 from keras_gw_resnet.errors import LONGEST
+from keras_gw_resnet.models.parts import Parts
+from keras_gw_resnet.models.receptive import ReceptiveField
 from keras_gw_resnet.models.weights import load_archive
 from keras_gw_resnet.search.journal import Journal, forget
 from keras_gw_resnet.simulation.bank import load_bank
@@ -140,6 +142,26 @@ def test_states_of_the_wrong_shape(network, tmp_path, state):
         load_checkpoint(path)
 
 
+PARTS = Parts(2048, field=ReceptiveField(32, 10, 10), head="average", head_layer="score").to_dict()
+WRONG_PARTS = (
+    ("cropping", [1, 2, 3]),
+    ("cropping", ["a", "b"]),
+    ("head", 5),
+    ("head_kernel", 0),
+    ("window_samples", 1e300),
+    ("front", {"templates": -1}),
+    ("front", []),
+    ("field", {"stride": 0}),
+    ("field", {"left": "x"}),
+)
+
+
+def test_parts_of_a_card_are_read(tmp_path):
+    (tmp_path / "model.keras").touch()
+    (tmp_path / "card.json").write_text(json.dumps({**CARD, "parts": PARTS}))
+    assert Parts.from_dict(load_card(tmp_path)["parts"]).to_dict() == PARTS
+
+
 @pytest.mark.parametrize(
     ("card", "message"),
     [
@@ -162,6 +184,11 @@ def test_states_of_the_wrong_shape(network, tmp_path, state):
         ({"training": {"data": {"gps_intervals": [5]}}}, "gps_intervals"),
         ({"metrics": "x" * 10**6}, "metrics is"),
         ({"options": {"members": 5}}, "members"),
+        *(
+            ({"parts": parts}, "parts is")
+            for parts in ("x", 5, [1], {"a": 1}, {"features": None}, {**PARTS, "field": 3})
+        ),
+        *(({"parts": {**PARTS, name: value}}, "parts is") for name, value in WRONG_PARTS),
     ],
 )
 def test_hostile_cards(tmp_path, card, message):
@@ -272,7 +299,18 @@ def test_a_journal_in_another_encoding_is_of_another_search(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "5", '{"a": [1]}', '{"1": 5}', '{"1": [5, 1]}', '{"1": [-1]}', '{"1": [1e9]}', '{"1": [1000]}']
+    "content",
+    [
+        "[]",
+        "5",
+        '{"a": [1]}',
+        '{"1": 5}',
+        '{"1": [5, 1]}',
+        '{"1": [-1]}',
+        '{"1": [1e9]}',
+        '{"1": [1000]}',
+        '{"-5": [1, 2]}',
+    ],
 )
 def test_a_record_of_hard_noise_of_the_wrong_shape(tmp_path, content):
     (tmp_path / "hard.json").write_text(content)

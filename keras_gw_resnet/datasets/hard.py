@@ -166,6 +166,8 @@ class HardNoise:
             raise
         except MALFORMED as error:
             raise InputError(damaged) from error
+        if min(found, default=0) < 0:
+            raise InputError(damaged)
         for at in found.values():
             rising = at.ndim == 1 and len(at) and at.dtype.kind == "i" and np.all(np.diff(at) > 0)
             if not (rising and at[0] >= 0 and at[-1] < self.windows):

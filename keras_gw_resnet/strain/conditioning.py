@@ -288,7 +288,7 @@ def preprocess_input(strain: Any, sample_rate: Any = None, settings: Whitening |
 def _columns_of(strain, sample_rate):
     """Return (what it is called, strain, sample rate) of the columns of an array (samples, detectors)."""
     values, rate = plain(strain), hertz(sample_rate)
-    if values.ndim != 2:
+    if values.ndim != 2 or not values.shape[1]:
         raise InputError(
             f"strain of shape {values.shape}; expected (samples, detectors), one stretch of strain at a time, such as strain[0]; "
             "or a dictionary of series, {'H1': ..., 'L1': ...}"

@@ -174,7 +174,7 @@ class _Series:
     @property
     def rank(self):
         """2: strain by its unit or name. 1: nothing speaks against it. 0: has another unit."""
-        if self.unit == "strain" or any("strain" in name.lower() for name in self.names):
+        if self.unit.lower() == "strain" or any("strain" in name.lower() for name in self.names):
             return 2
         return int(self.unit in ("", "dimensionless"))
 

@@ -239,5 +239,8 @@ def test_what_the_file_reader_would_cut_out_is_refused(tmp_path):
 
 def test_exchanged_axes_are_said():
     strain = np.random.default_rng(0).normal(size=(20 * 4096, 2))
+    for shape in ((5, 0), (0, 0)):
+        with pytest.raises(InputError, match=r"expected \(samples, detectors\)"):
+            preprocess_input(np.zeros(shape), 4096)
     with pytest.raises(InputError, match=r"shape \(2, 81920\): the axes look exchanged.*give strain\.T"):
         preprocess_input(strain.T, 4096)
