@@ -2,6 +2,7 @@ import json
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from tests.conftest import ROOT
@@ -69,3 +70,18 @@ def test_glitches_are_taught(notebook):
     small = {"EPOCHS": 1, "STEPS": 3, "BATCH": 16, "WAVEFORMS": 24, "SECONDS": 64, "HELD_OUT": 1000}
     found = notebook("teach_glitches", **small)
     assert found["scores"]["with"].keys() == found["KINDS"].keys()
+
+
+@pytest.mark.slow
+def test_a_network_is_adapted(notebook):
+    small = {"EPOCHS": 1, "STEPS": 2, "BATCH": 16, "HELD_OUT": 8, "WAVEFORMS": 24, "SECONDS": 64}
+    found = notebook("adapt_network", **small)
+    assert len(found["label"]) == 8 * 16 and np.any(found["logits_before"] != found["logits_after"])
+    assert abs(found["events"].loudest(1).time[0] - 1126259462.42) < 0.2
+
+
+@pytest.mark.slow
+def test_what_a_network_looks_at_is_read(notebook):
+    found = notebook("look_inside")
+    assert found["found"].stat > 50
+    assert found["found"].attribution[found["near"]].sum() > 0.9 * found["found"].attribution.sum()

@@ -52,8 +52,10 @@ def test_a_saved_network_scores_real_and_simulated_strain_as_in_keras(name, monk
     ],
 )
 def test_other_stacks_and_heads_score_as_in_keras(name, options):
-    model = with_templates(name, **{**SMALL, **options})
-    scanner, strain = Scanner(model), loud_noise(5, 2)
+    keras.utils.set_random_seed(0)
+    # Without anything loud, on which networks that were not trained magnify rounding.
+    strain = np.random.default_rng(0).normal(size=(5 * 2048 + 13, 2)).astype("float32")
+    scanner = Scanner(with_templates(name, **{**SMALL, **options}))
     assert scanner.in_pieces
     scan = scanner.scan(strain)
     assert scan.scores.std() > 1e-3
