@@ -50,6 +50,7 @@ def test_families_are_trained_and_compared(notebook):
     assert found["history"].shape == () and len(found["logit"]) == 2000
 
 
+@pytest.mark.slow
 def test_a_family_is_added(notebook, monkeypatch):
     from keras_gw_resnet.models import registry
 

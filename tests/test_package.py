@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "strain": set(),
     "simulation": {"strain"},
     "datasets": {"strain", "simulation"},
-    "cards": {"strain"},
+    "cards": {"models", "strain"},
     "portable": {"models"},
     "zoo": {"cards", "portable", "models"},
     "search": {"models", "strain", "simulation", "datasets", "zoo"},

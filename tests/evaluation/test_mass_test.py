@@ -45,6 +45,7 @@ def known(small_run, tmp_path):
 
 def test_signals_of_every_class_are_scanned(known, monkeypatch):
     monkeypatch.setattr(mass_test, "WAVEFORMS", 2)
+    monkeypatch.setattr(mass_test, "WAVEFORM_SECONDS", 2.0)
     monkeypatch.setattr(mass_test, "make_bank", functools.partial(make_bank, processes=1))
     test = measure_masses(Detector.load(known), signals=3)
     assert [len(stat) for stat in test.stat.values()] == [3] * 4

