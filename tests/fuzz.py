@@ -221,7 +221,7 @@ class Loudness:
 
     stride, reach, exact, slides, window_samples = 16, 1, True, True, 2048
 
-    def scan_arranged(self, strain, arrangements, progress=None):
+    def scan_arranged(self, strain, arrangements, progress=None, above=None):
         from keras_gw_resnet.search.background import arranged
         from keras_gw_resnet.search.scan import Scan
 
