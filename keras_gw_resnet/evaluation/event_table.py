@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_gw_resnet.evaluation.sensitivity import FALSE_ALARMS_A_MONTH, MONTH_SECONDS, threshold_at_rate
+from keras_gw_resnet.search.probability import LEAST
 from keras_gw_resnet.search.ranks import SIGNAL_FALSE_ALARMS
 from keras_gw_resnet.strain.catalogue import LEFT_OUT_SECONDS, catalogue_events
 from keras_gw_resnet.strain.layouts import MEASURED
@@ -35,6 +36,10 @@ def lines_before(network: Detector, found: Found, judged: Judged, where: Path | 
     lines = searched_lines(network, found)
     if where is not None and judged.background is not None:
         lines += background_lines(judged.background, found.searched_seconds, len(judged.taken), where)
+    if judged.unfitted:
+        lines.append(
+            f"NOTE: a tail is fitted to {LEAST} background events and more; there are fewer, and nothing is extrapolated"
+        )
     return lines + event_lines(found.events, judged.columns)
 
 

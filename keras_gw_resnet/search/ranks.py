@@ -47,7 +47,7 @@ def false_alarm_rate(stat: np.ndarray, background: Background) -> tuple[np.ndarr
     return louder / years, np.sqrt(louder) / years
 
 
-def rate_of_class(ranks: np.ndarray, light: np.ndarray, background: Background) -> np.ndarray:
+def rate_of_class(ranks: np.ndarray, light: np.ndarray, background: Background) -> tuple[np.ndarray, np.ndarray]:
     """Work out how often noise alone makes an event as loud or louder of the same class of templates.
 
     There are two classes, of light and of heavy binaries, so that noise has two chances: each rate counts twice (as in arXiv 1508.02357).
@@ -58,15 +58,17 @@ def rate_of_class(ranks: np.ndarray, light: np.ndarray, background: Background) 
         background: Background with ranks in place of its statistics.
 
     Returns:
-        Float64 array (n,), a year; NaN where the class is not known, or has fewer than `ENOUGH` background events.
+        Tuple (rate, limit): float64 array (n,), a year, NaN where the class is not known, or has fewer than `ENOUGH` background events;
+        and whether it is an upper limit since no background event of the class ranks as high.
     """
-    found = np.full(len(ranks), np.nan)
+    found, limit = np.full(len(ranks), np.nan), np.zeros(len(ranks), bool)
     for number in (0, 1):
         own, same = light == number, background.light == number
         if np.count_nonzero(same) >= ENOUGH:
             one = replace(background, stat=background.stat[same])
             found[own] = 2 * false_alarm_rate(ranks[own], one)[0]
-    return found
+            limit[own] = ranks[own] > one.stat.max()
+    return found, limit
 
 
 def ceiling(background: Background, searched_seconds: float) -> float:

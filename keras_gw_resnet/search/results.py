@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.search.background import Background, join_backgrounds, write_background
-from keras_gw_resnet.search.candidates import Candidates, event_files, join, speaks_alone, write_events
+from keras_gw_resnet.search.candidates import CLUSTER_SECONDS, Candidates, event_files, join, speaks_alone, write_events
 from keras_gw_resnet.strain.catalogue import names_at
 from keras_gw_resnet.strain.layouts import MEASURED
 from keras_gw_resnet.strain.stretches import Coverage
@@ -66,9 +66,22 @@ class Snapshot:
         lone = np.where(self.scores > 0, speaks_alone(self.scores, self.alone), -1)
         for column, name in enumerate(detectors):
             edges = np.flatnonzero(np.diff(lone == column, prepend=False, append=False)).reshape(-1, 2)
-            marks += [(None, *self.score_time[[a, b - 1]], f"{name} alone: glitch-like") for a, b in edges]
+            marks += [
+                (None, *self._around(a, b), f"{name} alone: glitch-like") for a, b in edges if self._is_highest(a, b)
+            ]
         first, last = self.gps_start, self.gps_start + len(self.strain) / self.sample_rate
         return [mark for mark in marks if mark[1] < last and mark[2] > first]
+
+    def _is_highest(self, first, last):
+        """Say whether nothing within `CLUSTER_SECONDS` of some scores is higher than they are: a shoulder of an event is none of its own."""
+        start, stop = self._around(first, last)
+        near = (self.score_time > start - CLUSTER_SECONDS) & (self.score_time < stop + CLUSTER_SECONDS)
+        return self.scores[first:last].max() >= self.scores[near].max()
+
+    def _around(self, first, last):
+        """Return the GPS start and stop of scores, half a step on either side."""
+        step = np.median(np.diff(self.score_time)) if len(self.score_time) > 1 else 0.0
+        return self.score_time[first] - step / 2, self.score_time[last - 1] + step / 2
 
 
 # Names of strain files that are written into the events.

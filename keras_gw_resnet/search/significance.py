@@ -88,7 +88,7 @@ def judge(
     Returns:
         Tuple (Background, dictionary, taken): the background without signals; the columns of `significance` and
         far_exclusive (without the strain around the event, a year), far_class (by background of the same class of templates alone, see
-        `ranks.rate_of_class`, a year; where the network has classes), far_is_limit (no background event ranks as high:
+        `ranks.rate_of_class`, a year; where the network has classes) and far_class_is_limit, far_is_limit (no background event ranks as high:
         an upper limit), far_extrapolated and ranked_down (one detector alone speaks, or its strain makes the event again in
         the slides, see `ranks.ceiling`); and the indices of the events that were taken out.
     """
@@ -126,7 +126,7 @@ def judge(
         order = np.lexsort((-columns["p_astro"], columns["far"]))
         columns["p_astro"][order] = np.minimum.accumulate(columns["p_astro"][order])
     if np.any(background.light >= 0):
-        columns["far_class"] = rate_of_class(ranks, events.light, ranked)
+        columns["far_class"], columns["far_class_is_limit"] = rate_of_class(ranks, events.light, ranked)
     what = {"far_is_limit": limit & ~beyond, "far_extrapolated": beyond, "ranked_down": ranks < events.stat}
     return left, {**columns, **what}, taken
 
@@ -152,12 +152,14 @@ class Judged:
         attributes: Of the search, by name: see `results.attributes_of`, and of its background.
         background: Background, signals taken out where it is of slides; None: there is none.
         taken: Indices of the events that were taken out.
+        unfitted: Whether rates were to be extrapolated, and the background has too few events to fit a tail to.
     """
 
     columns: dict
     attributes: dict
     background: Background | None
     taken: Sequence[int]
+    unfitted: bool = False
 
 
 def judged(
@@ -185,12 +187,16 @@ def judged(
     """
     columns = describing_columns(found.events, network.detectors, headers)
     attributes = attributes_of(network, found, strain, threshold=threshold, **more)
-    background, taken = found.background if slid else background, ()
+    background, taken, unfitted = found.background if slid else background, (), False
     if background is not None and background.seconds:
         given = (found.events, background, network.card, found.searched_seconds, threshold)
         background, rates, taken = judge(*given, slid=slid, extrapolate=extrapolate)
         columns |= rates
-        attributes |= {"background_seconds": background.seconds, "extrapolated": extrapolate}
+        attributes |= {
+            "background_seconds": background.seconds,
+            "extrapolated": bool(np.any(rates["far_extrapolated"])),
+        }
+        unfitted = extrapolate and bool(np.any(rates["far_is_limit"]))
     if slid:
         attributes |= {"signals_taken_out_of_background": len(taken), "slides": found.background.slides}
-    return Judged(columns, attributes, background, taken)
+    return Judged(columns, attributes, background, taken, unfitted)

@@ -143,12 +143,12 @@ class RealNoise:
 
     def _too_short(self, duration, given, slides):
         seconds = ", ".join(f"{sum(p.stop - p.start for p in self.pieces[d]):.0f} s of {d}" for d in self.detectors)
-        files = ", ".join(self.paths[:3]) + (f" and {len(self.paths) - 3} more" if len(self.paths) > 3 else "")
-        around = f" beside the time around {', '.join(self.events[:5])}" if self.events else ""
+        files = self.paths[0] + (f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else "")
+        more = f" and {len(self.events) - 3} more" if len(self.events) > 3 else ""
+        around = f" (left out: the time around {', '.join(self.events[:3])}{more})" if self.events else ""
         return (
-            f"{files}: {seconds} in pieces of {SHORTEST_PIECE_SECONDS} s and more{around} are too short for a set of "
-            f"{duration} s: in {slides} slide{'s' * (slides != 1)}, all that there are, they give {given} s; "
-            "give more strain, or a shorter --duration"
+            f"{files}: too short for a set of {duration} s: {seconds} in pieces of {SHORTEST_PIECE_SECONDS} s and more give {given} s "
+            f"in {slides} slide{'s' * (slides != 1)}, all that there are; give more strain, or a shorter --duration{around}"
         )
 
     def read(self, segment: SlidSegment) -> dict:

@@ -29,10 +29,11 @@ def test_rate_counts_what_is_as_loud(background, events):
 
 def test_rates_by_class_of_templates_count_their_own_background_twice():
     background = replace(background_of(np.arange(30.0)), light=np.repeat(np.int8([0, 1, -1]), [12, 12, 6]))
-    found = rate_of_class(np.array([5.0, 5.0, 5.0, 40.0]), np.int8([0, 1, -1, 1]), background)
+    found, limit = rate_of_class(np.array([5.0, 5.0, 5.0, 40.0]), np.int8([0, 1, -1, 1]), background)
+    assert limit.tolist() == [False, False, False, True]
     np.testing.assert_allclose(found, [2 * (1 + 7), 2 * (1 + 12), np.nan, 2])
     few = replace(background, light=np.repeat(np.int8([0, 1]), [25, 5]))
-    assert np.isnan(rate_of_class(np.array([5.0]), np.int8([1]), few))
+    assert np.isnan(rate_of_class(np.array([5.0]), np.int8([1]), few)[0])
 
 
 def test_density_is_that_of_the_sample():
