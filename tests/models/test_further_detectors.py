@@ -7,9 +7,7 @@ from keras_gw_resnet.models import front
 from keras_gw_resnet.models.front import front_of
 from keras_gw_resnet.models.graph import positions_of, read_parts
 from keras_gw_resnet.models.matched_filter import FURTHER_LIMIT, FURTHER_VARIANCE, set_phases, set_templates
-from keras_gw_resnet.models.ranking import (
-    OWN_LAYERS,
-)
+from keras_gw_resnet.models.ranking import OWN_LAYERS
 from tests.conftest import settle_batch_norm
 from tests.models.ranked import (
     POSITIONS,
@@ -17,10 +15,7 @@ from tests.models.ranked import (
     noise,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def seeded():
-    keras.utils.set_random_seed(5)
+pytestmark = pytest.mark.usefixtures("seeded")
 
 
 def test_a_third_detector_adds_what_it_says_by_itself(tmp_path):

@@ -20,10 +20,7 @@ from tests.models.ranked import (
     WEIGHT,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def seeded():
-    keras.utils.set_random_seed(5)
+pytestmark = pytest.mark.usefixtures("seeded")
 
 
 @pytest.fixture(scope="module")

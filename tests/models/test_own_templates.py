@@ -16,21 +16,12 @@ from tests.models.ranked import (
     POSITIONS,
     SMALL,
     WEIGHT,
-    network_and_ranked,
     noise,
     with_statistic,
     with_statistic_alone,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def seeded():
-    keras.utils.set_random_seed(5)
-
-
-@pytest.fixture(scope="module")
-def both(seeded):
-    return network_and_ranked()
+pytestmark = pytest.mark.usefixtures("seeded")
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,7 @@ from keras_gw_resnet.models.front import front_layers, front_of
 from keras_gw_resnet.models.graph import positions_of
 from keras_gw_resnet.models.graph_blocks import blocks_of
 from keras_gw_resnet.models.heads import shift_logits
-from keras_gw_resnet.models.ranking import (
-    LIMIT,
-)
+from keras_gw_resnet.models.ranking import LIMIT
 from keras_gw_resnet.search.folding import for_inference
 from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.zoo import load_model
@@ -17,21 +15,12 @@ from tests.models.ranked import (
     POSITIONS,
     SMALL,
     WEIGHT,
-    network_and_ranked,
     noise,
     with_statistic,
     with_statistic_alone,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def seeded():
-    keras.utils.set_random_seed(5)
-
-
-@pytest.fixture(scope="module")
-def both(seeded):
-    return network_and_ranked()
+pytestmark = pytest.mark.usefixtures("seeded")
 
 
 def test_each_place_has_its_statistic_added(both):
