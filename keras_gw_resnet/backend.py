@@ -1,4 +1,4 @@
-"""Starting Keras and its backend, and how networks are compiled."""
+"""Starting Keras and its backend, how networks are compiled, and how many cores there are for it all."""
 
 import contextlib
 import importlib
@@ -114,6 +114,11 @@ def channels_last() -> Generator[None]:
         yield
     finally:
         keras.config.set_image_data_format(before)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def jit_compile() -> bool | str:

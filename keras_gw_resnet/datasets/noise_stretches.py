@@ -101,7 +101,7 @@ def without_known_events(
 
 def events_in(stretches: Sequence[WhitenedStretch]) -> list[str]:
     """List the catalogue events in or near measured stretches."""
-    near = [known_events(s.gps_start, s.gps_start + s.seconds) for s in stretches if MEASURED in s.origin]
+    near = [known_events(s.gps_start, s.gps_stop) for s in stretches if MEASURED in s.origin]
     return sorted({name for names in near for name in names})
 
 
@@ -114,7 +114,7 @@ def _without_events(stretch, times):
     """Return the parts of a stretch beside events; all of it where it is simulated."""
     if MEASURED not in stretch.origin:
         return [stretch]
-    whole = Interval(stretch.gps_start, stretch.gps_start + stretch.seconds)
+    whole = Interval(stretch.gps_start, stretch.gps_stop)
     left = without_events([whole], times)
     if left == [whole]:
         return [stretch]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import keras
+
+from keras_gw_resnet.backend import cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,9 +40,7 @@ class BatchSequence(keras.utils.PyDataset):
         fresh: bool = False,
     ) -> None:
         queue = READY if ahead is None else max(1, min(READY, ahead - ON_THEIR_WAY))
-        super().__init__(
-            workers=workers or len(os.sched_getaffinity(0)), use_multiprocessing=False, max_queue_size=queue
-        )
+        super().__init__(workers=workers or cores(), use_multiprocessing=False, max_queue_size=queue)
         self.batches, self.first, self.count, self.fresh = batches, first, count, fresh
 
     def __len__(self) -> int:

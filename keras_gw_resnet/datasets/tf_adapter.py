@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import os
 from typing import TYPE_CHECKING, Any
+
+from keras_gw_resnet.backend import cores
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -48,7 +49,7 @@ def to_dataset(
         indices = indices.apply(tf.data.experimental.assert_cardinality(count))
     else:
         indices = tf.data.Dataset.range(first, first + count)
-    parallel, ready = parallel or len(os.sched_getaffinity(0)), READY
+    parallel, ready = parallel or cores(), READY
     if ahead is not None:
         ready = max(1, min(READY, (ahead - ON_THEIR_WAY) // 2))
         parallel = max(1, min(parallel, ahead - ON_THEIR_WAY - ready))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -104,18 +105,20 @@ def measure_masses(
     timing, found = network.card["timing"], {}
     for number, (low, high) in enumerate(CLASSES):
         own = replace(prior, mass_range=(low * 2**0.2, high * 2**0.2))
-        size: dict = {
-            "duration_seconds": WAVEFORM_SECONDS,
-            "sample_rate": whitening.sample_rate,
-            "detectors": detectors,
-        }
-        bank = make_bank(own, WAVEFORMS, seed=seed + number, **size)
+        bank = _bank(own, seed + number, whitening.sample_rate, detectors)
         given = (network.scanner, bank, taps, detectors, whitening, settings, signals, SECONDS)
         what = f"chirp mass {low:g} to {high:g}, {network.name}"
         stat, lag = scan_signals(*given, what, seed=seed + number)
         near = np.abs(lag - timing["merger_seconds"]) <= timing["tolerance_seconds"]
         found[low, high] = np.where(near, stat, -np.inf)
     return MassTest(network.name, found, thresholds, source, snr_range, population)
+
+
+@functools.lru_cache(maxsize=len(CLASSES))
+def _bank(population, seed, sample_rate, detectors):
+    """Simulate the waveforms of a range of chirp mass, once for all networks that are compared."""
+    size = {"sample_rate": sample_rate, "duration_seconds": WAVEFORM_SECONDS}
+    return make_bank(population, WAVEFORMS, seed=seed, detectors=detectors, **size)  # ty: ignore[invalid-argument-type]
 
 
 def mass_table(test: MassTest) -> tuple[list, list]:

@@ -54,6 +54,8 @@ LIGHT_BASIS, EARLY_BASIS = 32, 64
 LIGHT_ODDS = 0.25
 # The strain that the early kernels see, and the taps of the low pass before them: 0.5 s at 2048 Hz, taken every `STRIDE` samples.
 EARLY_SAMPLES, LOW_PASS_TAPS = 1024, 97
+# Samples from where the late kernels begin back to the first that the low pass of the early ones takes.
+BEFORE = EARLY_SAMPLES + (LOW_PASS_TAPS - STRIDE) // 2
 
 
 def ranked(

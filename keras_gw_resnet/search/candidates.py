@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +97,11 @@ def speaks_alone(stat: np.ndarray, alone: np.ndarray) -> np.ndarray:
     return np.where(lone, np.argmax(alone, axis=1), -1)
 
 
+def detectors_alone(events: Candidates, detectors: Sequence[str]) -> np.ndarray:
+    """Return the name of the detector that makes each event alone, empty where several do, text array (n,); see `speaks_alone`."""
+    return np.array([*detectors, ""], str)[speaks_alone(events.stat, events.alone)]
+
+
 def locate(scan: Scan, window: int) -> float:
     """Return where in a window the evidence for a signal is, as a fractional index into `scan.evidence`.
 
@@ -160,12 +165,13 @@ def write_events_hdf5(events: Candidates, path: Path | str, attributes: dict, mo
     """Write events to HDF5 as `write_events` does, and to nothing else."""
     with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(attributes)
-        for name, column in _columns(events, more).items():
+        for name, column in named_columns(events, more).items():
             file[name] = np.char.encode(column) if column.dtype.kind == "U" else column
 
 
-def _columns(events, more):
-    return {name: getattr(events, name) for name in ("time", "stat", "var")} | (more or {})
+def named_columns(events: Candidates, more: Mapping | None = None) -> dict[str, np.ndarray]:
+    """Return time, stat and var of events by name, arrays (n,), and more columns."""
+    return {name: getattr(events, name) for name in ("time", "stat", "var")} | dict(more or {})
 
 
 def write_events(events: Candidates, path: Path, attributes: dict, more: dict | None = None) -> list[Path]:
@@ -180,7 +186,7 @@ def write_events(events: Candidates, path: Path, attributes: dict, more: dict | 
     Returns:
         Paths of all files.
     """
-    columns = _columns(events, more)
+    columns = named_columns(events, more)
     rows = list(zip(*(column.tolist() for column in columns.values()), strict=True))
     with written_aside(path.with_suffix(".csv")) as table, written_aside(path.with_suffix(".json")) as text:
         write_events_hdf5(events, path, attributes, more)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.search.candidates import Candidates
+from keras_gw_resnet.search.candidates import Candidates, named_columns
+from keras_gw_resnet.search.ranks import YEAR_SECONDS
 from keras_gw_resnet.strain.stretches import Coverage
 
 PROGRAM = "keras-gw-resnet"
@@ -72,7 +73,7 @@ class Events(Candidates):
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return all columns by name, arrays (n,): time, stat, var, and what is known beside them."""
-        return {name: getattr(self, name) for name in ("time", "stat", "var")} | dict(self.described)
+        return named_columns(self, self.described)
 
     def to_pandas(self) -> Any:
         """Return a pandas DataFrame, an event a row.
@@ -124,7 +125,7 @@ class Events(Candidates):
             names = ",".join(sorted(self.detectors))
             found = {"instruments": names, "nevents": len(self.detectors), "likelihood": event["stat"]}
             add("CoincTable", coinc_event_id=number, **shared, **found)
-            far = {"combined_far": event["far"] / (365.25 * 86400)} if "far" in event else {}
+            far = {"combined_far": event["far"] / YEAR_SECONDS} if "far" in event else {}
             add("CoincInspiralTable", coinc_event_id=number, ifos=names, **end, **far)
             for column, detector in enumerate(self.detectors):
                 own = number * len(self.detectors) + column

@@ -92,17 +92,13 @@ def explain_at(network: Detector, given: Sequence, time: float) -> Explanation:
         InputError: The strain, as far as it could be whitened, does not hold that time.
     """
     around = network.whitening.psd_seconds
-    near = [one for one in given if one.gps_start < time + around and _stop(one) > time - around]
+    near = [one for one in given if one.gps_start < time + around and one.gps_stop > time - around]
     found = list(network.stretches(near)) if near else []
     for stretch in found:
-        if stretch.gps_start <= time < _stop(stretch):
+        if stretch.gps_start <= time < stretch.gps_stop:
             return explain(network, stretch, time)
-    held = "; ".join(f"GPS {stretch.gps_start:.3f} to {_stop(stretch):.3f}" for stretch in found[:3])
+    held = "; ".join(f"GPS {stretch.gps_start:.3f} to {stretch.gps_stop:.3f}" for stretch in found[:3])
     raise InputError(f"GPS {time:.16g} is not in the strain that could be whitened ({held or 'none is near'})")
-
-
-def _stop(strain):
-    return strain.gps_start + strain.seconds if isinstance(strain, WhitenedStretch) else strain.gps_stop
 
 
 def explain(network: Detector, stretch: WhitenedStretch, time: float, steps: int = STEPS) -> Explanation:

@@ -20,7 +20,7 @@ from keras_gw_resnet.search.candidates import CLUSTER_SECONDS
 from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.search import gated
 from keras_gw_resnet.search.told import Block, Told, described
-from keras_gw_resnet.strain.arrivals import Arrivals, cut
+from keras_gw_resnet.strain.arrivals import Arrivals, cut, samples_in
 from keras_gw_resnet.strain.intervals import JOIN_TOLERANCE, coincident_intervals
 from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import whitened_stretches
@@ -101,7 +101,7 @@ class Follower:
             except InputError as error:
                 self._say(f"{error}; GPS {begin:.16g} to {end:.16g} is left out")
                 stretches, newest = [], False
-            fresh = [stretch for stretch in stretches if _stop(stretch) > _or_ever(self._told_to)]
+            fresh = [stretch for stretch in stretches if stretch.gps_stop > _or_ever(self._told_to)]
             if not fresh and newest:
                 return  # too short for a spectrum or a window, until more comes
             for stretch in fresh:
@@ -168,8 +168,7 @@ class Follower:
         """Whiten the strain before a GPS second, as much as is kept for the spectrum."""
         start, near = np.floor(end - CONTEXT_SECONDS), []
         for header in self._arrivals.headers:
-            edges = (np.array([start, end]) - header.gps_start) * header.sample_rate
-            first, last = np.clip(edges, 0, header.samples).round().astype(int)
+            first, last = samples_in(header, start, end)
             near += [cut(header, first, last)] if first < last else []
         network = self._network
         yield from whitened_stretches(
@@ -179,7 +178,7 @@ class Follower:
     def _search(self, stretch, end):
         """Scan the new end of a stretch, and tell the events that are settled."""
         network, rate = self._network, stretch.sample_rate
-        stop = _stop(stretch)
+        stop = stretch.gps_stop
         before = max(stretch.gps_start, _or_ever(self._told_to) - self._lookback)
         length = round(rate * next((s for s in SCANNED_SECONDS if s >= stop - before), SCANNED_SECONDS[-1]))
         # Strain before the stretch is silent, and what windows say that hold some of it is left out.
@@ -236,17 +235,15 @@ class Follower:
             yield
             scans.append(network.scanner.scan(arranged(block.strain, shifts)))
         found = slid_background(network, block, self._slides, THRESHOLD, self._vetoes, alone=alone, scans=scans)
-        self._told.add(Block(block.gps_start, _stop(block), block.seconds, found), network, _stop(block) - HOURS * 3600)
+        self._told.add(
+            Block(block.gps_start, block.gps_stop, block.seconds, found), network, block.gps_stop - HOURS * 3600
+        )
 
 
 def _later(scan, first):
     """Return a Scan without its first scores."""
     light = None if scan.light is None else scan.light[first:]
     return replace(scan, scores=scan.scores[first:], evidence=scan.evidence[first:], light=light)
-
-
-def _stop(stretch):
-    return stretch.gps_start + stretch.seconds
 
 
 def _or_ever(second):

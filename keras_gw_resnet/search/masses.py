@@ -19,6 +19,7 @@ from keras_gw_resnet.models.front import RINGDOWN
 from keras_gw_resnet.models.graph import parts_of
 from keras_gw_resnet.models.matched_filter import BASIS_LAYER, STRIDE, TEMPLATE_LAYERS
 from keras_gw_resnet.models.ranking import (
+    BEFORE,
     EARLY_BASIS_LAYER,
     EARLY_SAMPLES,
     LIGHT_BASIS_LAYER,
@@ -28,6 +29,7 @@ from keras_gw_resnet.models.ranking import (
     OWN_LAYERS,
     OWN_STRIDE,
 )
+from keras_gw_resnet.simulation.populations import chirp_mass
 from keras_gw_resnet.simulation.waveforms import plain_waveforms
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ def _template_sets(model):
         # What comes earlier is seen at an eighth of the rate, behind the low pass.
         sparse = np.zeros((*before.shape[:2], EARLY_SAMPLES))
         sparse[..., ::STRIDE] = before @ early
-        start = EARLY_SAMPLES + (LOW_PASS_TAPS - STRIDE) // 2
+        start = BEFORE
         waves = np.zeros((*before.shape[:2], start + basis.shape[1]))
         waves[..., : EARLY_SAMPLES + LOW_PASS_TAPS - 1] = scipy.signal.fftconvolve(sparse, taps[None, None], axes=2)
         waves[..., start:] += late @ both
@@ -164,7 +166,7 @@ def _masses(phase, merger, taps, whitening):
     whole = scipy.signal.fftconvolve(waveforms**2, np.ones((1, length)), axes=1)[:, near]
     match = np.sqrt(power / whole).max(axis=1)
     best, masses = int(np.argmax(match)), np.array(pairs)
-    chirp = np.prod(masses, axis=1) ** 0.6 / np.sum(masses, axis=1) ** 0.2
+    chirp = chirp_mass(*masses.T)
     alike = chirp[match > match[best] - ALIKE]
     one, other = map(float, masses[best])
     return one, other, float(chirp[best]), float(match[best]), (float(alike.min()), float(alike.max()))

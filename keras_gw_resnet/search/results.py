@@ -12,7 +12,15 @@ import numpy as np
 
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.search.background import Background, join_backgrounds, write_background
-from keras_gw_resnet.search.candidates import CLUSTER_SECONDS, Candidates, event_files, join, speaks_alone, write_events
+from keras_gw_resnet.search.candidates import (
+    CLUSTER_SECONDS,
+    Candidates,
+    detectors_alone,
+    event_files,
+    join,
+    speaks_alone,
+    write_events,
+)
 from keras_gw_resnet.strain.catalogue import names_at
 from keras_gw_resnet.strain.layouts import MEASURED
 from keras_gw_resnet.strain.stretches import Coverage
@@ -202,9 +210,8 @@ def describing_columns(
     columns = {f"stat_{name}": own for name, own in zip(detectors, events.alone.T, strict=False)}
     if np.any(events.light >= 0):
         columns["templates"] = np.array(["heavy", "light", ""], str)[events.light]
-    names = np.array([*detectors, ""], str)
     if events.alone.shape[1]:
-        columns["one_detector"] = names[speaks_alone(events.stat, events.alone)]
+        columns["one_detector"] = detectors_alone(events, detectors)
     known = names_at(events.time)
     for header in headers:
         if header.origin != MEASURED:

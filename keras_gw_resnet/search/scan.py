@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.special
 
+from keras_gw_resnet.backend import cores
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.matched_filter import STRIDE
 from keras_gw_resnet.search.background import arranged
-from keras_gw_resnet.search.cores import cores, on_all_cores
+from keras_gw_resnet.search.cores import on_all_cores
 from keras_gw_resnet.search.lean import Lean
 from keras_gw_resnet.search.plan import SavedNetwork, plan_of
 

@@ -16,7 +16,7 @@ from keras_gw_resnet.files import check_output, written_aside
 from keras_gw_resnet.hdf5 import attribute, open_hdf5
 from keras_gw_resnet.inputs import LARGEST_TEXT, read_json
 from keras_gw_resnet.search.background import Background, join_backgrounds, read_background, write_background
-from keras_gw_resnet.search.candidates import CLUSTER_SECONDS, speaks_alone
+from keras_gw_resnet.search.candidates import CLUSTER_SECONDS, detectors_alone, named_columns
 from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.significance import judge
 from keras_gw_resnet.strain.catalogue import names_at
@@ -185,11 +185,10 @@ def described(found: Candidates, network: Detector, background: Background, sear
         background: Background of slides; without seconds there are no rates.
         searched: Seconds that were searched.
     """
-    columns = {name: getattr(found, name) for name in ("time", "stat", "var")}
+    columns = named_columns(found)
     columns |= {f"stat_{name}": own for name, own in zip(network.detectors, found.alone.T, strict=False)}
     if found.alone.shape[1]:
-        names = np.array([*network.detectors, ""], str)
-        columns["one_detector"] = names[speaks_alone(found.stat, found.alone)]
+        columns["one_detector"] = detectors_alone(found, network.detectors)
     columns["gated"] = np.any(found.gated, axis=1)
     columns["catalogue"] = names_at(found.time)
     if background.seconds and len(found):

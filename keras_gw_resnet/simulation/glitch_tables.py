@@ -106,7 +106,7 @@ def import_table(
     with Bar(total=round(seconds), desc="strain", unit="s") as bar:
         for detector in sorted(present & {row["detector"] for row in rows}):
             for stretch in whitened_stretches(headers, (detector,), settings):
-                begin, end = np.searchsorted(times, [stretch.gps_start, stretch.gps_start + stretch.seconds])
+                begin, end = np.searchsorted(times, [stretch.gps_start, stretch.gps_stop])
                 for number, row in enumerate(rows[begin:end], begin):
                     at = row["time"] - stretch.gps_start
                     if row["detector"] == detector and not done[number]:

@@ -1,7 +1,6 @@
 """Worker processes for waveforms."""
 
 import contextlib
-import os
 import sys
 import types
 from collections.abc import Generator
@@ -9,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
+from keras_gw_resnet.backend import cores
 from keras_gw_resnet.errors import InputError
 
 
@@ -28,7 +28,7 @@ def worker_pool(processes: int | None = None) -> Generator[ProcessPoolExecutor]:
     script = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")  # a spawned process runs the file of this module first
     try:
-        with ProcessPoolExecutor(processes or len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
+        with ProcessPoolExecutor(processes or cores(), get_context("spawn")) as pool:
             yield pool
     except BrokenProcessPool as error:
         raise InputError("a worker process was ended from outside, perhaps for want of memory; start again") from error

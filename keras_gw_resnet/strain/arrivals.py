@@ -174,11 +174,16 @@ def _stamp(path):
 
 def _without(header, start, stop):
     """Return what of a segment lies outside of a GPS interval, whole samples."""
-    rate = header.sample_rate
-    first, last = np.clip((np.array([start, stop]) - header.gps_start) * rate, 0, header.samples).round().astype(int)
+    first, last = samples_in(header, start, stop)
     if first >= last:
         return [header]
     return [cut(header, a, b) for a, b in ((0, first), (last, header.samples)) if a < b]
+
+
+def samples_in(header: SegmentHeader, start: float, stop: float) -> np.ndarray:
+    """Return (first, last), the samples [first, last) of a segment in a GPS interval."""
+    edges = (np.array([start, stop]) - header.gps_start) * header.sample_rate
+    return np.clip(edges, 0, header.samples).round().astype(int)
 
 
 def cut(header: SegmentHeader, first: int, last: int) -> SegmentHeader:

@@ -186,14 +186,16 @@ class _Series:
 ATTRIBUTES = {"PyCBC": ("start_time", "delta_t"), "gwpy": ("x0", "dx")}
 
 
+def detector_in(*texts: str) -> str | None:
+    """Return the detector that the first of some texts which has one names, as a part between other characters; None: none does."""
+    parts = (part for own in texts for part in re.split(r"[^A-Za-z0-9]+", own))
+    return next((part for part in parts if part in DETECTORS), None)
+
+
 def _detector_of(path, place, dataset):
     """Find the detector in the channel or name of a series ("H1:GDS-CALIB_STRAIN"), its place, or the file's name."""
     own = [text(attribute(dataset, name, "")) for name in ("channel", "name")]
-    for source in [*own, place, path.name]:
-        found = [part for part in re.split(r"[^A-Za-z0-9]+", source) if part in DETECTORS]
-        if found:
-            return found[0]
-    return None
+    return detector_in(*own, place, path.name)
 
 
 def _find_series(path, file):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_gw_resnet.errors import InputError, first_line
-from keras_gw_resnet.strain.layouts import DETECTORS, SegmentHeader, sample_rate_of, start_of
+from keras_gw_resnet.strain.layouts import DETECTORS, SegmentHeader, detector_in, sample_rate_of, start_of
 
 TAKEN = "files, a dictionary from detector to gwpy or PyCBC TimeSeries, or to arrays with sample_rate= and gps_start= (seconds)"
 # Units of strain, by name; what can be converted to no unit at all is converted.
@@ -94,10 +93,8 @@ def _header(key, series, sample_rate, gps_start):
 
 def _detector_of(key, series):
     """Return the detector that a key, or else the name of a series, begins with or holds."""
-    for text in (key, str(getattr(series, "name", "") or "")):
-        found = [part for part in re.split(r"[^A-Za-z0-9]+", text) if part in DETECTORS]
-        if found:
-            return found[0]
+    if found := detector_in(key, str(getattr(series, "name", "") or "")):
+        return found
     raise InputError(
         f"{type(series).__name__} {key!r:.60}: is of no known detector; expected a dictionary whose keys say it, such as "
         "{'H1': ..., 'L1': ...}"

@@ -49,6 +49,11 @@ class WhitenedStretch:
         """Length of the stretch in seconds."""
         return len(self.strain) / self.sample_rate
 
+    @property
+    def gps_stop(self) -> float:
+        """GPS time just after the last sample, in seconds."""
+        return self.gps_start + self.seconds
+
 
 @dataclass
 class Coverage:

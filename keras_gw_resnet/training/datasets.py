@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
-
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.data import load_batches
+from keras_gw_resnet.training.fit import feed_of
 from keras_gw_resnet.training.names import recorded
 from keras_gw_resnet.zoo import load_card
 
@@ -84,15 +83,5 @@ def datasets_from_folder(
     )
     batches = load_batches(config)
     return Datasets(
-        _feed(batches.training, steps_per_epoch, fresh=True), _feed(batches.validation, validation_steps, fresh=False)
+        feed_of(batches.training, 0, steps_per_epoch, fresh=True), feed_of(batches.validation, 0, validation_steps)
     )
-
-
-def _feed(batches, count, *, fresh):
-    if keras.backend.backend() == "tensorflow":
-        from keras_gw_resnet.datasets.tf_adapter import to_dataset
-
-        return to_dataset(batches, 0, count, fresh=fresh)
-    from keras_gw_resnet.datasets.py_adapter import BatchSequence
-
-    return BatchSequence(batches, 0, count, fresh=fresh)

@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 BEST, HARD = "best.keras", "hard.json"
 
 
-def feed_of(batches: Any, first: int, count: int, ahead: int | None = None) -> Any:
+def feed_of(batches: Any, first: int, count: int, ahead: int | None = None, *, fresh: bool = False) -> Any:
     """Wrap batches for Keras: tf.data under TensorFlow, a PyDataset under any other backend.
 
-    At most `ahead` batches are made ahead, None: no matter.
+    At most `ahead` batches are made ahead, None: no matter. With `fresh` each epoch has the next `count` batches, and not the same again.
     """
     if keras.backend.backend() == "tensorflow":
         from keras_gw_resnet.datasets.tf_adapter import to_dataset
 
-        return to_dataset(batches, first, count, ahead=ahead)
+        return to_dataset(batches, first, count, ahead=ahead, fresh=fresh)
     from keras_gw_resnet.datasets.py_adapter import BatchSequence
 
-    return BatchSequence(batches, first, count, ahead=ahead)
+    return BatchSequence(batches, first, count, ahead=ahead, fresh=fresh)
 
 
 def fit(

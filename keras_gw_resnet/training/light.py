@@ -11,6 +11,7 @@ import scipy.signal
 from keras_gw_resnet.models.graph import parts_of
 from keras_gw_resnet.models.matched_filter import STRIDE, set_phases
 from keras_gw_resnet.models.ranking import (
+    BEFORE,
     EARLY_BASIS,
     EARLY_BASIS_LAYER,
     EARLY_SAMPLES,
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 MASSES, SECONDS = (5.0, 16.0), 4.0
 # Where the low pass halves, as a share of the highest frequency: 100 Hz at 2048 Hz. What is earlier than 0.5 s is below 75 Hz.
 CUTOFF = 100 / 1024
-# Samples from where the late kernels begin back to the first that the low pass of the early ones takes.
-BEFORE = EARLY_SAMPLES + (LOW_PASS_TAPS - STRIDE) // 2
 
 
 def bank_of_light(config: TrainingConfig) -> WaveformBank:
