@@ -20,7 +20,7 @@ class BankGlitch(Negative):
         detectors: Names, in column order.
         file: Fingerprint of the bank that it is of.
         rates: Dictionary detector -> glitches a minute, for `occur`.
-        **drawn: How they are drawn, `snr` and `simulated_share`, see `GlitchBank.draw`.
+        snr, simulated_share: How they are drawn, see `GlitchBank.draw`.
     """
 
     name, share, from_files = "recorded glitch", "bank_glitch_share", True
@@ -31,10 +31,11 @@ class BankGlitch(Negative):
         detectors: Sequence[str] = (),
         file: str = "",
         rates: Mapping[str, float] | None = None,
-        **drawn: SnrLaw | float | None,
+        snr: SnrLaw | None = None,
+        simulated_share: float = 0.0,
     ) -> None:
         self.bank, self._detectors, self._file = bank, tuple(detectors), file
-        self.rates, self._drawn = dict(rates or {}), drawn
+        self.rates, self._snr, self._simulated_share = dict(rates or {}), snr, simulated_share
         self._known = [] if bank is None else [d for d, own in enumerate(detectors) if own in bank.detector]
 
     @classmethod
@@ -59,8 +60,8 @@ class BankGlitch(Negative):
         # A cut with its noise in it takes the place of the strain, and of a signal there.
         beside = bool(occurring or negatives.beside_signals)
         own.require(data.whitening.sample_rate, occurring, path, whitened=True, without_noise=beside)
-        drawn = {"snr": negatives.glitch_snr(), "simulated_share": negatives.simulated_part}
-        return cls(own, data.detectors, bank.fingerprint(), rates, **drawn)
+        law, part = negatives.glitch_snr(), negatives.simulated_part
+        return cls(own, data.detectors, bank.fingerprint(), rates, law, part)
 
     def split(self, share):
         """Return two of these without a glitch in common; the last ones of each detector are held out."""
@@ -73,8 +74,8 @@ class BankGlitch(Negative):
         held_out = rank >= 1 - share
         if not held_out.any() or held_out.all():
             return self, self
-        given = self._detectors, self._file, self.rates
-        return tuple(BankGlitch(self.bank.select(own), *given, **self._drawn) for own in (~held_out, held_out))
+        given = self._detectors, self._file, self.rates, self._snr, self._simulated_share
+        return tuple(BankGlitch(self.bank.select(own), *given) for own in (~held_out, held_out))
 
     def fingerprint(self, kept, held_out):
         """Return how many glitches there are, and of which bank."""
@@ -115,7 +116,8 @@ class BankGlitch(Negative):
 
     def _put(self, rng, strain, rows, column):
         """Put a glitch of a detector anywhere into each of some rows; return their SNRs."""
-        glitches, snr, which = self.bank.draw(rng, len(rows), strain.shape[1], self._detectors[column], **self._drawn)
+        drawn = rng, len(rows), strain.shape[1], self._detectors[column]
+        glitches, snr, which = self.bank.draw(*drawn, snr=self._snr, simulated_share=self._simulated_share)
         # Simulated ones have no number in the bank.
         whole = (which >= 0) & (self.bank.reconstruction[np.maximum(which, 0)] == "whole")
         whole = whole[:, None] & (glitches != 0)
