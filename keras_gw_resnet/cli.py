@@ -107,12 +107,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         if stop.code != TERMINATED:
             raise
-        print(f"{PROGRAM} {command}: terminated; {GOES_ON}", file=sys.stderr)
+        print(f"{PROGRAM} {command}: terminated{_goes_on(command)}", file=sys.stderr)
         return TERMINATED
     except KeyboardInterrupt:
-        print(f"{PROGRAM} {command}: interrupted; {GOES_ON}", file=sys.stderr)
+        print(f"{PROGRAM} {command}: interrupted{_goes_on(command)}", file=sys.stderr)
         return 130
     return 0
+
+
+def _goes_on(command):
+    return "" if command == "tensorboard" else f"; {GOES_ON}"  # which has nothing to go on with
 
 
 def _speaks_for_itself(args):

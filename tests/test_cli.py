@@ -29,7 +29,9 @@ def test_models_lists_the_zoo_with_size_and_reach():
     result = run_command(*PACKAGE, "models", "resnet1*", "--width", 16)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
-    lines = [line.split() for line in result.stdout.splitlines()]
+    saved, built = (text.splitlines() for text in result.stdout.split("\n\n"))
+    assert saved[0].startswith("saved network") and "flagship" in result.stdout.split("\n\n")[0]
+    lines = [line.split() for line in built]
     assert lines[0][:3] == ["network", "depth", "parameters"]
     assert [line[0] for line in lines[1:5]] == ["resnet16", "resnet18", "resnet101", "resnet152"]
     assert lines[2] == ["resnet18", "18", "245025", "443", "216", "32", "22", *list_of_saved("resnet18")]

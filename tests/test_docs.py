@@ -62,8 +62,9 @@ def test_links_lead_somewhere(page):
 
 
 def test_every_page_is_in_the_navigation_of_the_site():
-    in_navigation = set(re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
-    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= in_navigation
+    in_navigation = re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= set(in_navigation)
+    assert len(set(in_navigation)) == len(in_navigation)
 
 
 @pytest.fixture

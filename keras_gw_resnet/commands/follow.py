@@ -57,9 +57,11 @@ def run_follow(args: argparse.Namespace) -> None:
     if args.output.suffix != SUFFIX:
         raise InputError(f"{args.output}: expected a name that ends in {SUFFIX}, a JSON object a line, with --follow")
     if given := [name for name in OF_FILES if getattr(args, {"or": "fewer"}.get(name, name))]:
-        raise InputError(f"{flag(given[0])} is of a search of given files; leave it out with --follow")
+        further = ", and follow the folder with the other network in a command and an OUTPUT of its own"
+        more = further if given[0] in ("also", "or") else ""
+        raise InputError(f"{flag(given[0])} is of a search of given files; leave it out with --follow{more}")
     if not args.follow.is_dir():
-        raise InputError(f"{args.follow}: is no folder; expected one in which strain files arrive")
+        raise InputError(f"{args.follow}: is no folder; make the one in which strain files are to arrive")
     vetoes = read_vetoes(args.veto)
     options = {"exact": args.exact, "gate": args.gate, "consistency": args.consistency}
     (network,) = load_networks([args.model], args.precision, **options)

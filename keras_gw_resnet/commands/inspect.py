@@ -17,7 +17,7 @@ def add_inspect(subparsers: argparse._SubParsersAction) -> None:
         "inspect",
         run_inspect,
         "show what strain files hold: segments, flags, noise level, glitches; or what training examples look like",
-        "keras-gw-resnet inspect H-H1.hdf5 L-L1.hdf5 --plot strain.png\n"
+        "keras-gw-resnet inspect H-H1.hdf5 L-L1.hdf5 --plot strain.png\n  keras-gw-resnet inspect GW150914\n"
         "  keras-gw-resnet inspect data/train --examples 12 --plot examples.png",
     )
     parser.add_argument("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns")

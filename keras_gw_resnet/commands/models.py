@@ -62,16 +62,6 @@ def run_models(args: argparse.Namespace) -> None:
     if not names:
         build_model(args.pattern)
     saved = [load_card(name) for name in list_saved()]
-    rows = []
-    for name in Bar(names, desc="networks", unit="network", leave=False):
-        info = model_info(name, **options)
-        reach = "-" if info.receptive_samples is None else f"{info.receptive_samples}"
-        milliseconds = "-" if info.receptive_milliseconds is None else f"{info.receptive_milliseconds:.0f}"
-        weights = ", ".join(card["name"] for card in saved if card["model"] == name) or "-"
-        row = [name, info.depth, info.parameters, reach, milliseconds, info.stride or "-"]
-        rows.append([*row, f"{info.multiply_adds / 1e6:.0f}", weights])
-    header = ["network", "depth", "parameters", "reach (samples)", "reach (ms)", "stride", "Mmul-add/s", "saved"]
-    print(table(rows, header))
     other = {name: alias for alias, name in ALIASES.items()}
     rows = [
         [
@@ -84,9 +74,18 @@ def run_models(args: argparse.Namespace) -> None:
         for c in saved
         if fnmatch.fnmatch(c["model"], args.pattern)
     ]
-    if rows:
-        print()
-        print(table(rows, ["saved network", "also", "parameters", "window (s)", "detectors"]))
+    if rows:  # first, as the networks below are built one by one
+        print(table(rows, ["saved network", "also", "parameters", "window (s)", "detectors"]), end="\n\n", flush=True)
+    rows = []
+    for name in Bar(names, desc="networks", unit="network", leave=False):
+        info = model_info(name, **options)
+        reach = "-" if info.receptive_samples is None else f"{info.receptive_samples}"
+        milliseconds = "-" if info.receptive_milliseconds is None else f"{info.receptive_milliseconds:.0f}"
+        weights = ", ".join(card["name"] for card in saved if card["model"] == name) or "-"
+        row = [name, info.depth, info.parameters, reach, milliseconds, info.stride or "-"]
+        rows.append([*row, f"{info.multiply_adds / 1e6:.0f}", weights])
+    header = ["network", "depth", "parameters", "reach (samples)", "reach (ms)", "stride", "Mmul-add/s", "saved"]
+    print(table(rows, header))
 
 
 def _compare(pages, plot):

@@ -59,36 +59,32 @@ def add_fetch(subparsers: argparse._SubParsersAction) -> None:
     add("--duration", type=positive, metavar="S", help="seconds")
     add("--rate", type=int, choices=(4096, 16384), default=4096, help="sample rate in Hz (default: 4096)")
     add("--output", type=path_of, metavar="DIR", help="default: the user's cache, keras_gw_resnet/gwosc")
-    add("--host", default="https://gwosc.org", metavar="URL", help="server (default: https://gwosc.org)")
+    add("--host", metavar="URL", help="server (default: https://gwosc.org; the files that ship are copied)")
     add_detectors(parser)
 
 
 def run_fetch(args: argparse.Namespace) -> None:
     """Fetch open strain data into the cache."""
-    from keras_gw_resnet.strain.fetch import cache_folder, download, find_urls
+    from keras_gw_resnet.strain.fetch import GWOSC, cache_folder, copy_shipped, download, find_urls, shipped_strain
 
     if (args.event is None) == (args.run_name is None):
         raise InputError("name an event, or --run with --start and --duration; one of the two")
     if args.run_name and (args.start is None or args.duration is None):
         raise InputError("--run needs --start (GPS seconds) and --duration (seconds)")
-    folder = args.output or cache_folder()
+    folder, host = args.output or cache_folder(), (args.host or GWOSC).rstrip("/")
     check_output(folder / "strain.hdf5")
-    urls = find_urls(
-        args.detectors,
-        event=args.event,
-        seconds=args.seconds,
-        run=args.run_name,
-        start=args.start,
-        duration=args.duration,
-        sample_rate=args.rate,
-        host=args.host.rstrip("/"),
-    )
+    asked = {"start": args.start, "duration": args.duration, "sample_rate": args.rate, "host": host}
+    shipped = [] if args.host else shipped_strain(args.event, args.detectors, args.seconds, args.rate)
+    if shipped:
+        found, said = (copy_shipped(path, folder) for path in shipped), "copied, as it ships"
+    else:
+        urls = find_urls(args.detectors, event=args.event, seconds=args.seconds, run=args.run_name, **asked)
+        found, said = (download(url, folder) for url in urls), "fetched"
     paths = []
-    for url in urls:
-        path, fetched = download(url, folder)
-        print(f"{shown(path)}: {'fetched' if fetched else 'is there already'}", flush=True)
+    for path, new in found:
+        print(f"{shown(path)}: {said if new else 'is there already'}", flush=True)
         paths.append(str(shown(path)))
-    print(f"next:  keras-gw-resnet search resnet18-w16 {' '.join(paths)} --output events.hdf")
+    print(f"next:  keras-gw-resnet search flagship {' '.join(paths)} --output events.hdf")
 
 
 def add_import_g2net(subparsers: argparse._SubParsersAction) -> None:

@@ -388,6 +388,7 @@ class Detector:
         Raises:
             InputError: The strain holds no window that tells of that time.
         """
+        load_keras()
         from keras_gw_resnet.search.explain import explain_at
 
         return explain_at(self, self._given(segments, channels, sample_rate, gps_start), time)

@@ -175,10 +175,11 @@ class Scanner:
         Returns:
             float32 array (n,): the logit, where the network ends in a sigmoid what goes into it.
         """
+        # Where it starts Keras, loading comes first: it keeps the messages of the backend off stderr.
+        loaded = self._model.load() if self._logits is None and isinstance(self._model, SavedNetwork) else self._model
         from keras_gw_resnet.search import keras_scan
 
         if self._logits is None:
-            loaded = self._model.load() if isinstance(self._model, SavedNetwork) else self._model
             self._logits = keras_scan.logits_of(loaded)
         return keras_scan.score(self._logits, windows)
 

@@ -2,15 +2,17 @@
 
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from keras_gw_resnet.errors import InputError, UnreadableError
-from keras_gw_resnet.files import HDF5_SUFFIXES
+from keras_gw_resnet.files import HDF5_SUFFIXES, written_aside
 from keras_gw_resnet.owners import owned
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.strain.files import find_segments
+from keras_gw_resnet.strain.shipped import SHIPPED, shipped_files
 
 GWOSC = "https://gwosc.org"
 CHUNK_BYTES = 1 << 16
@@ -81,6 +83,24 @@ def find_urls(
             )
         urls.extend(url for url in found if url.endswith(HDF5_SUFFIXES))
     return urls
+
+
+def shipped_strain(event: str | None, detectors: Sequence[str], seconds: int, sample_rate: int) -> list[Path]:
+    """Return the files of an event that ship with the project, where those are what `find_urls` is asked for; else none."""
+    found = {path.name[2:4]: path for path in shipped_files(event)} if event in SHIPPED else {}
+    there = (seconds, sample_rate) == (32, 4096) and set(detectors) <= set(found)
+    return [found[name] for name in detectors] if there else []
+
+
+def copy_shipped(path: Path, folder: Path) -> tuple[Path, bool]:
+    """Copy a file that ships with the project into a folder; returns what `download` does."""
+    target = folder / path.name
+    with owned(target, "choose another --output"):
+        if target.exists() and _is_strain(target):
+            return target, False
+        with written_aside(target) as aside:
+            shutil.copyfile(path, aside)
+        return target, True
 
 
 def download(url: str, folder: Path) -> tuple[Path, bool]:

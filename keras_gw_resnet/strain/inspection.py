@@ -14,6 +14,7 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, Whitening, whiten
 from keras_gw_resnet.strain.files import find_overlap, find_segments, list_segments
 from keras_gw_resnet.strain.quality import meaning, valid_runs
+from keras_gw_resnet.strain.shipped import with_shipped
 from keras_gw_resnet.strain.stretches import read_chunks, whitened_stretches
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def find_groups(
     """List what is to be inspected together: all segments, or those of each file where files overlap in time.
 
     Args:
-        paths, quality, channels: As for `find_segments`.
+        paths, quality, channels: As for `find_segments`; a list of paths.
 
     Returns:
         List of SegmentHeader lists.
@@ -83,7 +84,7 @@ def find_groups(
     Raises:
         InputError: As `find_segments`; an overlap within one file.
     """
-    headers = list_segments(paths, quality, channels)
+    headers = list_segments(with_shipped(paths), quality, channels)
     if find_overlap(headers) is None:
         return [headers]
     return [find_segments(path, quality, channels) for path in sorted({h.path for h in headers})]

@@ -277,7 +277,10 @@ def test_an_output_of_another_search_is_refused(network, tmp_path):
         (["--follow", ".", "--output", "e.hdf"], r"ends in .jsonl"),
         (["x.hdf", "--follow", ".", "--output", "e.jsonl"], "x.hdf: --follow searches the files of its folder"),
         (["--follow", ".", "--output", "e.jsonl", "--report", "r.html"], "--report is of a search of given files"),
-        (["--follow", ".", "--output", "e.jsonl", "--or", "flagship"], "--or is of a search of given files"),
+        (
+            ["--follow", ".", "--output", "e.jsonl", "--or", "flagship"],
+            "follow the folder with the other network in a command",
+        ),
         (["--output", "e.hdf"], "give strain files to search, or --follow DIR"),
         (["x.hdf", "--output", "e.jsonl"], "unless with --follow"),
         (["x.hdf", "--output", "e.hdf", "--idle", "5"], "--idle is of --follow DIR"),

@@ -142,6 +142,8 @@ def test_files_apart_are_inspected_together_and_an_overlap_within_one_is_refused
         with mlgwsc1_file(tmp_path / f"{name}.hdf", ["H1"], 2048) as add:
             for start in starts:
                 add("H1", start, np.ones(10 * 2048))
+    (group,) = find_groups(["GW150914"])
+    assert [(h.detector, h.gps_start) for h in group] == [("H1", 1126259446), ("L1", 1126259446)]
     (group,) = find_groups([tmp_path / "a.hdf", tmp_path / "b.hdf"])
     assert [h.gps_start for h in group] == [0, 20, 40, 60]
     with pytest.raises(InputError, match=r"bad\.hdf: H1 from GPS 5 overlaps"):

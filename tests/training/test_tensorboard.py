@@ -37,13 +37,14 @@ def test_tensorboard_files_hold_the_run(small_run):
 def server(small_run):
     """The real TensorBoard server on the logs of a run."""
     command = [sys.executable, "-m", "keras_gw_resnet", "tensorboard", str(small_run / "logs"), "--port", "0"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()
         yield re.search(r"http://127\.0\.0\.1:\d+/", line).group()
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        _, said = process.communicate(timeout=30)
+    assert said.endswith("tensorboard: terminated\n")
 
 
 def test_the_server_answers_on_loopback(server):
