@@ -40,6 +40,9 @@ OTHERS = {
     "--help",
 }
 
+# What the pages do with other programs than ours.
+OTHER_COMMANDS = {"python3 -m venv venv", "source venv/bin/activate", "pip install PROJECT", "mkdir -p arriving"}
+
 # Pages whose Python takes minutes: a network is trained and calibrated there.
 SLOW = ("docs/saved-networks.md",)
 
@@ -139,6 +142,8 @@ def parse(words, monkeypatch):
     if program == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert {word for word in rest if "=" not in word} <= set(targets), words
+    elif rest[:1] == ["-c"]:
+        compile(rest[1], "a page", "exec")
     elif program in ("python", ".venv/bin/python") and rest[0] == "-m":
         module = importlib.import_module(rest[1])
         whole = argparse.ArgumentParser.parse_args
@@ -157,7 +162,7 @@ def parse(words, monkeypatch):
     elif program == "keras-gw-resnet":
         parse_own(rest)
     else:
-        assert words == ["pip", "install", "."] or program.endswith("pre-commit"), words
+        assert " ".join(words) in OTHER_COMMANDS or program.endswith("pre-commit"), words
 
 
 def parse_own(argv):

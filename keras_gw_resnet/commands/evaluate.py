@@ -19,13 +19,13 @@ def add_evaluate(subparsers: argparse._SubParsersAction) -> None:
         "evaluate",
         run_evaluate,
         "measure AUC and detected fraction on windows, the sensitive distance on a test set, what is made of glitches, or what is found by chirp mass",
-        "python evaluate.py runs/first --data data/test --output runs/first-evaluation\n"
-        "  python evaluate.py resnet18-w16 --set set1 --duration 2h --seed 11\n"
-        "  python evaluate.py resnet18-w16 --foreground data/set3/foreground.hdf --background data/set3/background.hdf "
+        "keras-gw-resnet evaluate runs/first --data data/test --output runs/first-evaluation\n"
+        "  keras-gw-resnet evaluate resnet18-w16 --set set1 --duration 2h --seed 11\n"
+        "  keras-gw-resnet evaluate resnet18-w16 --foreground data/set3/foreground.hdf --background data/set3/background.hdf "
         "--injections data/set3/injections.hdf\n"
-        "  python evaluate.py flagship --set set3 --noise data/O3a --duration 6h\n"
-        "  python evaluate.py flagship --glitches glitches.hdf\n"
-        "  python evaluate.py flagship --by-mass 8 10",
+        "  keras-gw-resnet evaluate flagship --set set3 --noise data/O3a --duration 6h\n"
+        "  keras-gw-resnet evaluate flagship --glitches glitches.hdf\n"
+        "  keras-gw-resnet evaluate flagship --by-mass 8 10",
     )
     add_evaluate_arguments(parser)
 

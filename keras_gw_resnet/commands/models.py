@@ -45,7 +45,7 @@ def run_models(args: argparse.Namespace) -> None:
         return
     load_keras()
     from keras_gw_resnet.models.registry import build_model, list_models, model_info
-    from keras_gw_resnet.models.weights import ALIASES, list_saved
+    from keras_gw_resnet.models.weights import ALIASES, list_saved, saved_models_folder
     from keras_gw_resnet.progress import Bar
     from keras_gw_resnet.zoo import load_card
 
@@ -75,7 +75,8 @@ def run_models(args: argparse.Namespace) -> None:
         if fnmatch.fnmatch(c["model"], args.pattern)
     ]
     if rows:  # first, as the networks below are built one by one
-        print(table(rows, ["saved network", "also", "parameters", "window (s)", "detectors"]), end="\n\n", flush=True)
+        print(table(rows, ["saved network", "also", "parameters", "window (s)", "detectors"]))
+        print(f"in {shown(saved_models_folder())}, one folder each\n", flush=True)
     rows = []
     for name in Bar(names, desc="networks", unit="network", leave=False):
         info = model_info(name, **options)

@@ -17,7 +17,7 @@ def add_statistics(subparsers: argparse._SubParsersAction) -> None:
         run_statistics,
         "measure mean and variance of whitened strain, for networks that normalise their input",
         "keras-gw-resnet statistics data/train/noise.hdf --output statistics.json\n"
-        "  python train.py --model residual-cnn --input-statistics statistics.json --data data/train --out runs/cnn",
+        "  keras-gw-resnet train --model residual-cnn --input-statistics statistics.json --data data/train --out runs/cnn",
     )
     parser.add_argument("strain", nargs="+", metavar="FILE", help="strain files, folders or patterns")
     parser.add_argument("--output", required=True, type=path_of, metavar="FILE", help="JSON file to write")

@@ -25,7 +25,7 @@ Hyphens and underscores are the same. Names without a room as they were before (
 The same command goes on with a run that was interrupted.
 
 example:
-  python train.py --recipe resnet --width 16 --data data/train --out runs/first --epochs 10 --signals.snr_range 5 12"""
+  keras-gw-resnet train --recipe resnet --width 16 --data data/train --out runs/first --epochs 10 --signals.snr_range 5 12"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -166,7 +166,7 @@ def thresholds_of(network: Detector, background: Path | str | None = None) -> tu
     if not known:
         raise InputError(
             f"{missing} thresholds at {', '.join(f'{r:g}' for r in RATES)} false alarms a month; measure them with "
-            f"evaluate.py {name} --set set1 --card, or give --thresholds FILE of a longer 'search --slides'"
+            f"keras-gw-resnet evaluate {name} --set set1 --card, or give --thresholds FILE of a longer 'search --slides'"
         )
     return known, said
 
