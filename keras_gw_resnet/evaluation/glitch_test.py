@@ -149,9 +149,10 @@ def thresholds_of(network: Detector, background: Path | str | None = None) -> tu
     name, card = network.name, network.card
     if background is not None:
         slid = read_background(background, card, np.inf, network.precision)
-        found = {r: threshold_at_rate(slid.stat, slid.seconds, r / MONTH_SECONDS) for r in RATES}
-        found = {f"{r:g}": value for r, value in (_written_thresholds(background) or found).items() if r in RATES}
-        said, missing = f"{Path(background).name} ({slid.seconds / 3600:.1f} h)", f"{background}: is too short for"
+        own = {r: threshold_at_rate(slid.stat, slid.seconds, r / MONTH_SECONDS) for r in RATES}
+        levels, seconds = _written_thresholds(background) or (own, slid.seconds)
+        found = {f"{r:g}": value for r, value in levels.items() if r in RATES}
+        said, missing = f"{Path(background).name} ({seconds / 3600:.1f} h)", f"{background}: is too short for"
     else:
         if card["sha256"].endswith(CONSISTENCY):
             raise InputError(
@@ -175,11 +176,13 @@ def thresholds_of(network: Detector, background: Path | str | None = None) -> tu
 
 
 def _written_thresholds(path):
-    """Return {false alarms a month: statistic, or None where it is but a limit} as a search wrote it into its background; {}: it did not."""
+    """Return ({false alarms a month: statistic, None: but a limit}, seconds) as a search wrote them into its background; None: it did not."""
     with open_hdf5(path, "a background from 'search --slides'") as file:
         names = ("threshold_rates", "thresholds", "threshold_is_limit")
-        rows = zip(*(np.ravel(attribute(file, name, ())).tolist() for name in names), strict=True)
-        return {float(rate): None if limit else float(value) for rate, value, limit in rows}
+        seconds, rows = attribute(file, "threshold_background_seconds"), [attribute(file, name, ()) for name in names]
+        rows = zip(*(np.ravel(row).tolist() for row in rows), strict=True)
+        levels = {float(rate): None if limit else float(value) for rate, value, limit in rows}
+        return None if seconds is None else (levels, float(seconds))
 
 
 def measure_glitches(

@@ -88,8 +88,7 @@ class WhitenedChunk:
         gps_start: GPS time at which the chunk begins, in seconds; no other chunk of the same strain has it.
         stretches: List of WhitenedStretch in order of time.
         coverage: What became of the strain of this chunk.
-        gates: What was gated of the strain that was whitened, list of detector column, GPS start, GPS stop and peak in standard deviations;
-            where chunks overlap or meet each lists its part of a gate, see `gating.join_gates`.
+        gates: List of (detector column, GPS start, GPS stop, peak) of what was gated of this chunk's strain, see `gating.join_gates`.
     """
 
     gps_start: float
@@ -276,27 +275,26 @@ def shortage(coverage: Coverage, settings: Whitening, window_samples: int) -> st
 
 
 def _whiten(headers, begin, first, last, columns, spectra, detectors, settings):
-    whitened = []
+    whitened, rate, edge = [], settings.sample_rate, settings.edge_samples
     for detector, column, own_spectra in zip(detectors, columns, spectra, strict=True):
         try:
             whitened.append(whiten(column.strain[first:last], settings, own_spectra, first))
         except InputError as error:
-            start, stop = begin + first / settings.sample_rate, begin + last / settings.sample_rate
+            start, stop = begin + first / rate, begin + last / rate
             own = [h for h in headers if h.detector == detector and h.gps_start < stop and h.gps_stop > start]
             where = ", ".join(sorted({h.path for h in own}))
             raise InputError(f"{where}: {detector} from GPS {start:.0f} to {stop:.0f}: {error}") from error
-    kept = first + settings.edge_samples, last - settings.edge_samples
     strain = np.stack([w for w, _ in whitened], dtype=np.float32, casting="same_kind")
     np.clip(strain, -LARGEST, LARGEST, out=strain)
     return WhitenedStretch(
-        gps_start=begin + (first + settings.edge_samples) / settings.sample_rate,
-        sample_rate=settings.sample_rate,
+        gps_start=begin + (first + edge) / rate,
+        sample_rate=rate,
         detectors=tuple(detectors),
         # In memory each detector's samples follow each other.
         strain=strain.T,
         filters=tuple(f for _, f in whitened),
-        origin=origin_of(headers, begin, begin + last / settings.sample_rate),
+        origin=origin_of(headers, begin, begin + last / rate),
         gates=tuple(
-            [place[:2] for place in places_within(c.places, *kept, begin, settings.sample_rate)] for c in columns
+            [place[:2] for place in places_within(c.places, first + edge, last - edge, begin, rate)] for c in columns
         ),
     )
