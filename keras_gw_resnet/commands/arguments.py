@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from keras_gw_resnet.errors import shortened
+from keras_gw_resnet.errors import InputError, shortened
 from keras_gw_resnet.files import HDF5_SUFFIXES
 
 
@@ -73,16 +73,12 @@ def events_file(text: str) -> Path:
 
 def rates(text: str) -> dict[str, float]:
     """Parse rates such as H1=0.3,L1=1 into a dictionary."""
-    found = {}
-    for part in text.split(","):
-        name, _, number = part.partition("=")
-        try:
-            found[name.strip()] = float(number)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text}; expected rates a minute such as H1=0.3,L1=1") from None
-        if not (0 <= found[name.strip()] <= 60 and name.strip()):
-            raise argparse.ArgumentTypeError(f"{text}; expected rates from 0 to 60 a minute")
-    return found
+    from keras_gw_resnet.simulation.glitch_bank import read_rates
+
+    try:
+        return read_rates(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class _Detectors(argparse.Action):

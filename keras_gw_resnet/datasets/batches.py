@@ -78,7 +78,9 @@ class InjectionBatches:
         negatives = negatives or Negatives()
         self.shares = {name: share if self.opened[name] else 0.0 for name, share in negatives.shares().items()}
         self.signals = SignalSource(bank, noise.taps, noise.detectors, noise.window_samples, signals, steps_per_epoch)
-        self._beside = negatives.beside_signals if self.opened[BankGlitch.name] else 0.0
+        recorded = self.opened[BankGlitch.name]
+        self._beside = negatives.beside_signals if recorded else 0.0
+        self._occurring = recorded if recorded and recorded.rates else None
         # A batch is made in blocks, so that each of several processes makes those alone that it feeds.
         self._block = BLOCK if batch_size % BLOCK == 0 else batch_size
 
@@ -126,6 +128,8 @@ class InjectionBatches:
         if self._beside:
             rows = with_signal[rng.random(len(with_signal)) < self._beside]
             self.opened[BankGlitch.name].add(self, rng, strain, filters, rows, index)
+        if self._occurring:
+            self._occurring.occur(rng, strain)
         return Examples(strain, label[:, None], kind=kind, **every)
 
     def _labels(self):

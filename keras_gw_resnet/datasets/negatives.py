@@ -13,9 +13,13 @@ from keras_gw_resnet.datasets.hard import HardNegative
 from keras_gw_resnet.datasets.negative import Negative
 from keras_gw_resnet.datasets.recorded import BankGlitch
 from keras_gw_resnet.errors import InputError, room_flag
+from keras_gw_resnet.simulation.glitch_bank import SnrLaw, read_rates
 from keras_gw_resnet.simulation.glitches import draw_glitches
 
-GLITCH_SNR = (5.0, 60.0)
+GLITCH_SNR = SnrLaw(5.0, 1.0, 60.0)
+# Of the negatives, and of the signals, where a glitch bank is given and nothing else about it.
+USUAL_GLITCH_SHARE = 0.1
+SHARES_OF_OTHERS = ("beside_signals", "simulated_part")
 # An inconsistent signal arrives later or earlier in one detector than its distance from the others can explain.
 LONGEST_MISMATCH_SECONDS = 0.1
 
@@ -26,7 +30,8 @@ class Negatives:
 
     Attributes:
         lone_signal_share: A signal in one detector alone, where there are several.
-        glitch_share: A simulated glitch in one detector.
+        glitch_share: A simulated glitch in one detector, of an SNR from 5 to 60, uniform in the logarithm, unless `glitch_snr_range`
+            is given.
         inconsistent_share: A signal whose arrival times differ by more than the light travel time, where there are several
             detectors.
         loud_share: The loudest places of the noise files.
@@ -35,10 +40,16 @@ class Negatives:
         hard_windows: Windows of noise searched for it before an epoch; 0: none.
         hard_noise: File of such windows, from 'keras-gw-resnet hard-noise'; shown from the first epoch on to a network that
             begins with trained weights.
-        glitch_bank: File of recorded glitches, from 'keras-gw-resnet glitches'; needs `bank_glitch_share` or `beside_signals`.
+        glitch_bank: File of recorded glitches, from 'keras-gw-resnet glitches'; --glitches for short. Where none of the next three is given, a tenth of the
+            negatives shows one, and a tenth of the signals has one beside it.
         bank_glitch_share: A glitch of that bank in one detector, and by accident one in ten times in another one, too.
         beside_signals: Share of the signals, not of the negatives, that have a glitch of that bank anywhere in their window: they stay
             signals.
+        glitch_rate: Glitches of that bank a minute in each detector, as H1=0.3,L1=1: every example, with or without a signal, has as
+            many of them as its window meets by chance, in one detector or in several.
+        simulated_part: Of the glitches of that bank that are shown, share in whose place a simulated one is.
+        glitch_snr_range: SNR of all glitches; None: of recorded ones as they were measured. Cuts with their noise in them stay as they are.
+        glitch_snr_power: The density in that range falls with this power: 1 is uniform in the logarithm.
     """
 
     lone_signal_share: float = 0.2
@@ -51,10 +62,15 @@ class Negatives:
     glitch_bank: str | None = None
     bank_glitch_share: float = 0.0
     beside_signals: float = 0.0
+    glitch_rate: str | None = None
+    simulated_part: float = 0.0
+    glitch_snr_range: tuple[float, float] | None = None
+    glitch_snr_power: float = 3.0
 
     def __post_init__(self):
+        self._check_glitches()
         flag, shares = room_flag("negatives"), {kind.share: getattr(self, kind.share) for kind in TABLE.values()}
-        for name, share in {**shares, "beside_signals": self.beside_signals}.items():
+        for name, share in {**shares, **{name: getattr(self, name) for name in SHARES_OF_OTHERS}}.items():
             if not 0 <= share <= 1:
                 raise InputError(f"{flag(name)} is {share:g}; expected a share from 0 to 1")
         if sum(shares.values()) > 1:
@@ -64,15 +80,37 @@ class Negatives:
             raise InputError(f"{flag('hard_windows')} is {self.hard_windows}; expected a number from 0")
         if self.hard_share and not (self.hard_windows or self.hard_noise):
             raise InputError(f"{flag('hard_share')} needs {flag('hard_windows')} to search, or {flag('hard_noise')}")
-        if bool(self.glitch_bank) != bool(self.bank_glitch_share or self.beside_signals):
-            raise InputError(
-                f"{flag('glitch_bank')} belongs together with {flag('bank_glitch_share')} or {flag('beside_signals')}: a file of glitches, "
-                "and how many examples show them"
-            )
         if self.hard_noise and not self.hard_share:
             raise InputError(
                 f"{flag('hard_noise')} needs {flag('hard_share')}: the share of the negatives that are drawn from it"
             )
+
+    def _check_glitches(self):
+        flag = room_flag("negatives")
+        if self.glitch_rate:
+            try:
+                read_rates(self.glitch_rate)
+            except InputError as error:
+                raise InputError(f"{flag('glitch_rate')} is {error}") from None
+        asked = [name for name in ("bank_glitch_share", "beside_signals", "glitch_rate") if getattr(self, name)]
+        if not self.glitch_bank and (given := asked or ["simulated_part"] * bool(self.simulated_part)):
+            raise InputError(f"{flag(given[0])} is of a glitch bank; give {flag('glitch_bank')}, a file, too")
+        if self.glitch_bank and not asked:
+            for name in ("bank_glitch_share", "beside_signals"):
+                object.__setattr__(self, name, USUAL_GLITCH_SHARE)
+        if self.glitch_snr_range is not None:
+            if not (self.glitch_bank or self.glitch_share):
+                raise InputError(
+                    f"{flag('glitch_snr_range')}: no glitches are shown; give {flag('glitch_bank')} or {flag('glitch_share')}"
+                )
+            self.glitch_snr()
+
+    def glitch_snr(self) -> SnrLaw | None:
+        """Return the SnrLaw of all glitches; None: each kind has its own."""
+        if self.glitch_snr_range is None:
+            return None
+        low, high = self.glitch_snr_range
+        return SnrLaw(low, self.glitch_snr_power, high)
 
     def shares(self) -> dict[str, float]:
         """Return {kind: share of the negatives}, in the order of `TABLE`."""
@@ -81,7 +119,9 @@ class Negatives:
     def more_than_usual(self) -> bool:
         """Say whether anything is to be shown that is not shown unless it is asked for."""
         usual = Negatives().shares()
-        return bool(self.beside_signals) or any(share and not usual[name] for name, share in self.shares().items())
+        return bool(self.beside_signals or self.glitch_rate) or any(
+            share and not usual[name] for name, share in self.shares().items()
+        )
 
 
 class _OfSeveralDetectors(Negative):
@@ -111,10 +151,18 @@ class SimulatedGlitch(Negative):
 
     name, share = "glitch", "glitch_share"
 
+    def __init__(self, snr: SnrLaw | None = None) -> None:
+        self._snr = snr or GLITCH_SNR
+
+    @classmethod
+    def open(cls, config):
+        """Take the SNR from the TrainingConfig; see `Negative.open`."""
+        return cls(config.negatives.glitch_snr())
+
     def add(self, batches, rng, strain, filters, rows, index):
-        """Add a glitch, its SNR log-uniform."""
+        """Add a glitch."""
         glitches, _ = draw_glitches(rng, len(rows), batches.noise.window_samples, batches.signals.bank.sample_rate)
-        snr = np.exp(rng.uniform(*np.log(GLITCH_SNR), len(rows)))
+        snr = self._snr.draw(rng, len(rows))
         column = rng.integers(len(batches.noise.detectors), size=len(rows))
         for detector in range(len(batches.noise.detectors)):
             own = np.flatnonzero(column == detector)

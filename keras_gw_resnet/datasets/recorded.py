@@ -1,12 +1,12 @@
 """Negatives with a recorded glitch, of a glitch bank."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from keras_gw_resnet.datasets.negative import Negative
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.simulation.glitch_bank import GlitchBank, load_glitches
+from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw, load_glitches, read_rates
 
 # Recorded glitches that have one in another detector beside them.
 BY_ACCIDENT = 0.1
@@ -19,12 +19,23 @@ class BankGlitch(Negative):
         bank: GlitchBank; None: there is none.
         detectors: Names, in column order.
         file: Fingerprint of the bank that it is of.
+        rates: Dictionary detector -> glitches a minute, for `occur`.
+        snr, simulated_share: How they are drawn, see `GlitchBank.draw`.
     """
 
     name, share, from_files = "recorded glitch", "bank_glitch_share", True
 
-    def __init__(self, bank: GlitchBank | None = None, detectors: Sequence[str] = (), file: str = "") -> None:
+    def __init__(
+        self,
+        bank: GlitchBank | None = None,
+        detectors: Sequence[str] = (),
+        file: str = "",
+        rates: Mapping[str, float] | None = None,
+        snr: SnrLaw | None = None,
+        simulated_share: float = 0.0,
+    ) -> None:
         self.bank, self._detectors, self._file = bank, tuple(detectors), file
+        self.rates, self._snr, self._simulated_share = dict(rates or {}), snr, simulated_share
         self._known = [] if bank is None else [d for d, own in enumerate(detectors) if own in bank.detector]
 
     @classmethod
@@ -34,16 +45,23 @@ class BankGlitch(Negative):
         Raises:
             InputError: It cannot be read, has another sample rate, or no glitch of these detectors.
         """
-        path, data = config.negatives.glitch_bank, config.data
+        negatives, data = config.negatives, config.data
+        path = negatives.glitch_bank
         if not path:
             return cls()
-        bank = load_glitches(path)
-        if not bank.whitened or bank.sample_rate != data.whitening.sample_rate:
-            what = f"sampled at {bank.sample_rate} Hz" if bank.whitened else "not whitened"
-            raise InputError(
-                f"{path}: its glitches are {what}; expected whitened ones at {data.whitening.sample_rate} Hz"
-            )
-        return cls(bank.of_detectors(data.detectors, path), data.detectors, bank.fingerprint())
+        bank, rates = load_glitches(path), {}
+        if negatives.glitch_rate:
+            rates = read_rates(negatives.glitch_rate)
+            if unknown := [name for name in rates if name not in data.detectors]:
+                raise InputError(
+                    f"--negatives.glitch_rate names {unknown[0]}; the training has {', '.join(data.detectors)}"
+                )
+        own, occurring = bank.of_detectors(data.detectors, path), [name for name, rate in rates.items() if rate]
+        # A cut with its noise in it takes the place of the strain, and of a signal there.
+        beside = bool(occurring or negatives.beside_signals)
+        own.require(data.whitening.sample_rate, occurring, path, whitened=True, without_noise=beside)
+        law, part = negatives.glitch_snr(), negatives.simulated_part
+        return cls(own, data.detectors, bank.fingerprint(), rates, law, part)
 
     def split(self, share):
         """Return two of these without a glitch in common; the last ones of each detector are held out."""
@@ -56,7 +74,8 @@ class BankGlitch(Negative):
         held_out = rank >= 1 - share
         if not held_out.any() or held_out.all():
             return self, self
-        return tuple(BankGlitch(self.bank.select(own), self._detectors, self._file) for own in (~held_out, held_out))
+        given = self._detectors, self._file, self.rates, self._snr, self._simulated_share
+        return tuple(BankGlitch(self.bank.select(own), *given) for own in (~held_out, held_out))
 
     def fingerprint(self, kept, held_out):
         """Return how many glitches there are, and of which bank."""
@@ -78,9 +97,29 @@ class BankGlitch(Negative):
             for detector in self._known:
                 own = np.flatnonzero(columns == detector)
                 if len(own):
-                    given = rng, len(own), strain.shape[1], self._detectors[detector]
-                    glitches, snr, which = self.bank.draw(*given)
-                    whole = (self.bank.reconstruction[which] == "whole")[:, None] & (glitches != 0)
-                    strain[rows[own], :, detector] = np.where(whole, 0, strain[rows[own], :, detector]) + glitches
-                    power[own] += np.nan_to_num(snr) ** 2
+                    power[own] += self._put(rng, strain, rows[own], detector) ** 2
         return np.sqrt(power), -1
+
+    def occur(self, rng: np.random.Generator, strain: np.ndarray) -> None:
+        """Put as many glitches into the windows as their detectors have by chance at `rates`; they may reach in from outside.
+
+        Args:
+            rng: numpy Generator.
+            strain: Whitened, float32 array (n, samples, detectors), changed in place.
+        """
+        minutes = strain.shape[1] / self.bank.sample_rate / 60
+        for detector, rate in self.rates.items():
+            number = rng.poisson(rate * minutes, len(strain))
+            while (rows := np.flatnonzero(number)).size:
+                self._put(rng, strain, rows, self._detectors.index(detector))
+                number[rows] -= 1
+
+    def _put(self, rng, strain, rows, column):
+        """Put a glitch of a detector anywhere into each of some rows; return their SNRs."""
+        drawn = rng, len(rows), strain.shape[1], self._detectors[column]
+        glitches, snr, which = self.bank.draw(*drawn, snr=self._snr, simulated_share=self._simulated_share)
+        # Simulated ones have no number in the bank.
+        whole = (which >= 0) & (self.bank.reconstruction[np.maximum(which, 0)] == "whole")
+        whole = whole[:, None] & (glitches != 0)
+        strain[rows, :, column] = np.where(whole, 0, strain[rows, :, column]) + glitches
+        return np.nan_to_num(snr)

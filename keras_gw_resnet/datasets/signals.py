@@ -9,13 +9,13 @@ import scipy.fft
 
 from keras_gw_resnet.errors import InputError, room_flag
 from keras_gw_resnet.simulation.detectors import SPEED_OF_LIGHT, antenna_pattern, arrival_delay
+from keras_gw_resnet.simulation.snr import LARGEST_SNR, power_law
 
 if TYPE_CHECKING:
     from keras_gw_resnet.simulation.bank import WaveformBank
 
 # Arrival times are rounded to this fraction of a sample; the phase error at 500 Hz stays below 0.02 rad.
 DELAY_STEPS = 64
-LARGEST_SNR = 1000.0
 
 
 def check_snr_range(name: str, low: float, high: float) -> None:
@@ -70,7 +70,7 @@ class Signals:
             )
         for ends in filter(None, (self.snr_range, self.snr_start)):
             with np.errstate(all="ignore"):
-                found = self._snr_at(*map(float, ends), np.array([0.0, 1.0]))
+                found = power_law(*map(float, ends), self.snr_power, np.array([0.0, 1.0]))
             if not np.allclose(found, ends, rtol=1e-3):
                 raise InputError(
                     f"{flag('snr_power')} is {self.snr_power:g}: no SNR can be drawn from {ends[0]:g} to {ends[1]:g}; expected 0 to 10"
@@ -95,14 +95,7 @@ class Signals:
     def draw_snr(self, rng: np.random.Generator, number: int, index: int, steps_per_epoch: int = 1) -> np.ndarray:
         """Draw the SNR of the signals of batch `index`, float64 array (number,)."""
         low, high = self.snr_range_at(index, steps_per_epoch)
-        return self._snr_at(low, high, rng.random(number))
-
-    def _snr_at(self, low, high, share):
-        """Return the SNR below which lies this share of the signals."""
-        if self.snr_power == 1:
-            return low * (high / low) ** share
-        power = 1 - self.snr_power
-        return (low**power + share * (high**power - low**power)) ** (1 / power)
+        return power_law(low, high, self.snr_power, rng.random(number))
 
 
 class SignalSource:

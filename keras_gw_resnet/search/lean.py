@@ -20,6 +20,7 @@ from keras_gw_resnet.models.ranking import (
     LIGHT_BASIS_LAYER,
     LIGHT_LAYERS,
     LIGHT_ODDS,
+    LIMIT,
     LOW_PASS_LAYER,
     OWN_LAYERS,
     OWN_STRIDE,
@@ -239,12 +240,18 @@ class Lean:
         mixed = np.empty((steps, len(self._added)), np.float32)
         ranked, light = np.zeros((steps, 1), np.float32), np.zeros((steps, 1), np.float32)
         bounded = above is not None and self._front.statistic_coherent
+        # Whether what is ranked is the log-sum-exp that the stack sees, but for the limit of a detector.
+        alike = self._front.statistic_shortcut and not self._ranked and self._stacked == len(given)
         for tile in tiles:
             total = np.add(_sum(own[0][tile] for own in seen), self._added, out=mixed[tile])
             if self._joining is not None:
                 joined = _sum(own[1][tile] for own in seen)
+                evidence = logsumexp(joined)
                 total += joined @ self._joining[0]
-                total += logsumexp(joined) * self._joining[1]
+                total += evidence * self._joining[1]
+                if alike and joined.max() <= LIMIT:  # then so is the power of each detector
+                    ranked[tile] = evidence
+                    continue
             if self._front.statistic_shortcut:
                 self._rank(given, tile, best_of_phases if bounded else coherent, ranked, light)
         known = {self._mixed: mixed}

@@ -140,6 +140,16 @@ class Convolution:
             every = x @ self._beside
             parts = np.split(every, taps, axis=1)
             found = sum(part[tap * self._dilation :][: len(x) - reach + 1 : stride] for tap, part in enumerate(parts))
+        elif taps > 1 and self._dilation == 1:
+            # Rows of a matrix may not overlap in a product: so many interleaved ones do not, and nothing is copied.
+            found, apart = np.empty((steps, self._flat.shape[1]), np.float32), -(-taps // stride)
+            x = np.ascontiguousarray(x)
+            ahead, along = x.strides
+            for phase in range(min(apart, steps)):
+                own = found[phase::apart]
+                shape, strides = (len(own), taps * channels), (ahead * stride * apart, along)
+                rows = np.lib.stride_tricks.as_strided(x[phase * stride :], shape, strides, writeable=False)
+                np.matmul(rows, self._flat, out=own)
         elif taps > 1:
             ahead, along = x.strides
             shape, strides = (steps, taps, channels), (ahead * stride, ahead * self._dilation, along)

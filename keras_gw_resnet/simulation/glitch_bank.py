@@ -13,11 +13,13 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import new_hdf5, require_space, written_aside
 from keras_gw_resnet.hdf5 import attribute, open_hdf5, read, text
 from keras_gw_resnet.simulation.glitches import FAMILIES, draw_glitches
+from keras_gw_resnet.simulation.snr import LARGEST_SNR, STEEPEST, power_law
 
 GLITCH_BANK_FORMAT = "keras_gw_resnet glitch bank 1"
 MAKE = "make one with 'keras-gw-resnet glitches import' or 'mine'"
 # How the noise around a glitch was dealt with: there was none, it was subtracted, or it is still in the cut.
 RECONSTRUCTIONS = ("clean", "denoised", "whole")
+MOST_A_MINUTE = 60
 COLUMNS = {"detector": str, "label": str, "snr": float, "gps": float, "reconstruction": str, "source": str}
 
 
@@ -29,7 +31,7 @@ class SnrLaw:
 
     Attributes:
         low, high: Range of SNR.
-        exponent: Larger than 1.
+        exponent: From 0, all SNRs alike; 1 is uniform in the logarithm.
     """
 
     low: float = 7.5
@@ -37,17 +39,33 @@ class SnrLaw:
     high: float = 250.0
 
     def __post_init__(self):
-        if not (0 < self.low < self.high and self.exponent > 1):
+        if not (0 < self.low < self.high <= LARGEST_SNR and 0 <= self.exponent <= STEEPEST):
             raise InputError(
-                f"glitch SNR from {self.low:g} to {self.high:g} with exponent {self.exponent:g}; expected "
-                "0 < low < high, exponent above 1"
+                f"glitch SNR from {self.low:g} to {self.high:g} with exponent {self.exponent:g}; expected two rising "
+                f"numbers above 0 and up to {LARGEST_SNR:g}, and an exponent from 0 to {STEEPEST}"
             )
 
     def draw(self, rng: np.random.Generator, number: int) -> np.ndarray:
         """Draw so many SNRs, float64 array (number,)."""
-        power = 1 - self.exponent
-        low, high = self.low**power, self.high**power
-        return (low + rng.random(number) * (high - low)) ** (1 / power)
+        return power_law(self.low, self.high, self.exponent, rng.random(number))
+
+
+def read_rates(text: str) -> dict[str, float]:
+    """Return the glitches a minute of each detector, by name, that a text such as "H1=0.3,L1=1" gives.
+
+    Raises:
+        InputError: Anything else.
+    """
+    found = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            raise InputError(f"{text}; expected rates a minute such as H1=0.3,L1=1") from None
+        if not (0 <= found[name.strip()] <= MOST_A_MINUTE and name.strip()):
+            raise InputError(f"{text}; expected rates from 0 to {MOST_A_MINUTE} a minute")
+    return found
 
 
 @dataclass(frozen=True)
@@ -169,7 +187,8 @@ class GlitchBank:
         law = (snr or SnrLaw()).draw(rng, number)
         simulated = rng.random(number) < simulated_share
         windows, loudness = np.zeros((number, samples), np.float32), np.empty(number)
-        made, family = draw_glitches(rng, number, 2 * samples, self.sample_rate) if simulated.any() else (None, None)
+        if simulated.any():
+            made, family = draw_glitches(rng, number, 2 * samples, self.sample_rate, middle=samples)
         for row, (one, at) in enumerate(zip(index, middle, strict=True)):
             known = np.isfinite(self.snr[one]) and snr is None
             if simulated[row]:

@@ -52,23 +52,24 @@ def _burst(rng, time, frequency, quality):
 
 
 def draw_glitches(
-    rng: np.random.Generator, number: int, samples: int, sample_rate: int
+    rng: np.random.Generator, number: int, samples: int, sample_rate: int, *, middle: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw glitches of random families at random places of a window.
+    """Draw glitches of random families.
 
     Args:
         rng: numpy Generator.
         number: How many.
         samples: Length of the window.
         sample_rate: Samples per second.
+        middle: Where the middle of each lies, in samples; None: at random places of the window.
 
     Returns:
         Tuple (glitches, family): float32 array (number, samples) of amplitude about one, and integer array (number,),
         index into `FAMILIES`.
     """
     family = rng.integers(len(FAMILIES), size=number)
-    middle = rng.uniform(0.1, 0.9, (number, 1)) * samples / sample_rate
-    time = np.arange(samples) / sample_rate - middle
+    places = rng.uniform(0.1, 0.9, (number, 1)) * samples if middle is None else np.full((number, 1), middle)
+    time = np.arange(samples) / sample_rate - places / sample_rate
     glitches = np.empty((number, samples), np.float32)
     for index, make in enumerate(FAMILIES.values()):
         chosen = family == index

@@ -70,7 +70,10 @@ OLD_NAMES = {
     "precision": "devices.precision",
 }
 # Names that stay as short forms for the command line: what everyone types.
-SHORT = ("model", "data", "options", "steps_per_epoch", "batch_size", "learning_rate", "leave_out", "recolour_share")
+SHORT = (
+    *("model", "data", "options", "steps_per_epoch", "batch_size", "learning_rate"),
+    *("leave_out", "recolour_share", "glitches"),
+)
 # Options of networks that may be given without 'options.' before them.
 SHORT_OPTIONS = ("width", "kernel_size", "stem_kernel_size", "dropout")
 _SHORT_OF = {OLD_NAMES[name]: name for name in SHORT}

@@ -6,8 +6,8 @@ Two more stand beside what is made of them: `datasets.signals.Signals` and `data
 from dataclasses import dataclass, field
 from typing import Literal
 
-from keras_gw_resnet.datasets.signals import LARGEST_SNR
 from keras_gw_resnet.errors import InputError
+from keras_gw_resnet.simulation.snr import LARGEST_SNR
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.training.names import flag_of
 

@@ -8,7 +8,7 @@ from keras_gw_resnet.datasets.batches import InjectionBatches
 from keras_gw_resnet.datasets.gaussian_noise import GaussianNoise
 from keras_gw_resnet.datasets.negatives import KINDS, TABLE, BankGlitch, Negatives
 from keras_gw_resnet.datasets.signals import Signals
-from keras_gw_resnet.simulation.glitch_bank import GlitchBank, save_glitches
+from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw, save_glitches
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.training.config import TrainingConfig
 from tests.datasets.test_batches import WINDOW, kinds_of
@@ -58,15 +58,77 @@ def test_glitches_held_out_are_not_trained_on_and_whole_cuts_replace_the_noise(s
 
 
 def test_a_glitch_bank_that_cannot_be_trained_with(tmp_path):
-    with pytest.raises(InputError, match=r"glitch_bank belongs together with --negatives\.bank_glitch_share"):
+    with pytest.raises(InputError, match=r"bank_glitch_share is of a glitch bank; give --negatives\.glitch_bank"):
         Negatives(bank_glitch_share=0.1)
     save_glitches(recorded(detectors=("V1",)), tmp_path / "v1.hdf")
     save_glitches(replace(recorded(), sample_rate=4096), tmp_path / "fast.hdf")
     for name, message in (
         ("v1", "glitches of V1 and none of H1, L1"),
-        ("fast", "sampled at 4096 Hz; expected whitened"),
+        ("fast", "sampled at 4096 Hz; expected 2048"),
     ):
         given = {"glitches": str(tmp_path / f"{name}.hdf"), "bank_glitch_share": 0.1, "detectors": ("H1", "L1")}
         config = TrainingConfig.of(model="resnet18", data="x", **given)
+        with pytest.raises(InputError, match=message):
+            BankGlitch.open(config)
+
+
+def test_glitches_occur_at_their_rate_in_every_example_and_in_both_detectors_by_accident(small_bank, taps):
+    noise = GaussianNoise(taps, ("H1", "L1"), WINDOW, Whitening())
+    made = {"batch_size": 64, "seed": 5, "signals": Signals(snr_range=(5.0, 5.0))}
+    rates = {"H1": 30.0, "L1": 12.0}
+    opened = {name: kind() for name, kind in TABLE.items()}
+    opened |= {"recorded glitch": BankGlitch(recorded(), ("H1", "L1"), rates=rates)}
+    given = Negatives(lone_signal_share=0.0, glitch_bank="g.hdf", glitch_rate="H1=30,L1=12")
+    assert (given.bank_glitch_share, given.beside_signals) == (0, 0)
+    plain = InjectionBatches(small_bank, noise, negatives=Negatives(lone_signal_share=0.0), **made)
+    batches = InjectionBatches(small_bank, noise, negatives=given, opened=opened, **made)
+    found, bare = kinds_of(batches, 20), kinds_of(plain, 20)
+    hit = np.any(found["strain"] != bare["strain"], axis=1)
+    expected = 1 - np.exp(-np.array([30, 12]) * WINDOW / 2048 / 60)
+    for rows in (found["kind"] == 0, found["kind"] != 0):
+        assert hit[rows].mean(axis=0) == pytest.approx(expected, abs=0.06)
+    assert np.mean(hit.all(axis=1)) == pytest.approx(np.prod(expected), abs=0.03)
+    again = kinds_of(InjectionBatches(small_bank, noise, negatives=given, opened=opened, **made), 20)
+    assert np.array_equal(found["strain"], again["strain"])
+
+
+def test_the_snr_law_of_a_training_holds_for_recorded_and_simulated_glitches(tmp_path):
+    save_glitches(recorded(detectors=("L1",)), tmp_path / "g.hdf")
+    given = {"glitches": str(tmp_path / "g.hdf"), "detectors": ("H1", "L1"), "glitch_share": 0.1}
+    law = {"negatives.glitch_snr_range": (20, 40), "negatives.glitch_snr_power": 2, "negatives.simulated_part": 0.5}
+    config = TrainingConfig.of(model="resnet18", data="x", **given, **law)
+    assert config.negatives.glitch_snr() == SnrLaw(20, 2, 40)
+    strain = np.zeros((400, 8192, 2), np.float32)
+    snr, _ = BankGlitch.open(config).add(None, np.random.default_rng(3), strain, None, np.arange(400), 0)
+    assert snr.min() >= 20 and snr.max() <= 40
+    # Density 1 / SNR**2 from 20 to 40: half of them below 80 / 3.
+    assert np.median(snr) == pytest.approx(80 / 3, rel=0.05)
+    lengths = np.count_nonzero(strain, axis=(1, 2))
+    assert np.mean(lengths > 64) == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_bank_alone_shows_a_tenth_and_what_cannot_be_together_is_refused(tmp_path):
+    alone = Negatives(glitch_bank="g.hdf")
+    assert (alone.bank_glitch_share, alone.beside_signals) == (0.1, 0.1)
+    for given, message in (
+        ({"glitch_rate": "H1=1"}, "glitch_rate is of a glitch bank"),
+        ({"simulated_part": 0.5}, "simulated_part is of a glitch bank"),
+        ({"glitch_bank": "g", "glitch_rate": "H1=a"}, "glitch_rate is H1=a; expected rates a minute"),
+        ({"glitch_bank": "g", "glitch_snr_range": (9, 5)}, "glitch SNR from 9 to 5"),
+        ({"glitch_snr_range": (5, 9)}, "no glitches are shown"),
+        ({"glitch_bank": "g", "simulated_part": 2}, "a share from 0 to 1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Negatives(**given)
+    save_glitches(recorded(reconstruction=np.full(20, "whole")), tmp_path / "whole.hdf")
+    save_glitches(recorded(detectors=("L1",)), tmp_path / "l1.hdf")
+    for name, given, message in (
+        ("whole", {"beside_signals": 0.1}, "whole.hdf: has cuts with their noise"),
+        ("l1", {"negatives.glitch_rate": "H1=1"}, "l1.hdf: has no glitches of H1"),
+        ("l1", {"negatives.glitch_rate": "V1=1"}, "glitch_rate names V1; the training has H1, L1"),
+    ):
+        config = TrainingConfig.of(
+            model="resnet18", data="x", glitches=str(tmp_path / f"{name}.hdf"), detectors=("H1", "L1"), **given
+        )
         with pytest.raises(InputError, match=message):
             BankGlitch.open(config)
