@@ -112,7 +112,8 @@ def load_networks(names: Sequence[str], precision: str = "float32", **options) -
 def _finish(args, network, found, output, seen, background, headers, drawn):
     """Judge what one network found, write it and print it; return the columns of its events."""
     from keras_gw_resnet.evaluation import event_table as texts
-    from keras_gw_resnet.search.results import written
+    from keras_gw_resnet.evaluation.distrusted import distrusted_tables
+    from keras_gw_resnet.search.results import Output, written
     from keras_gw_resnet.search.significance import judged
 
     more = {"threshold": args.threshold, "quality": list(args.quality), "seen_in_training": seen}
@@ -120,15 +121,16 @@ def _finish(args, network, found, output, seen, background, headers, drawn):
     events, own = found.events, judged(network, found, args.strain, headers, background, **options, **more)
     columns = own.columns | (names_of(network, events) if args.fewer else {})
     intervals = searched_of(headers, found) if args.fewer else common_of(args, headers, network.card)
-    tables, numbers = texts.further_tables(found, columns, own.taken, intervals)
+    tables, numbers = texts.further_tables(found, columns, own.taken, intervals, args.threshold)
     attributes = own.attributes | (numbers if args.slides else {})
-    lines = texts.lines_before(network, found, own, shown(output.background) if args.slides else None)
+    lines = texts.lines_before(network, found, own, Output(shown(output.events)), args.slides)
     print("\n".join(lines))
     header, rows = texts.event_table(events, columns, network.detectors)
     paths, slid = output.files(args.slides), own.background if args.slides else None
-    with written(output, events, columns, slid, network.detectors, attributes) as stack:
+    with written(output, events, columns, slid, network.detectors, attributes, found.gates) as stack:
         if drawn:
-            given = (header, rows), (lines, tables, headers), found.snapshots, attributes, stack
+            doubtful = distrusted_tables(found, columns, network.detectors, headers, output.events.name)
+            given = (header, rows), (lines, tables, doubtful, headers), found.snapshots, attributes, stack
             paths += draw_search(args, network, *given)
     undrawn = [path for path in (args.plot, args.report) if path and not args.fewer]
     print(texts.count_line(events, args.threshold, output.events, undrawn))

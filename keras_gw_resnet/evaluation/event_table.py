@@ -18,24 +18,26 @@ if TYPE_CHECKING:
     from keras_gw_resnet.search.background import Background
     from keras_gw_resnet.search.candidates import Candidates
     from keras_gw_resnet.search.detector import Detector
-    from keras_gw_resnet.search.results import Found
+    from keras_gw_resnet.search.results import Found, Output
     from keras_gw_resnet.search.significance import Judged
 
 # A background so many times as long as what was searched shows by counting that an event is a signal with 99 in 100.
 COUNTED_SURE = 100
 
 
-def lines_before(network: Detector, found: Found, judged: Judged, where: Path | str | None) -> list[str]:
+def lines_before(network: Detector, found: Found, judged: Judged, output: Output, slides: int | None) -> list[str]:
     """Say what is to be known before the table of events is read: what was searched, the background, what events may not be.
 
     Args:
         network: `search.detector.Detector`.
         found, judged: What it found.
-        where: Path of the background of the search's own slides; None: there are none.
+        output: Files of the search, as they are to be named.
+        slides: How many were asked for; None or 0: none.
     """
-    lines = searched_lines(network, found)
-    if where is not None and judged.background is not None:
-        lines += background_lines(judged.background, found.searched_seconds, len(judged.taken), where)
+    lines = searched_lines(network, found, output.events)
+    if slides and judged.background is not None:
+        given = found.searched_seconds, len(judged.taken), output.background, slides
+        lines += background_lines(judged.background, *given)
     if judged.unfitted:
         lines.append(
             f"NOTE: a tail is fitted to {LEAST} background events and more; there are fewer, and nothing is extrapolated"
@@ -51,25 +53,26 @@ def count_line(events: Candidates, threshold: float, path: Path | str, pictures:
     return f"no event with a statistic above {threshold:g}; {path} is written without events{undrawn}"
 
 
-def searched_lines(network: Detector, found: Found) -> list[str]:
-    """Say how much was searched, and what is special about the scan."""
+def searched_lines(network: Detector, found: Found, events: Path | str) -> list[str]:
+    """Say how much was searched, and what is special about the scan; `events` is the file in which gates are listed."""
     coverage, vetoed = found.coverage, found.vetoed_seconds
     lines = [
         f"searched {found.searched_seconds:.1f} s of {'+'.join(network.detectors)} strain with {network.name} "
         f"(given {coverage.given:.1f} s; invalid and skipped {coverage.invalid:.1f} s; "
         f"too short and skipped {coverage.short:.1f} s; "
-        f"{f'vetoed {vetoed:.1f} s; ' if vetoed else ''}{_gated(network, coverage)}the rest are edges of the whitening filter)"
+        f"{f'vetoed {vetoed:.1f} s; ' if vetoed else ''}{_gated(network, coverage, events)}the rest are edges of the whitening filter)"
     ]
     remark = network.remark(found.difference)
     return [*lines, f"NOTE: {remark}"] if remark else lines
 
 
-def _gated(network, coverage):
-    gate = network.whitening.gate
-    return f"gated {coverage.gated:.1f} s of what was searched, beyond {gate:g} sigma; " if coverage.gated else ""
+def _gated(network, coverage, events):
+    gate, seconds = network.whitening.gate, coverage.gated
+    where = f", listed in {events}, gates"
+    return f"gated {seconds:.1f} s of what was searched, beyond {gate:g} sigma{where}; " if seconds else ""
 
 
-def background_lines(background: Background, searched: float, taken: int, where: Path | str) -> list[str]:
+def background_lines(background: Background, searched: float, taken: int, where: Path | str, asked: int) -> list[str]:
     """Say how much background there is, what it can show and what it cannot.
 
     Args:
@@ -77,6 +80,7 @@ def background_lines(background: Background, searched: float, taken: int, where:
         searched: Seconds that were searched without slides.
         taken: How many events were taken out.
         where: Path of the background.
+        asked: How many slides were asked for.
     """
     if not background.seconds:
         return [f"NOTE: the strain is too short to slide; no false-alarm rates, {where} is empty"]
@@ -85,6 +89,8 @@ def background_lines(background: Background, searched: float, taken: int, where:
         f"background: {background.seconds / 3600:.2f} h from {background.slides} slides{out}; "
         f"it shows false-alarm rates down to {3600 / background.seconds:.3g} an hour"
     ]
+    if background.slides < asked:
+        lines.append(f"NOTE: of {asked} slides {background.slides} fit into the longest stretch; there are no more")
     times = background.seconds / searched if searched else np.inf
     if times * SIGNAL_FALSE_ALARMS < 1:
         lines.append(
@@ -176,7 +182,9 @@ def _remark(events, columns, i):
     return "; ".join(part for part in said if part)
 
 
-def further_tables(found: Found, columns: dict, taken: Sequence[int], intervals: Sequence) -> tuple[list, dict]:
+def further_tables(
+    found: Found, columns: dict, taken: Sequence[int], intervals: Sequence, threshold: float
+) -> tuple[list, dict]:
     """Return what became of catalogue events in the searched strain, and which statistic noise exceeds in the slides.
 
     Args:
@@ -184,6 +192,7 @@ def further_tables(found: Found, columns: dict, taken: Sequence[int], intervals:
         columns: Of its events: `catalogue`, and what `significance.judge` gives where there is a background.
         taken: Indices of the events whose strain left the background.
         intervals: Rows of GPS start, GPS stop and origin, which were searched; those of simulated strain hold no known events.
+        threshold: Lowest statistic of the search.
 
     Returns:
         Tuple (tables, attributes): list of (heading, header, rows) of text; the thresholds of `FALSE_ALARMS_A_MONTH` as numbers.
@@ -194,31 +203,45 @@ def further_tables(found: Found, columns: dict, taken: Sequence[int], intervals:
     if known:
         tables.append(("Catalogue events in the strain", *_catalogue_table(found.events, columns, known)))
     if found.background.seconds:
-        header, rows, attributes = _threshold_table(found, taken, [time for time, _ in known])
+        header, rows, attributes = _threshold_table(found, taken, [time for time, _ in known], threshold)
         hours = attributes["threshold_background_seconds"] / 3600
         heading = f"What noise exceeds ({hours:.2f} h of slides without catalogue events and what else stands out)"
         tables.append((heading, header, rows))
     return tables, attributes
 
 
-def _threshold_table(found, taken, known):
-    """Return (header, rows, attributes): where the background is too short to show a rate, the threshold lies above its loudest."""
+def _threshold_table(found, taken, known, lowest):
+    """Return (header, rows, attributes), see `_threshold`."""
     times = found.events.time[taken]
     others = [time for time in times if not np.any(np.abs(np.subtract(known, time)) <= LEFT_OUT_SECONDS)]
     searched = found.searched_seconds
     quiet = found.background.without(known, searched, LEFT_OUT_SECONDS).without(others, searched)
-    loudest, rows, levels = float(quiet.stat.max(initial=-np.inf)), [], []
-    for rate in FALSE_ALARMS_A_MONTH:
-        level = threshold_at_rate(quiet.stat, quiet.seconds, rate / MONTH_SECONDS)
-        levels.append(level)
-        rows.append([f"{rate:g}", f"> {loudest:.2f} (not shown)" if level is None else f"{level:.2f}"])
+    levels, limits, said = zip(*(_threshold(quiet, rate, lowest) for rate in FALSE_ALARMS_A_MONTH), strict=True)
     attributes = {
         "threshold_rates": list(FALSE_ALARMS_A_MONTH),
-        "thresholds": [loudest if level is None else level for level in levels],
-        "threshold_is_limit": [level is None for level in levels],
+        "thresholds": list(levels),
+        "threshold_is_limit": list(limits),
         "threshold_background_seconds": quiet.seconds,
     }
+    rows = [[f"{rate:g}", text] for rate, text in zip(FALSE_ALARMS_A_MONTH, said, strict=True)]
     return ["false alarms a month", "statistic"], rows, attributes
+
+
+def _threshold(background, rate, lowest):
+    """Return (statistic, whether it is a limit, text) at a rate a month.
+
+    Where the background is too short to show the rate, the threshold lies above its loudest; where it has fewer events than the rate
+    allows, at the lowest statistic of the search or below.
+    """
+    level = threshold_at_rate(background.stat, background.seconds, rate / MONTH_SECONDS)
+    loudest = float(background.stat.max(initial=lowest))
+    if level is None and not len(background.stat):
+        return lowest, True, f"not shown (nothing above {lowest:g} in the slides)"
+    if level is None:
+        return loudest, True, f"> {loudest:.2f} (not shown)"
+    if level == -np.inf:
+        return lowest, True, f"{lowest:g} or less (noise exceeds it less often)"
+    return level, False, f"{level:.2f}"
 
 
 def _catalogue_table(events, columns, known):

@@ -13,6 +13,7 @@ import numpy as np
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.leakage import seen_glitches
 from keras_gw_resnet.evaluation.sensitivity import MONTH_SECONDS, threshold_at_rate
+from keras_gw_resnet.hdf5 import attribute, open_hdf5
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.search.background import CONSISTENCY, read_background
 from keras_gw_resnet.search.detector import THRESHOLD
@@ -134,7 +135,8 @@ def thresholds_of(network: Detector, background: Path | str | None = None) -> tu
 
     Args:
         network: `search.detector.Detector`.
-        background: File of its own from 'search --slides'; None: what its card says of the set in Gaussian noise with the most
+        background: File of its own from 'search --slides'; the thresholds that the search wrote into it are taken, for which more is left
+            out than from the background itself, see `event_table.further_tables`. None: what its card says of the set in Gaussian noise with the most
             background.
 
     Returns:
@@ -147,8 +149,10 @@ def thresholds_of(network: Detector, background: Path | str | None = None) -> tu
     name, card = network.name, network.card
     if background is not None:
         slid = read_background(background, card, np.inf, network.precision)
-        found = {f"{r:g}": threshold_at_rate(slid.stat, slid.seconds, r / MONTH_SECONDS) for r in RATES}
-        said, missing = f"{Path(background).name} ({slid.seconds / 3600:.1f} h)", f"{background}: is too short for"
+        own = {r: threshold_at_rate(slid.stat, slid.seconds, r / MONTH_SECONDS) for r in RATES}
+        levels, seconds = _written_thresholds(background) or (own, slid.seconds)
+        found = {f"{r:g}": value for r, value in levels.items() if r in RATES}
+        said, missing = f"{Path(background).name} ({seconds / 3600:.1f} h)", f"{background}: is too short for"
     else:
         if card["sha256"].endswith(CONSISTENCY):
             raise InputError(
@@ -169,6 +173,16 @@ def thresholds_of(network: Detector, background: Path | str | None = None) -> tu
             f"keras-gw-resnet evaluate {name} --set set1 --card, or give --thresholds FILE of a longer 'search --slides'"
         )
     return known, said
+
+
+def _written_thresholds(path):
+    """Return ({false alarms a month: statistic, None: but a limit}, seconds) as a search wrote them into its background; None: it did not."""
+    with open_hdf5(path, "a background from 'search --slides'") as file:
+        names = ("threshold_rates", "thresholds", "threshold_is_limit")
+        seconds, rows = attribute(file, "threshold_background_seconds"), [attribute(file, name, ()) for name in names]
+        rows = zip(*(np.ravel(row).tolist() for row in rows), strict=True)
+        levels = {float(rate): None if limit else float(value) for rate, value, limit in rows}
+        return None if seconds is None else (levels, float(seconds))
 
 
 def measure_glitches(

@@ -88,6 +88,7 @@ def write_search_report(
     attributes: dict,
     lines: Sequence[str] = (),
     tables: Sequence[tuple] = (),
+    doubtful: Sequence[tuple] = (),
     headers: Sequence[SegmentHeader] = (),
 ) -> None:
     """Write the report of a search: what was searched, the events, further tables, and a picture of each of the loudest.
@@ -100,6 +101,7 @@ def write_search_report(
         attributes: What is known about the search, by name.
         lines: What is to be said of all of it.
         tables: List of (heading, header, rows).
+        doubtful: Further ones, behind the pictures, see `distrusted.distrusted_tables`.
         headers: SegmentHeader list of the strain, whose flags and injections are marked.
     """
     where = ", ".join(attributes["files"][:4])
@@ -117,6 +119,7 @@ def write_search_report(
         remark = row[-1] if header[-1] == "remarks" else ""
         heading = f"{rank}. GPS {snapshot.time:.3f}, statistic {snapshot.stat:.2f}{f' ({remark})' if remark else ''}"
         sections.append((heading, _shares(header, row) + _marked(marks) + picture))
+    sections += [(heading, table_html(*own)) for heading, *own in doubtful]
     sections.append(("The search", facts_html(attributes)))
     write_page(path, f"Events in {where}", sections)
 

@@ -24,9 +24,11 @@ from keras_gw_resnet.models.matched_filter import (
     STRIDE,
     STRIDES,
     TEMPLATE_LAYERS,
+    TOLERANCE,
     Filtered,
     Seen,
     energy,
+    tolerance_of,
 )
 from keras_gw_resnet.models.nodes import nodes_in_order
 from keras_gw_resnet.models.ranking import (
@@ -86,6 +88,7 @@ class Front:
             more; 0: none. All of them together count a quarter of `statistic_templates`.
         consistency: Whether half squared signal-to-noise ratios are divided where the strain does not look like the template, so that
             glitches count for little, in what the stack sees and in what is ranked; see `matched_filter.Filtered.consistent`.
+        consistency_tolerance: Standard deviations of Gaussian noise by which a reduced chi-squared may be above 1 until it divides.
     """
 
     templates: int = 0
@@ -98,6 +101,7 @@ class Front:
     statistic_coherent: bool = False
     statistic_light: int = 0
     consistency: bool = False
+    consistency_tolerance: float = TOLERANCE
 
     def __post_init__(self):
         for name, least in (
@@ -120,6 +124,9 @@ class Front:
         weight = self.statistic_shortcut
         if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
             raise InputError(f"statistic_shortcut={weight!r}; expected a finite number from 0")
+        tolerance = self.consistency_tolerance
+        if isinstance(tolerance, bool) or not isinstance(tolerance, numbers.Real) or not 0 <= tolerance < math.inf:
+            raise InputError(f"consistency_tolerance={tolerance!r}; expected a finite number from 0")
         flags = [f"{name}=True" for name in ("coincidence", "consistency") if getattr(self, name)]
         flags += [f"stack_detectors={self.stack_detectors}"] if self.stack_detectors else []
         if not self.templates and (flags or self.template_stride != STRIDE):
@@ -216,7 +223,7 @@ class Front:
         energies = None
         if self.consistency:
             energies = [energy(column, self.template_samples, number) for number, column in enumerate(columns)]
-        filtered = Filtered(kernels, self.template_samples, energies)
+        filtered = Filtered(kernels, self.template_samples, energies, tolerance=self.consistency_tolerance)
         seen = Seen(filtered, self.templates, self.template_stride, self.stack_detectors)
         channels = [channel for asked, give in CHANNELS if asked(self) for channel in give(seen)]
         joined = layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(channels)
@@ -265,6 +272,10 @@ def front_of(model: keras.Model) -> Front:
         "template_stride": STRIDE * templates // filters,
     }
     given["coincidence"], given["consistency"] = "snr_near_0" in own, f"{ENERGY_LAYER}_0" in own
+    if given["consistency"]:
+        free = max(samples - own[BASIS_LAYER].filters, 1)
+        scaled = own.get(f"{ENERGY_LAYER}_0_beyond")  # networks of before tolerances have none
+        given["consistency_tolerance"] = tolerance_of(scaled.scale, free) if scaled else 0.0
     # Templates are applied once to each detector that the stack sees.
     seen = sum(node.operation is own[TEMPLATE_LAYERS[0]] for node in nodes_in_order(model))
     given["stack_detectors"] = seen if seen < model.input_shape[-1] else 0

@@ -41,6 +41,9 @@ FURTHER_VARIANCE = 3.0
 FURTHER_LIMIT = 16.0
 BASIS_LAYER, TEMPLATE_LAYERS = "template_basis", ("templates_in_phase", "templates_in_quadrature")
 SNR_LAYER, ENERGY_LAYER = "snr", "strain_power"
+# Standard deviations of Gaussian noise by which a reduced chi-squared may be above 1. Without any, half of all noise and signals are divided: 0.898 of
+# the validation's signals in place of 0.920 are found by a resnet16, 0.916 with 1.1, 0.919 with 2.2; of glitches 0.08, 0.12 and 0.19.
+TOLERANCE = 1.0
 # Squares of signal-to-noise ratios and their exponentials need more digits than half precision has.
 PRECISION = "float32"
 FIXED = {"use_bias": False, "trainable": False, "dtype": PRECISION}
@@ -54,16 +57,32 @@ class Filtered:
         samples: That each kernel sees.
         energies: Sum of the squares of the strain that the kernels see, a tensor (batch, steps, 1) a detector; None: no consistency.
         more: The same with what other kernels gave beside it, for templates that are sums of all; None: there are no others.
+        tolerance: Standard deviations of noise that a reduced chi-squared may be above 1.
+        prefix: Of the names of layers.
     """
 
     def __init__(
-        self, kernels: Sequence, samples: int, energies: Sequence | None = None, more: Sequence | None = None
+        self,
+        kernels: Sequence,
+        samples: int,
+        energies: Sequence | None = None,
+        more: Sequence | None = None,
+        *,
+        tolerance: float = 0.0,
+        prefix: str = "",
     ) -> None:
-        self._beyond = None
+        self._beyond, self.tolerance = None, tolerance
         if energies is not None:
             free = max(samples - kernels[0].shape[-1], 1)
+            # A layer, so that the tolerance can be read off a saved network.
+            scale = 1 / (free * allowed(tolerance, free))
             self._beyond = [
-                _penalty((energy - _power(own)) / free) for energy, own in zip(energies, kernels, strict=True)
+                _penalty(
+                    layers.Rescaling(scale, dtype=PRECISION, name=f"{prefix}{ENERGY_LAYER}_{number}_beyond")(
+                        energy - _power(own)
+                    )
+                )
+                for number, (energy, own) in enumerate(zip(energies, kernels, strict=True))
             ]
         self.kernels = kernels if more is None else more
         self._spans = energies and [_power(own) for own in self.kernels]
@@ -111,7 +130,8 @@ class Filtered:
         Two chi-squared tests with what the filter has already. The power in the span of the orthonormal kernels less that of the template
         has two degrees of freedom less than there are kernels, where the template is right: it is large where something else fills the span.
         The power of the strain less that in the span has one for each other sample: it is large where nothing of the kind is a binary. The
-        square of a signal-to-noise ratio is divided by each reduced chi-squared that is above 1 (after arXiv gr-qc/0405045, 1208.3491).
+        square of a signal-to-noise ratio is divided by each reduced chi-squared that is above what noise may have, over that (after arXiv
+        gr-qc/0405045, 1208.3491).
 
         Args:
             detector: Number.
@@ -119,7 +139,8 @@ class Filtered:
         """
         if self._beyond is None:
             return power
-        within = (self._spans[detector] - 2.0 * power) / max(self.kernels[detector].shape[-1] - 2, 1)
+        free = max(self.kernels[detector].shape[-1] - 2, 1)
+        within = (self._spans[detector] - 2.0 * power) / (free * allowed(self.tolerance, free))
         return power / (_penalty(within) * self._beyond[detector])
 
 
@@ -204,6 +225,16 @@ def further(powers: Sequence, prefix: str = "") -> list:
 def slices(tensor: keras.KerasTensor, width: int) -> list:
     """Cut the channels of a tensor into slices of so many."""
     return [tensor[:, :, start : start + width] for start in range(0, tensor.shape[-1], width)]
+
+
+def allowed(tolerance: float, free: int) -> float:
+    """Return the reduced chi-squared of so many degrees of freedom that is so many standard deviations of noise above 1."""
+    return 1 + tolerance * math.sqrt(2 / free)
+
+
+def tolerance_of(scale: float, free: int) -> float:
+    """Return the tolerance that the scale of a chi-squared of so many degrees of freedom was made with."""
+    return round((1 / (scale * free) - 1) / math.sqrt(2 / free), 6)
 
 
 def _power(kernels):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from keras_gw_resnet.models.front import Front
 from keras_gw_resnet.models.receptive import ReceptiveField
@@ -89,11 +89,13 @@ class Parts:
         """Return the Parts that a card holds."""
         # Cards of before light binaries do not say `earlier`.
         known: dict = {own.name: values[own.name] for own in fields(cls) if own.name in values}
-        given = known["field"]
+        given, front = known["field"], Front(**known["front"])
+        if front.consistency and "consistency_tolerance" not in known["front"]:
+            front = replace(front, consistency_tolerance=0.0)  # nor, before there were any, tolerances
         return cls(
             **{
                 **known,
-                "front": Front(**known["front"]),
+                "front": front,
                 "field": ReceptiveField(**given) if given else None,
                 "cropping": tuple(known["cropping"]),
             }  # ty: ignore[invalid-argument-type]

@@ -82,7 +82,8 @@ def ranked(
     heavy = join(filtered, templates, STATISTIC)
     if not light:
         return heavy
-    return joined_classes(heavy, join(light_filtered(columns, filtered.kernels, samples, energies), light, LIGHT))
+    lighter = light_filtered(columns, filtered.kernels, samples, energies, filtered.tolerance)
+    return joined_classes(heavy, join(lighter, light, LIGHT))
 
 
 def limited_sum(powers: Sequence, prefix: str = STATISTIC) -> keras.KerasTensor:
@@ -162,7 +163,9 @@ def _at_all_delays(tensor, templates, name):
     return found
 
 
-def light_filtered(columns: Sequence, kernels: Sequence, samples: int, energies: Sequence | None) -> Filtered:
+def light_filtered(
+    columns: Sequence, kernels: Sequence, samples: int, energies: Sequence | None, tolerance: float = 0.0
+) -> Filtered:
     """Filter strain for light binaries, which are longer than the kernels of the others and have less in common with them.
 
     Beside those kernels there are more of their length, orthonormal to them. What comes before is at low frequencies alone: kernels of their
@@ -172,7 +175,7 @@ def light_filtered(columns: Sequence, kernels: Sequence, samples: int, energies:
         columns: Strain (batch, samples, 1) of each detector.
         kernels: What the kernels of the others gave, (batch, steps, kernels) a detector.
         samples: That each of those sees.
-        energies: See `Filtered`.
+        energies, tolerance: See `Filtered`.
     """
     basis = layers.Conv1D(LIGHT_BASIS, samples, strides=STRIDE, padding="same", **FIXED, name=LIGHT_BASIS_LAYER)
     low_pass = layers.Conv1D(1, LOW_PASS_TAPS, strides=STRIDE, padding="same", **FIXED, name=LOW_PASS_LAYER)
@@ -184,7 +187,7 @@ def light_filtered(columns: Sequence, kernels: Sequence, samples: int, energies:
         more, earlier = basis(column), cropped(padded(early(low_pass(column))))
         late.append(layers.Concatenate(dtype=PRECISION, name=f"{LIGHT}late_{detector}")([own, more]))
         every.append(layers.Concatenate(dtype=PRECISION, name=f"{LIGHT}kernels_{detector}")([own, more, earlier]))
-    return Filtered(late, samples, energies, every)
+    return Filtered(late, samples, energies, every, tolerance=tolerance, prefix=LIGHT)
 
 
 def steps_earlier(samples: int) -> int:

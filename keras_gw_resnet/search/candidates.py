@@ -161,11 +161,15 @@ def find_events(
     )
 
 
-def write_events_hdf5(events: Candidates, path: Path | str, attributes: dict, more: dict | None = None) -> None:
+def write_events_hdf5(
+    events: Candidates, path: Path | str, attributes: dict, more: dict | None = None, lists: Mapping | None = None
+) -> None:
     """Write events to HDF5 as `write_events` does, and to nothing else."""
+    columns = named_columns(events, more)
+    columns |= {f"{group}/{name}": own for group, table in (lists or {}).items() for name, own in table.items()}
     with written_aside(path) as aside, new_hdf5(aside) as file:
         file.attrs.update(attributes)
-        for name, column in named_columns(events, more).items():
+        for name, column in columns.items():
             file[name] = np.char.encode(column) if column.dtype.kind == "U" else column
 
 
@@ -174,7 +178,9 @@ def named_columns(events: Candidates, more: Mapping | None = None) -> dict[str, 
     return {name: getattr(events, name) for name in ("time", "stat", "var")} | dict(more or {})
 
 
-def write_events(events: Candidates, path: Path, attributes: dict, more: dict | None = None) -> list[Path]:
+def write_events(
+    events: Candidates, path: Path, attributes: dict, more: dict | None = None, lists: Mapping | None = None
+) -> list[Path]:
     """Write events to HDF5 (1-D `time`, `stat`, `var`, as in MLGWSC-1), and to CSV and JSON beside it.
 
     Args:
@@ -182,20 +188,22 @@ def write_events(events: Candidates, path: Path, attributes: dict, more: dict | 
         path: HDF5 file; the others take its name with the suffixes .csv and .json.
         attributes: Dictionary of root attributes: which network, which files, how much strain.
         more: Dictionary of further arrays (n,), such as false-alarm rates; text is UTF-8 in HDF5.
+        lists: Of what is no event, such as gates: name -> dictionary of arrays (m,); a group in HDF5, a list of objects in JSON.
 
     Returns:
         Paths of all files.
     """
     columns = named_columns(events, more)
-    rows = list(zip(*(column.tolist() for column in columns.values()), strict=True))
+    tables = {**(lists or {}), "events": columns}
+    rows = {name: list(zip(*(c.tolist() for c in own.values()), strict=True)) for name, own in tables.items()}
     with written_aside(path.with_suffix(".csv")) as table, written_aside(path.with_suffix(".json")) as text:
-        write_events_hdf5(events, path, attributes, more)
+        write_events_hdf5(events, path, attributes, more, lists)
         with table.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(columns)
-            writer.writerows(rows)
-        every = [dict(zip(columns, row, strict=True)) for row in rows]
-        text.write_text(json.dumps({**attributes, "events": every}, indent=1) + "\n")
+            writer.writerows(rows["events"])
+        every = {name: [dict(zip(tables[name], row, strict=True)) for row in own] for name, own in rows.items()}
+        text.write_text(json.dumps({**attributes, **every}, indent=1) + "\n")
     return event_files(path)
 
 

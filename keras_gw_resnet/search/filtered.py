@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_gw_resnet.models.matched_filter import COINCIDENT, FIRST, FURTHER, FURTHER_LIMIT, FURTHER_VARIANCE
+from keras_gw_resnet.models.matched_filter import COINCIDENT, FIRST, FURTHER, FURTHER_LIMIT, FURTHER_VARIANCE, allowed
 from keras_gw_resnet.models.ranking import CONCENTRATION, DELAYS, LIMIT
 
 if TYPE_CHECKING:
@@ -28,16 +28,17 @@ class Templates:
         times: At how many times within a step each is tried.
         beyond: How many of the kernels, the first ones, are taken out of the strain whose power says what is no binary.
         samples: That those kernels see.
-        consistency: Whether powers are divided where the strain does not look like the template.
+        tolerance: Of tests of consistency, by which powers are divided where the strain does not look like the template; None: there are none.
     """
 
-    def __init__(self, weights: Sequence, times: int, beyond: int, samples: int, *, consistency: bool) -> None:
+    def __init__(self, weights: Sequence, times: int, beyond: int, samples: int, *, tolerance: float | None) -> None:
         self._coefficients = [np.ascontiguousarray(each[0] * np.sqrt(HALF)) for each in weights]
         self._kernels, self.width = self._coefficients[0].shape
         self.times, self.number = times, self.width // times
-        self._consistency = consistency
+        self._consistency = tolerance is not None
         # What sums the squares of all its kernels, and of the first ones, over so many degrees of freedom.
-        free = np.array([max(self._kernels - 2, 1), max(samples - beyond, 1)], np.float32)
+        free = [max(self._kernels - 2, 1), max(samples - beyond, 1)]
+        free = np.array([each * allowed(tolerance or 0.0, each) for each in free], np.float32)
         counted = np.arange(self._kernels)[:, None] < [self._kernels, beyond]
         self._sums, self._free, self._ones = counted / free, free, np.ones((TILE, self.width), np.float32)
         self._sums = self._sums.astype(np.float32)

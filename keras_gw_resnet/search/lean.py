@@ -54,6 +54,7 @@ KNOWN = (
     "coincidence",
     "stack_detectors",
     "consistency",
+    "consistency_tolerance",
     "statistic_shortcut",
     "statistic_templates",
     "statistic_coherent",
@@ -114,7 +115,8 @@ class Lean:
 
     def _templates(self, names, stride, beyond):
         weights = [self._weights[name][0] for name in names]
-        return Templates(weights, STRIDE // stride, beyond, self._samples, consistency=self._front.consistency)
+        tolerance = self._front.consistency_tolerance if self._front.consistency else None
+        return Templates(weights, STRIDE // stride, beyond, self._samples, tolerance=tolerance)
 
     def _kernels_by_fft(self):
         """Put all kernels beside each other: those of light binaries, too, the early ones with the low pass before them."""

@@ -86,11 +86,12 @@ def mine(
                 _take(cutter, mined, stretch, column, at, label, least)
             mined.seconds += stretch.seconds
             bar.update(round(stretch.seconds))
+    files = ", ".join(sorted({str(h.path) for h in headers}))
     if not coverage.whitened:
-        raise InputError(shortage(coverage, settings, window))
+        raise InputError(f"{files}: {shortage(coverage, settings, window)}")
     if not cutter.found:
         raise InputError(
-            f"no glitch of SNR {lowest_snr:g} and more in {mined.seconds:.0f} s of strain; try a lower --snr"
+            f"{files}: no glitch of SNR {lowest_snr:g} and more in {mined.seconds:.0f} s of strain; try a lower --snr"
         )
     return cutter.bank("strain"), mined
 

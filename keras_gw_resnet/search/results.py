@@ -22,6 +22,7 @@ from keras_gw_resnet.search.candidates import (
     write_events,
 )
 from keras_gw_resnet.strain.catalogue import names_at
+from keras_gw_resnet.strain.gating import gate_columns, join_gates
 from keras_gw_resnet.strain.layouts import MEASURED
 from keras_gw_resnet.strain.stretches import Coverage
 
@@ -110,6 +111,7 @@ class Found:
         snapshots: List of Snapshot, the loudest first.
         difference: Largest difference between the scan and prediction window by window where they were compared.
         intervals: GPS starts and stops of what was scored and not vetoed, array (n, 2).
+        gates: Every gated place of the strain that was whitened, see `gating.join_gates`, array (n, 4).
     """
 
     events: Candidates
@@ -120,13 +122,14 @@ class Found:
     snapshots: list
     difference: float
     intervals: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
+    gates: np.ndarray = field(default_factory=lambda: np.empty((0, 4)))
 
     def to_arrays(self) -> dict:
         """Return all of it as a dictionary of NumPy arrays and numbers."""
         arrays = dict(vars(self.events))
         arrays |= {f"background_{name}": value for name, value in vars(self.background).items()}
         arrays |= {f"coverage_{name}": value for name, value in vars(self.coverage).items()}
-        arrays |= {name: getattr(self, name) for name in (*NUMBERS, "intervals")}
+        arrays |= {name: getattr(self, name) for name in (*NUMBERS, "intervals", "gates")}
         for number, one in enumerate(self.snapshots):
             arrays |= {f"snapshot{number}_{name}": value for name, value in vars(one).items()}
         return {**arrays, "snapshots": len(self.snapshots)}
@@ -146,6 +149,7 @@ class Found:
             snapshots=[read(Snapshot, f"snapshot{number}_") for number in range(int(arrays[f"{prefix}snapshots"]))],
             **{name: float(arrays[f"{prefix}{name}"]) for name in NUMBERS},
             intervals=arrays[f"{prefix}intervals"],
+            gates=arrays[f"{prefix}gates"],
         )
 
 
@@ -173,6 +177,7 @@ def join_found(parts: Sequence[Found], detectors: int, snapshots: int) -> Found:
         every[:snapshots],
         max((part.difference for part in parts), default=0.0),
         np.concatenate([np.empty((0, 2)), *(part.intervals for part in parts)]),
+        join_gates([part.gates for part in parts]),
     )
 
 
@@ -274,8 +279,9 @@ def written(
     background: Background | None,
     detectors: Sequence[str],
     attributes: dict,
+    gates: np.ndarray,
 ) -> Generator:
-    """Write a search's events and, where it is not None, its background; all stands at its place when the block ends.
+    """Write a search's events with its gates and, where it is not None, its background; all stands at its place when the block ends.
 
     What else belongs to the search is written within the block, with `written_aside` on the ExitStack that is given.
 
@@ -287,4 +293,4 @@ def written(
         if background is not None:
             aside = stack.enter_context(written_aside(output.background))
             write_background(background, aside, detectors, attributes)
-        write_events(events, output.events, attributes, columns)
+        write_events(events, output.events, attributes, columns, {"gates": gate_columns(gates, detectors)})

@@ -180,7 +180,7 @@ def _search_chunk(network, chunk, options, progress, first):
     ]
     joined = join_found(parts, len(network.detectors), options.snapshots)
     joined.coverage.add(chunk.coverage)
-    return joined
+    return replace(joined, gates=np.reshape(chunk.gates, (-1, 4)))
 
 
 def _search_stretch(network, stretch, options, progress, compared):

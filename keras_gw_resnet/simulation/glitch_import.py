@@ -131,7 +131,8 @@ def import_arrays(
     """Import glitches from a file of whitened arrays.
 
     Takes HDF5 with a group a detector (`strain` (n, samples) and perhaps `snr` and `label`), or a dataset a detector; a
-    glitch bank; and .npy, .npz or one HDF5 dataset with the glitches of one detector.
+    glitch bank; .npz with an array a detector, or with `strain` and perhaps `detector`, `label` and `snr` (n,); and .npy or one HDF5
+    dataset with the glitches of one detector.
 
     Args:
         path: File.
@@ -216,9 +217,14 @@ def _in_hdf5(path, file, detector):
 
 
 def _in_npz(path, arrays, detector):
+    rate = None if (given := arrays.get("sample_rate")) is None else int(given)
     if "strain" not in arrays:
-        raise InputError(f"{path}: has {', '.join(arrays)} and no array 'strain'")
-    given = {name: arrays.get(name) for name in ("label", "snr", "detector", "sample_rate")}
+        if own := [name for name in DETECTORS if name in arrays]:
+            return [(name, arrays[name], None, None) for name in own], rate, path.name
+        raise InputError(
+            f"{path}: has {', '.join(arrays)}; expected an array (n, samples) for each detector, named H1, L1, ..., or 'strain'"
+        )
+    given = {name: arrays.get(name) for name in ("label", "snr", "detector")}
     names = (
         np.full(len(arrays["strain"]), detector or "") if given["detector"] is None else given["detector"].astype(str)
     )
@@ -226,8 +232,7 @@ def _in_npz(path, arrays, detector):
     for name in np.unique(names):
         own = [None if given[key] is None else given[key][names == name] for key in ("label", "snr")]
         groups.append((str(name), strain[names == name], *own))
-    rate = given["sample_rate"]
-    return groups, None if rate is None else int(rate), path.name
+    return groups, rate, path.name
 
 
 def cut_from_stretch(

@@ -29,6 +29,8 @@ LOOKS = 3
 # Content below this frequency stays: it is no part of what is searched, and so large that any edge of it would be heard.
 HIGHEST_KEPT_HZ = 12.0
 HIGH_PASS_SECONDS = 1.0
+# Gates of one detector so near in time meet: less than a sample.
+MEET_SECONDS = 1e-5
 # Where more than this share of the strain would go, the limit is at fault, or the strain.
 LARGEST_SHARE = 0.5
 
@@ -38,7 +40,9 @@ def context_seconds() -> float:
     return BLOCK_SECONDS + AROUND_SECONDS
 
 
-def find_gates(strain: np.ndarray, valid: np.ndarray, gps_start: float, settings: Whitening) -> list[tuple[int, int]]:
+def find_gates(
+    strain: np.ndarray, valid: np.ndarray, gps_start: float, settings: Whitening
+) -> list[tuple[int, int, float]]:
     """Find the strain of one detector that is to be gated.
 
     Args:
@@ -48,54 +52,56 @@ def find_gates(strain: np.ndarray, valid: np.ndarray, gps_start: float, settings
         settings: Whitening; `gate` is the limit in standard deviations of the noise, 0 for none.
 
     Returns:
-        List of half-open index ranges of loud samples widened by `ZERO_SECONDS`; those within `context_seconds` of an
-        end that is none of the strain's own are not reliable.
+        List of (first, last, peak): half-open index ranges of loud samples widened by `ZERO_SECONDS`, and the largest
+        whitened sample in standard deviations; those within `context_seconds` of an end that is none of the strain's own
+        are not reliable.
     """
     if not settings.gate:
         return []
     rate, around = settings.sample_rate, AROUND_SECONDS * settings.sample_rate
     # Blocks begin at multiples of their length in GPS time, at the first sample that is not before.
     first = -round((gps_start % BLOCK_SECONDS) * rate)
-    loud = np.zeros(len(strain), bool)
+    loud = np.zeros(len(strain))
     for begin in range(first, len(strain), BLOCK_SECONDS * rate):
         end = min(len(strain), begin + BLOCK_SECONDS * rate)
         low, high = max(0, begin - around), min(len(strain), begin + BLOCK_SECONDS * rate + around)
         block = slice(max(0, begin), end)
         if np.any(valid[block]):
-            own = _loud_samples(strain[low:high], valid[low:high], slice(block.start - low, end - low), settings)
-            loud[block] = own
+            loud[block] = _loud_samples(
+                strain[low:high], valid[low:high], slice(block.start - low, end - low), settings
+            )
     return _widen(loud, round(ZERO_SECONDS * rate))
 
 
 def _widen(loud, samples):
-    """Return the runs of loud samples with so many more on either side, joined where they meet."""
+    """Return the runs of loud samples with so many more on either side, joined where they meet, as `find_gates` does."""
     gates = []
-    for begin, end in valid_runs(loud):
-        first, last = max(0, begin - samples), min(len(loud), end + samples)
+    for begin, end in valid_runs(loud > 0):
+        first, last, peak = max(0, begin - samples), min(len(loud), end + samples), loud[begin:end].max()
         if gates and first <= gates[-1][1]:
-            gates[-1] = (gates[-1][0], last)
-        else:
-            gates.append((first, last))
+            first, _, highest = gates.pop()
+            peak = max(peak, highest)
+        gates.append((first, last, peak))
     return gates
 
 
 def _loud_samples(strain, valid, block, settings):
-    """Say which samples of a block are beyond the limit once whitened, those included that louder ones hid."""
-    runs, loud = valid_runs(valid), np.zeros(len(strain), bool)
+    """Return how large the samples of a block are once whitened where they are beyond the limit, those included that louder ones hid; else 0."""
+    runs, loud = valid_runs(valid), np.zeros(len(strain))
     if not np.any(_beyond(strain, runs, block, settings)):
         return loud[block]
     for _ in range(LOOKS):
-        gated, _ = gate(strain, _widen(loud, round(ZERO_SECONDS * settings.sample_rate)), settings)
+        gated, *_ = gate(strain, _widen(loud, round(ZERO_SECONDS * settings.sample_rate)), settings)
         found = _beyond(gated, runs, slice(0, len(strain)), settings)
-        if not np.any(found & ~loud):
+        if not np.any(found[loud == 0]):
             break
-        loud |= found
+        loud = np.where(loud, loud, found)
     return loud[block]
 
 
 def _beyond(strain, runs, part, settings):
-    """Whiten what can be whitened of a part of strain and say which samples are beyond the limit."""
-    spectra, found, edge = NoiseSpectra(strain, settings, runs), np.zeros(len(strain), bool), settings.edge_samples
+    """Whiten what can be whitened of a part of strain and return how large its samples are where they are beyond the limit, else 0."""
+    spectra, found, edge = NoiseSpectra(strain, settings, runs), np.zeros(len(strain)), settings.edge_samples
     if not spectra.enough:
         return found
     try:
@@ -105,35 +111,37 @@ def _beyond(strain, runs, part, settings):
     for begin, end in runs:
         first, last = max(begin, part.start - edge), min(end, part.stop + edge)
         if last - first > 2 * edge:
-            whitened = scipy.signal.oaconvolve(strain[first + 1 : last], taps, mode="valid")
-            found[first + edge : last - edge] = np.abs(whitened) > settings.gate
+            whitened = np.abs(scipy.signal.oaconvolve(strain[first + 1 : last], taps, mode="valid"))
+            found[first + edge : last - edge] = np.where(whitened > settings.gate, whitened, 0)
     return found
 
 
-def gate(strain: np.ndarray, gates: Sequence[tuple[int, int]], settings: Whitening) -> tuple[np.ndarray, np.ndarray]:
+def gate(
+    strain: np.ndarray, gates: Sequence[tuple[int, int, float]], settings: Whitening
+) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int, float]]]:
     """Taper strain out.
 
     Args:
         strain: float64 array (samples,) at `settings.sample_rate`.
-        gates: List of half-open index ranges, from `find_gates`; outside of each the strain fades for `TAPER_SECONDS`.
+        gates: From `find_gates`; outside of each the strain fades for `TAPER_SECONDS`.
         settings: Whitening, for its sample rate.
 
     Returns:
-        Tuple (strain, gated): float64 array (samples,), in the gates what lies below `HIGHEST_KEPT_HZ` is left, outside
-        everything; and a boolean array, where something was taken.
+        Tuple (strain, gated, places): float64 array (samples,), in the gates what lies below `HIGHEST_KEPT_HZ` is left, outside
+        everything; a boolean array, where something was taken; and the list of (first, last, peak) of these places.
     """
     if not gates:
-        return strain, np.zeros(len(strain), bool)
+        return strain, np.zeros(len(strain), bool), []
     rate = settings.sample_rate
     taper = round(TAPER_SECONDS * rate)
     rise = np.sin(np.pi / 2 * (np.arange(taper) + 0.5) / taper) ** 2
     taken = np.zeros(len(strain))
-    for first, last in gates:
+    for first, last, _ in gates:
         shape = np.concatenate([rise, np.ones(last - first), rise[::-1]])
         begin, end = max(0, first - taper), min(len(strain), last + taper)
         part = shape[begin - first + taper : end - first + taper]
         taken[begin:end] = np.maximum(taken[begin:end], part)
-    result = strain.copy()
+    result, places = strain.copy(), []
     half = round(HIGH_PASS_SECONDS * rate)
     kernel = scipy.signal.firwin(2 * half + 1, HIGHEST_KEPT_HZ, fs=rate, pass_zero="highpass")
     for first, last in valid_runs(taken > 0):
@@ -141,7 +149,49 @@ def gate(strain: np.ndarray, gates: Sequence[tuple[int, int]], settings: Whiteni
         # Beyond the ends of the strain its mirror image, so that an end is no step.
         near = np.pad(strain[low:high], (half - (first - low), half - (high - last)), mode="reflect")
         result[first:last] -= taken[first:last] * scipy.signal.oaconvolve(near, kernel, mode="valid")
-    return result, taken > 0
+        places.append((first, last, max(peak for begin, end, peak in gates if begin < last and end > first)))
+    return result, taken > 0, places
+
+
+def places_within(
+    places: Sequence[tuple[int, int, float]], first: int, last: int, gps_start: float, sample_rate: int
+) -> list[tuple[float, float, float]]:
+    """Return (GPS start, GPS stop, peak) of what lies of gated places, from `gate`, in the samples [first, last).
+
+    Args:
+        places: List of (first, last, peak).
+        first, last: Samples.
+        gps_start: GPS time of sample 0.
+        sample_rate: Samples per second.
+    """
+    inner = [(max(begin, first), min(end, last), peak) for begin, end, peak in places if begin < last and end > first]
+    return [(gps_start + begin / sample_rate, gps_start + end / sample_rate, peak) for begin, end, peak in inner]
+
+
+def join_gates(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join lists of gates into one: what parts of the strain that overlap or meet show of one gate is listed once.
+
+    Args:
+        parts: List of arrays (n, 4), rows of detector column, GPS start, GPS stop, peak in standard deviations.
+
+    Returns:
+        Array (n, 4) in order of time; it does not depend on how the strain was divided, nor on the order of its parts.
+    """
+    every, joined = np.concatenate([np.empty((0, 4)), *parts]), []
+    for column, start, stop, peak in every[np.lexsort((every[:, 1], every[:, 0]))]:
+        if joined and joined[-1][0] == column and start <= joined[-1][2] + MEET_SECONDS:
+            joined[-1][2:] = max(stop, joined[-1][2]), max(peak, joined[-1][3])
+        else:
+            joined.append([column, start, stop, peak])
+    rows = np.reshape(joined, (-1, 4))
+    return rows[np.lexsort((rows[:, 0], rows[:, 1]))]
+
+
+def gate_columns(gates: np.ndarray, detectors: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return gates, as from `join_gates`, by name, arrays (n,): detector, gps_start, gps_stop and seconds, peak (in standard deviations)."""
+    column, start, stop, peak = gates.T
+    names = np.array(detectors, str)[column.astype(int)]
+    return {"detector": names, "gps_start": start, "gps_stop": stop, "seconds": stop - start, "peak": peak}
 
 
 def refuse_large_share(gated: float, whitened: float, settings: Whitening, paths: Sequence[str]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.conditioning import LEAST_PSD_SECONDS, NoiseSpectra, Whitening, whiten
 from keras_gw_resnet.strain.files import SegmentHeader
-from keras_gw_resnet.strain.gating import context_seconds, find_gates, gate, refuse_large_share
+from keras_gw_resnet.strain.gating import context_seconds, find_gates, gate, places_within, refuse_large_share
 from keras_gw_resnet.strain.intervals import JOIN_TOLERANCE, Interval, coincident_intervals, origin_of, read_interval
 from keras_gw_resnet.strain.quality import valid_runs
 
@@ -88,11 +88,13 @@ class WhitenedChunk:
         gps_start: GPS time at which the chunk begins, in seconds; no other chunk of the same strain has it.
         stretches: List of WhitenedStretch in order of time.
         coverage: What became of the strain of this chunk.
+        gates: List of (detector column, GPS start, GPS stop, peak) of what was gated of this chunk's strain, see `gating.join_gates`.
     """
 
     gps_start: float
     stretches: list
     coverage: Coverage
+    gates: list = field(default_factory=list)
 
 
 def whitened_chunks(
@@ -136,7 +138,7 @@ def whitened_chunks(
                 continue
             # What the chunks share is counted once, with the chunk that reads it first.
             fresh = 0 if begin == whole.start else overlap
-            coverage, stretches = Coverage(), []
+            coverage, stretches, gates = Coverage(), [], []
             wanted = _wanted(begin, end, rate, without, overlap)
             if not wanted.any():
                 yield WhitenedChunk(begin, stretches, coverage)
@@ -153,6 +155,8 @@ def whitened_chunks(
                     continue
                 stretches.append(_whiten(headers, begin, first, last, columns, spectra, detectors, settings))
                 coverage.whitened += seconds
+                for number, column in enumerate(columns):
+                    gates += [(number, *place) for place in places_within(column.places, first, last, begin, rate)]
                 coverage.gated += (
                     np.count_nonzero(np.any([c.gated[max(first, fresh) : last] for c in columns], axis=0)) / rate
                 )
@@ -160,7 +164,7 @@ def whitened_chunks(
             if total.given > GATED_UNCHECKED_SECONDS or end == groups[-1][-1].stop:
                 refuse_large_share(total.gated, total.whitened, settings, sorted({h.path for h in headers}))
             coverage.invalid = max(0.0, coverage.given - coverage.short - coverage.whitened)
-            yield WhitenedChunk(begin, stretches, coverage)
+            yield WhitenedChunk(begin, stretches, coverage, gates)
 
 
 def _wanted(begin, end, rate, without, margin):
@@ -174,11 +178,12 @@ def _wanted(begin, end, rate, without, margin):
 
 @dataclass(frozen=True)
 class _Column:
-    """Strain of one detector in a chunk, tapered out where it is gated; which samples are valid, which are gated."""
+    """Strain of one detector in a chunk, tapered out where it is gated; which samples are valid, which are gated, and `gating.gate`'s places."""
 
     strain: np.ndarray
     valid: np.ndarray
     gated: np.ndarray
+    places: list
 
 
 def _read_gated(headers, detector, begin, end, whole, settings):
@@ -187,10 +192,10 @@ def _read_gated(headers, detector, begin, end, whole, settings):
     # Chunks begin whole seconds after the interval, on its samples.
     start, stop = max(whole.start, begin - around), min(whole.stop, end + around)
     strain, valid = read_interval(headers, detector, start, stop, rate)
-    strain, gated = gate(strain, find_gates(strain, valid, start, settings), settings)
+    strain, gated, places = gate(strain, find_gates(strain, valid, start, settings), settings)
     first = round((begin - start) * rate)
     kept = slice(first, first + round((end - begin) * rate))
-    return _Column(strain[kept], valid[kept], gated[kept])
+    return _Column(strain[kept], valid[kept], gated[kept], [(a - first, b - first, peak) for a, b, peak in places])
 
 
 def whitened_stretches(
@@ -270,31 +275,26 @@ def shortage(coverage: Coverage, settings: Whitening, window_samples: int) -> st
 
 
 def _whiten(headers, begin, first, last, columns, spectra, detectors, settings):
-    whitened = []
+    whitened, rate, edge = [], settings.sample_rate, settings.edge_samples
     for detector, column, own_spectra in zip(detectors, columns, spectra, strict=True):
         try:
             whitened.append(whiten(column.strain[first:last], settings, own_spectra, first))
         except InputError as error:
-            start, stop = begin + first / settings.sample_rate, begin + last / settings.sample_rate
+            start, stop = begin + first / rate, begin + last / rate
             own = [h for h in headers if h.detector == detector and h.gps_start < stop and h.gps_stop > start]
             where = ", ".join(sorted({h.path for h in own}))
             raise InputError(f"{where}: {detector} from GPS {start:.0f} to {stop:.0f}: {error}") from error
     strain = np.stack([w for w, _ in whitened], dtype=np.float32, casting="same_kind")
     np.clip(strain, -LARGEST, LARGEST, out=strain)
     return WhitenedStretch(
-        gps_start=begin + (first + settings.edge_samples) / settings.sample_rate,
-        sample_rate=settings.sample_rate,
+        gps_start=begin + (first + edge) / rate,
+        sample_rate=rate,
         detectors=tuple(detectors),
         # In memory each detector's samples follow each other.
         strain=strain.T,
         filters=tuple(f for _, f in whitened),
-        origin=origin_of(headers, begin, begin + last / settings.sample_rate),
-        gates=tuple(_gates_within(c.gated, begin, first, last, settings) for c in columns),
+        origin=origin_of(headers, begin, begin + last / rate),
+        gates=tuple(
+            [place[:2] for place in places_within(c.places, first + edge, last - edge, begin, rate)] for c in columns
+        ),
     )
-
-
-def _gates_within(gated, begin, first, last, settings):
-    """List the GPS intervals of gates in what is whitened of samples [first, last) of a chunk."""
-    kept = slice(first + settings.edge_samples, last - settings.edge_samples)
-    start, rate = begin + kept.start / settings.sample_rate, settings.sample_rate
-    return [(start + a / rate, start + b / rate) for a, b in valid_runs(gated[kept])]

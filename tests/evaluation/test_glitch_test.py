@@ -101,6 +101,15 @@ def test_thresholds_are_those_of_the_card_or_of_a_background(tmp_path):
     write_background(slid, tmp_path / "slid.hdf", ("H1", "L1"), about)
     found, source = thresholds_of(network, tmp_path / "slid.hdf")
     assert found == {"1000": 1000.0, "100": 1900.0, "10": 1990.0} and "slid.hdf (720.0 h)" in source
+    # A search leaves more out for the thresholds that it writes beside: they are the same in both commands.
+    written = {"threshold_rates": [1000.0, 100.0, 10.0, 1.0], "thresholds": [990.5, 1800.5, 1990.0, 1995.0]}
+    written |= {"threshold_is_limit": [False, False, True, True], "threshold_background_seconds": 700 * 3600.0}
+    write_background(slid, tmp_path / "searched.hdf", ("H1", "L1"), about | written)
+    found, source = thresholds_of(network, tmp_path / "searched.hdf")
+    assert found == {"1000": 990.5, "100": 1800.5} and "searched.hdf (700.0 h)" in source
+    write_background(slid, tmp_path / "odd.hdf", ("H1", "L1"), about | written | {"thresholds": ["a", "b", "c", "d"]})
+    with pytest.raises(InputError, match=r"odd\.hdf"):
+        thresholds_of(network, tmp_path / "odd.hdf")
     other = SimpleNamespace(name="it", card=card_with(*sets, sha256="1" * 64), precision="float32")
     for given, background, mentioned in (
         (other, tmp_path / "slid.hdf", "of another network"),

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -5,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_gw_resnet.evaluation.event_table import event_lines, event_table, further_tables
+from keras_gw_resnet.evaluation.distrusted import distrusted_tables
+from keras_gw_resnet.evaluation.event_table import background_lines, event_lines, event_table, further_tables
 from keras_gw_resnet.evaluation.report import write_search_report
 from keras_gw_resnet.search.background import Background, join_backgrounds
 from keras_gw_resnet.search.candidates import Candidates, join, speaks_alone, write_events
@@ -130,22 +132,74 @@ def test_catalogue_events_and_thresholds_are_listed():
     time = np.repeat(np.array([gw150914 + 1000, gw150914 - 3.5, gw150914 + 9.5]), [2000, 500, 2])
     background = Background(stat, np.stack([time, time + 1000], axis=-1), month)
     found = Found(events, background, Coverage(), 1e9, 0.0, [], 0.0)
-    tables, numbers = further_tables(found, columns, [1, 2], [[gw150914 - 50, gw150914 + 50, "measured"]])
+    tables, numbers = further_tables(found, columns, [1, 2], [[gw150914 - 50, gw150914 + 50, "measured"]], -4.0)
     (_, _, rows), (heading, _, levels) = tables
     assert rows == [["GW150914", "50.00", "2", "< 0.5", "0.9000"]]
     assert "720.07 h" in heading
     assert levels == [["1000", "9.99"], ["100", "18.99"], ["10", "19.89"], ["1", "19.98"]]
     assert numbers["threshold_is_limit"] == [False] * 4
     short = Found(events, Background(stat[:9], background.time[:9], 3600.0), Coverage(), 1e9, 0.0, [], 0.0)
-    (_, _, few), numbers = further_tables(short, columns, [], [])[0][0], further_tables(short, columns, [], [])[1]
+    ((_, _, few),), numbers = further_tables(short, columns, [], [], -4.0)
     assert few[1] == ["100", "> 0.08 (not shown)"] and numbers["threshold_is_limit"] == [False, True, True, True]
     lost = [[gw150914 - 50, gw150914 + 50, "measured"]]
     assert (
-        further_tables(short, columns, [], [[gw150914 - 50, gw150914 + 50, "simulated"]])[0]
-        == further_tables(short, columns, [], [])[0]
+        further_tables(short, columns, [], [[gw150914 - 50, gw150914 + 50, "simulated"]], -4.0)[0]
+        == further_tables(short, columns, [], [], -4.0)[0]
     )
     simulated = SimpleNamespace(origin="simulated", gps_start=0, gps_stop=2e9, detector="H1", remarks=())
     assert describing_columns(events, ("H1", "L1"), [simulated])["catalogue"].tolist() == [""] * 3
     assert further_tables(
-        replace(short, events=events.select([0])), {**columns, "catalogue": np.array([""])}, [], lost
+        replace(short, events=events.select([0])), {**columns, "catalogue": np.array([""])}, [], lost, -4.0
     )[0][0][2] == [["GW150914", "not found", "-", "-", "-"]]
+
+
+def test_thresholds_that_a_background_does_not_show_are_said_in_words():
+    events = events_at(1005.0)
+    columns = describing_columns(events, ("H1", "L1"), ())
+    day = 86400.0
+    for number, seconds, said, levels in (
+        (0, 600.0, ["not shown (nothing above -4 in the slides)"] * 2, [-4.0, -4.0]),
+        (0, day, ["-4 or less (noise exceeds it less often)"] * 2, [-4.0, -4.0]),
+        (5, day, ["-4 or less (noise exceeds it less often)", "1.00"], [-4.0, 1.0]),
+    ):
+        background = Background(np.arange(float(number)), np.full((number, 2), 5000.0), seconds)
+        found = Found(events, background, Coverage(), 1e9, 0.0, [], 0.0)
+        ((_, _, rows),), numbers = further_tables(found, columns, [], [], -4.0)
+        assert [text for _, text in rows[:2]] == said
+        assert numbers["thresholds"][:2] == levels
+        assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+
+
+def test_slides_that_do_not_fit_are_told():
+    background = Background(np.arange(9.0), np.full((9, 2), 5000.0), 3600.0, slides=27)
+    fits, fewer = (background_lines(background, 60.0, 0, "b.hdf", asked) for asked in (27, 100000))
+    assert [line for line in fewer if line not in fits] == [
+        "NOTE: of 100000 slides 27 fit into the longest stretch; there are no more"
+    ]
+
+
+def test_a_report_lists_what_is_to_be_distrusted(tmp_path):
+    """Every gate, flagged time and event of one detector, in order of time, the first hundred shown."""
+    gates = np.array([[number % 2, 1000.0 + number, 1000.5 + number, 60.0 + number] for number in range(103)])
+    events = replace(events_at(1005.0, 1030.0), stat=np.array([60.0, 50.0]))
+    columns = describing_columns(events, ("H1", "L1"), ())
+    found = Found(events, join_backgrounds([], 2), Coverage(), 8.0, 0.0, [], 0.0, gates=gates)
+    flagged = SimpleNamespace(detector="L1", remarks=((1010.0, 1012.0, "fails CBC_CAT2"),))
+    absent = SimpleNamespace(detector="V1", remarks=((1.0, 2.0, "fails CBC_CAT1"),))
+    # Two files that overlap say the same.
+    tables = distrusted_tables(found, columns, ("H1", "L1"), [flagged, flagged, absent], "e.hdf")
+    (gated, header, rows), (_, _, flags), (lone, _, alone) = tables
+    assert gated == "Gated strain (the first 100 of 103, 3 more; all in e.hdf, gates)"
+    assert header == ("detector", "from GPS (s)", "to GPS (s)", "seconds", "peak (sigma)")
+    assert len(rows) == 100 and rows[1] == ["L1", "1001.000", "1001.500", "0.500", "61.0"]
+    assert flags == [["L1", "1010.000", "1012.000", "fails CBC_CAT2"]]
+    assert lone == "Glitch-like: one detector alone (1)" and alone == [["H1", "1030.000", "50.00", "2"]]
+    network = SimpleNamespace(name="net", detectors=("H1", "L1"))
+    table = event_table(events, columns, ("H1", "L1"))
+    write_search_report(tmp_path / "r.html", network, table, [], {"files": ["a"]}, doubtful=tables)
+    page = (tmp_path / "r.html").read_text()
+    assert "fails CBC_CAT2" in page and page.count("<td>0.500</td>") == 100 and gated in page
+    assert (
+        distrusted_tables(replace(found, gates=gates[:0], events=events.select([0])), columns, ("H1", "L1"), [], "")
+        == []
+    )

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw, load_glitches, save_glitches
+from keras_gw_resnet.simulation.glitch_import import CutOptions, import_arrays
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.set_glitches import SetGlitches
 from keras_gw_resnet.simulation.transients import extract, find_transients
 from keras_gw_resnet.strain.conditioning import Whitening, whitening_filter
 from keras_gw_resnet.strain.files import find_segments
 from keras_gw_resnet.strain.stretches import whitened_stretches
-from tests.conftest import assert_refused, run_command, run_commands, shared
+from tests.conftest import assert_refused, run_command, run_commands, shared, write_mlgwsc
 
 GLITCHES = ("-m", "keras_gw_resnet", "glitches")
 
@@ -228,7 +229,7 @@ def test_glitches_that_cannot_be(glitchy, imported, tmp_path):
         (("import", imported, tmp_path / "fast.hdf", "--output", out), ("different sample rates",)),
         (("show", glitchy, "--output", tmp_path / "x.png"), ("is no glitch bank",)),
         (("show", imported, "--label", "Cat", "--output", tmp_path / "x.png"), ("has no Cat",)),
-        (("mine", glitchy, "--snr", 900, "--output", out), ("no glitch of SNR 900",)),
+        (("mine", glitchy, "--snr", 900, "--output", out), (glitchy.name, "no glitch of SNR 900")),
     )
     results = run_commands([("glitches", *command) for command, _ in cases])
     sets = (
@@ -260,3 +261,26 @@ def test_arrays_with_their_labels(tmp_path):
     assert bank.strain.shape == (3, 2048) and set(bank.reconstruction) == {"clean"}
     with pytest.raises(InputError, match="no glitches of L1"):
         bank.require(2048, ("H1", "L1"), "x")
+
+
+def test_arrays_named_by_detector(tmp_path):
+    np.savez(tmp_path / "mine.npz", H1=bursts(2), L1=bursts(1), sample_rate=2048)
+    bank, left_out = import_arrays(tmp_path / "mine.npz", CutOptions(1.0), label="Blip")
+    assert bank.detector.tolist() == ["H1", "H1", "L1"] and set(bank.label) == {"Blip"} and not left_out
+    np.savez(tmp_path / "odd.npz", hanford=bursts(1), sample_rate=2048)
+    with pytest.raises(
+        InputError, match=r"odd\.npz: has hanford, sample_rate; expected an array \(n, samples\) for each"
+    ):
+        import_arrays(tmp_path / "odd.npz", CutOptions())
+    np.savez(tmp_path / "flat.npz", H1=bursts(1)[0], sample_rate=2048)
+    with pytest.raises(InputError, match=r"flat\.npz: glitches of H1 have shape"):
+        import_arrays(tmp_path / "flat.npz", CutOptions())
+
+
+def test_strain_too_short_to_mine_is_named(tmp_path, capsys):
+    from keras_gw_resnet import cli
+
+    path = write_mlgwsc(tmp_path / "short.hdf", ["H1", "L1"], seconds=7)
+    assert cli.main(["glitches", "mine", str(path), "--output", str(tmp_path / "bank.hdf")]) == 2
+    assert "short.hdf: 7 s of coincident strain" in capsys.readouterr().err
+    assert not (tmp_path / "bank.hdf").exists()
