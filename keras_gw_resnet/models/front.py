@@ -121,18 +121,16 @@ class Front:
             raise InputError(
                 f"template_stride={self.template_stride!r}; expected one of {', '.join(map(str, STRIDES))}"
             )
-        weight = self.statistic_shortcut
-        if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
-            raise InputError(f"statistic_shortcut={weight!r}; expected a finite number from 0")
-        tolerance = self.consistency_tolerance
-        if isinstance(tolerance, bool) or not isinstance(tolerance, numbers.Real) or not 0 <= tolerance < math.inf:
-            raise InputError(f"consistency_tolerance={tolerance!r}; expected a finite number from 0")
+        for name in ("statistic_shortcut", "consistency_tolerance"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
+                raise InputError(f"{name}={value!r}; expected a finite number from 0")
         flags = [f"{name}=True" for name in ("coincidence", "consistency") if getattr(self, name)]
         flags += [f"stack_detectors={self.stack_detectors}"] if self.stack_detectors else []
         if not self.templates and (flags or self.template_stride != STRIDE):
             given = flags[0] if flags else f"template_stride={self.template_stride}"
             raise InputError(f"{given}: is of templates; give templates too, for example 128")
-        if not weight and (self.statistic_templates or self.statistic_coherent):
+        if not self.statistic_shortcut and (self.statistic_templates or self.statistic_coherent):
             number = self.statistic_templates
             given = f"statistic_templates={number}" if number else "statistic_coherent=True"
             raise InputError(f"{given}: is of a ranking statistic; give statistic_shortcut too, for example 1")
@@ -229,12 +227,8 @@ class Front:
         joined = layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(channels)
         if not self.statistic_shortcut:
             return joined, None
-        options = {
-            "templates": self.statistic_templates,
-            "light": self.statistic_light,
-            "coherent": self.statistic_coherent,
-        }
-        evidence = ranked(seen, filtered, columns, energies, samples=self.template_samples, **options)
+        own = {name: getattr(self, STATISTIC + name) for name in ("templates", "light", "coherent")}
+        evidence = ranked(seen, filtered, columns, energies, samples=self.template_samples, **own)
         steps = stride // STRIDE
         pool = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=STATISTIC_POOL)
         return joined, pool(ops.logsumexp(evidence, axis=-1, keepdims=True))
