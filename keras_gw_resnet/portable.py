@@ -15,6 +15,8 @@ from keras_gw_resnet.files import written_aside
 # Versions of Keras that load what `make_portable` wrote; tried with 3.6, 3.10, 3.13 and 3.15.1.
 KERAS_RANGE = ">=3.6,<4"
 DIGITS = 12
+# Arguments that a layer cannot be read without, though they have defaults.
+NEEDED = {"Rescaling": {"offset"}}
 
 
 @cache
@@ -50,7 +52,8 @@ def without_defaults(node: Any) -> Any:
     kind = _class_of(node.get("module"), node.get("class_name"))
     if kind is None or not isinstance(node.get("config"), dict):
         return plain
-    defaults = _defaults(kind)
+    needed = NEEDED.get(node["class_name"], set())
+    defaults = {name: value for name, value in _defaults(kind).items() if name not in needed}
     import keras
 
     if issubclass(kind, keras.Operation) and not issubclass(kind, keras.Layer):

@@ -9,6 +9,7 @@ from keras_gw_resnet.models.info import info_of
 from keras_gw_resnet.models.matched_filter import SNR_LAYER, STRIDE, set_templates
 from keras_gw_resnet.models.registry import model_options
 from keras_gw_resnet.models.transfer import copy_trained
+from keras_gw_resnet.portable import make_portable
 from keras_gw_resnet.search.scan import Scanner
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.optimization import for_training
@@ -207,6 +208,10 @@ def test_consistency_is_of_templates_and_takes_weights_made_without_it(tmp_path)
     checked = build_model("resnet16", weights=tmp_path / "plain.keras", consistency=True, **options)
     for own, known in zip(checked.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(own, known)
+    checked.save(tmp_path / "checked.keras")
+    make_portable(tmp_path / "checked.keras")
+    loaded = keras.saving.load_model(tmp_path / "checked.keras", safe_mode=True)
+    assert front_of(loaded) == front_of(checked)
     scanner = Scanner(checked)
     strain = np.random.default_rng(5).normal(size=(3 * 2048, 2)).astype("float32")
     assert scanner.exact and scanner.difference(strain, scanner.scan(strain).scores) < 1e-3
