@@ -220,7 +220,8 @@ class Lean:
         """Fill in what the first convolution makes of the powers of a detector."""
         of_power, of_root, of_sum = self._mixing[detector]
         np.matmul(power, of_power, out=mix)
-        mix += np.sqrt(power + np.float32(1e-3)) @ of_root
+        root = power + np.float32(1e-3)
+        mix += np.sqrt(root, out=root) @ of_root
         if of_sum is not None:
             mix += logsumexp(power) * of_sum
 
