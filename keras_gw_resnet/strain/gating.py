@@ -206,5 +206,5 @@ def refuse_large_share(gated: float, whitened: float, settings: Whitening, paths
         files = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
         raise InputError(
             f"{files}: the gate at {settings.gate:g} standard deviations would remove {gated:.0f} of {whitened:.0f} s, "
-            "more than half of the strain; give a higher --gate, or --gate 0 for none"
+            "more than half of the strain; give a higher one, 0 for none (--gate of a search, --data.whitening.gate of a training)"
         )

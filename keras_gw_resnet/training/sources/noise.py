@@ -15,7 +15,7 @@ from keras_gw_resnet.datasets.noise_stretches import (
     split_stretches,
     without_known_events,
 )
-from keras_gw_resnet.errors import InputError, room_flag
+from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.sets import psds_of
 from keras_gw_resnet.strain.catalogue import read_times
@@ -55,10 +55,7 @@ class StrainFiles:
         data = config.data
         headers, times = find_segments(data.path, data.quality, data.channel), read_times(map(str, data.leave_out))
         given = data.detectors, data.whitening, data.window_samples
-        try:
-            stretches, _ = read_noise(data.path, headers, *given)  # ty: ignore[invalid-argument-type]
-        except InputError as error:  # what a search's option is called here
-            raise InputError(str(error).replace("--gate", room_flag("data")("whitening.gate"))) from error
+        stretches, _ = read_noise(data.path, headers, *given)  # ty: ignore[invalid-argument-type]
         return cls(data, headers, stretches, times, _filters_of(data) if data.recolour_share and data.psd else None)
 
     def split(self, share: float) -> tuple:
