@@ -3,7 +3,6 @@
 import argparse
 
 from keras_gw_resnet.commands.arguments import (
-    add_consistency,
     add_gate,
     add_overwrite,
     add_quality,
@@ -87,6 +86,5 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     add_follow(parser)
     add_scan(parser)
     add_gate(parser)
-    add_consistency(parser)
     add_quality(parser)
     add_strict(parser)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 REMOVED_SECONDS = 1.0
 
 PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-# Behind the sha256 of a network that is searched with tests of consistency which it was not saved with.
-CONSISTENCY = "+consistency"
 
 
 @dataclass(frozen=True)
