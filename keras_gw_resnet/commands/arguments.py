@@ -167,6 +167,17 @@ def add_gate(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_consistency(parser: argparse._ActionsContainer) -> None:
+    """Add --consistency."""
+    parser.add_argument(
+        "--consistency",
+        action="store_true",
+        help="test how well the strain fits each template of the matched filter, so that most glitches count for little; the "
+        "thresholds in the card, and the signals behind p astro, are those without. A network that was saved with it, as the "
+        "flagship, is searched so anyway",
+    )
+
+
 def add_quality(parser: argparse.ArgumentParser) -> None:
     """Add --quality."""
     parser.add_argument(

@@ -44,6 +44,10 @@ def run_evaluate(args: argparse.Namespace) -> None:
         raise InputError("--slides goes with a set with injections: its background is slid")
     if args.lesion and not args.data:
         raise InputError("--lesion goes with --data")
+    if args.data and args.consistency:
+        raise InputError("--consistency is of a search; it goes with a set, --glitches or --by-mass, not with --data")
+    if args.card and args.consistency:
+        raise InputError("--card keeps the figures of the network as it is; leave out --consistency")
     if args.thresholds and (not (test or masses) or args.compare):
         raise InputError("--thresholds is of one network; give --glitches or --by-mass, without --compare")
     if masses:

@@ -3,6 +3,7 @@
 import argparse
 
 from keras_gw_resnet.commands.arguments import (
+    add_consistency,
     add_overwrite,
     add_quality,
     add_scan,
@@ -57,6 +58,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("search")
     add_scan(group)
+    add_consistency(group)
     add_quality(parser)
     add_strict(parser)
 

@@ -25,7 +25,7 @@ def evaluate_glitches(args: argparse.Namespace) -> None:
     banks = [usable_glitches(whole, args.glitches, card["sample_rate"], card["detectors"]) for card in cards]
     for card in cards:
         report_leakage(card, seen_glitches(card, fingerprint), args.strict)
-    networks = load_networks(names, args.precision, exact=args.exact)
+    networks = load_networks(names, args.precision, exact=args.exact, consistency=args.consistency)
     given = {"background": args.thresholds, "seed": args.seed}
     tests = [measure_glitches(n, bank, fingerprint, **given) for n, bank in zip(networks, banks, strict=True)]
     data = {"file": str(args.glitches), "fingerprint": fingerprint, "glitches": len(banks[0]), "seed": args.seed}

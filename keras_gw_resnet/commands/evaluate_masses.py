@@ -17,7 +17,7 @@ def evaluate_masses(args: argparse.Namespace) -> None:
     cards = load_cards(names, "--compare")
     output = args.output or Path("runs") / f"masses-{cards[0]['name']}"
     check_output(output, args.overwrite, folder_of=WRITTEN)
-    networks = load_networks(names, args.precision, exact=args.exact)
+    networks = load_networks(names, args.precision, exact=args.exact, consistency=args.consistency)
     given: dict = {"snr_range": tuple(args.by_mass), "psd": args.psd, "background": args.thresholds, "seed": args.seed}
     tests = [measure_masses(network, **given) for network in networks]
     write_mass_tests(tests, output)

@@ -33,7 +33,7 @@ def evaluate_set(args: argparse.Namespace) -> None:
         print(f"NOTE: {opened.outside} of {every} injections lie outside the foreground and are left out", flush=True)
     for card in cards:
         report_leakage(card, opened.seen_by(card), args.strict)
-    networks = load_networks(names, args.precision, exact=args.exact)
+    networks = load_networks(names, args.precision, exact=args.exact, consistency=args.consistency)
     journals = {part: journal_of(output, f"{part}-") for part in SEARCHED}
     measured = measure_set(networks, opened, slides=args.slides or 0, journals=journals)
     write_set_measurements(measured, opened.describe(), output)

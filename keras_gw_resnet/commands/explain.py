@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.commands.arguments import (
     add_command,
+    add_consistency,
     add_gate,
     add_overwrite,
     add_quality,
@@ -43,6 +44,7 @@ def add_explain(subparsers: argparse._SubParsersAction) -> None:
     add("--json", type=path_of, metavar="FILE", help="what is printed, as JSON")
     add_overwrite(parser)
     add_gate(parser)
+    add_consistency(parser)
     add_quality(parser)
 
 
@@ -58,7 +60,7 @@ def run_explain(args: argparse.Namespace) -> None:
     load_keras()
     from keras_gw_resnet.search.detector import Detector
 
-    network = Detector.load(args.model, gate=args.gate)
+    network = Detector.load(args.model, gate=args.gate, consistency=args.consistency)
     found = network.explain(headers, args.time)
     print("\n".join(_lines(found)))
     _write(found, args.plot, args.json)

@@ -63,7 +63,7 @@ def run_follow(args: argparse.Namespace) -> None:
     if not args.follow.is_dir():
         raise InputError(f"{args.follow}: is no folder; make the one in which strain files are to arrive")
     vetoes = read_vetoes(args.veto)
-    options = {"exact": args.exact, "gate": args.gate}
+    options = {"exact": args.exact, "gate": args.gate, "consistency": args.consistency}
     (network,) = load_networks([args.model], args.precision, **options)
     from keras_gw_resnet.search.follow import SLIDES, follow
     from keras_gw_resnet.search.told import Told

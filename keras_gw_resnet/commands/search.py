@@ -75,10 +75,12 @@ def run_search(args: argparse.Namespace) -> None:
         report_leakage(card, own, args.strict)
     background = None
     if args.background:
-        from keras_gw_resnet.search.background import read_background
+        from keras_gw_resnet.search.background import CONSISTENCY, read_background
 
-        background = read_background(args.background, cards[0], args.threshold, args.precision)
-    networks = load_networks(names, args.precision, exact=args.exact, gate=args.gate)
+        sha256 = cards[0]["sha256"] + (CONSISTENCY if args.consistency else "")
+        background = read_background(args.background, {**cards[0], "sha256": sha256}, args.threshold, args.precision)
+    given = {"exact": args.exact, "gate": args.gate, "consistency": args.consistency}
+    networks = load_networks(names, args.precision, **given)
     journals = [journal_of(output.events) for output in outputs]
     from keras_gw_resnet.search.search import search, search_with_fewer
 

@@ -3,6 +3,7 @@
 import argparse
 
 from keras_gw_resnet.commands.arguments import (
+    add_consistency,
     add_gate,
     add_overwrite,
     add_quality,
@@ -86,5 +87,6 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     add_follow(parser)
     add_scan(parser)
     add_gate(parser)
+    add_consistency(parser)
     add_quality(parser)
     add_strict(parser)

@@ -15,7 +15,7 @@ from keras_gw_resnet.evaluation.leakage import seen_glitches
 from keras_gw_resnet.evaluation.sensitivity import MONTH_SECONDS, threshold_at_rate
 from keras_gw_resnet.hdf5 import attribute, open_hdf5
 from keras_gw_resnet.progress import Bar
-from keras_gw_resnet.search.background import read_background
+from keras_gw_resnet.search.background import CONSISTENCY, read_background
 from keras_gw_resnet.search.detector import THRESHOLD
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class GlitchTest:
 
     Attributes:
         model: Name of the network.
-        sha256: Of its model file.
+        sha256: Of its model file; with `CONSISTENCY` behind it where it was tested with tests of consistency.
         scores: GlitchScores.
         thresholds: Dictionary false alarms a month, as text -> statistic.
         source: Where the thresholds are from.
@@ -154,6 +154,11 @@ def thresholds_of(network: Detector, background: Path | str | None = None) -> tu
         found = {f"{r:g}": value for r, value in levels.items() if r in RATES}
         said, missing = f"{Path(background).name} ({seconds / 3600:.1f} h)", f"{background}: is too short for"
     else:
+        if card["sha256"].endswith(CONSISTENCY):
+            raise InputError(
+                f"{name}: its card's thresholds are those without --consistency; give --thresholds FILE, the background of "
+                "'search --consistency --slides'"
+            )
         sets = card.get("metrics", {}).get("sets", {})
         # The last of those with the most background.
         gaussian = [(own["hours"]["background"], key) for key, own in sets.items() if "noise" not in own]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 REMOVED_SECONDS = 1.0
 
 PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+# Behind the sha256 of a network that is searched with tests of consistency which it was not saved with.
+CONSISTENCY = "+consistency"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from keras_gw_resnet.backend import load_keras
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.parts import Parts
 from keras_gw_resnet.models.weights import find_model_file, require_sha256
+from keras_gw_resnet.search.background import CONSISTENCY
 from keras_gw_resnet.search.candidates import find_events, join
 from keras_gw_resnet.search.events import Events
 from keras_gw_resnet.search.lean import Lean
@@ -40,12 +42,24 @@ THRESHOLD = -4.0
 ALONE_SECONDS = 0.1
 
 
-def without_keras(name_or_path: Path | str, load: Callable) -> tuple[SavedNetwork, dict] | None:
+def _with_consistency(model, card, path):
+    """Build a saved network again with tests of consistency in its matched filter; its card says that it is another network."""
+    from keras_gw_resnet.models.graph import parts_of
+    from keras_gw_resnet.models.registry import build_model
+
+    if not parts_of(model).front.templates:
+        raise InputError(f"--consistency: {card['name']} has no matched filter of its own; leave it out")
+    options = {**card["options"], "consistency": True, "input_shape": model.input_shape[1:], "weights": path}
+    return build_model(card["model"], **options), {**card, "sha256": card["sha256"] + CONSISTENCY}
+
+
+def without_keras(name_or_path: Path | str, load: Callable, *, consistency: bool) -> tuple[SavedNetwork, dict] | None:
     """Read a saved network that is scanned without Keras, which takes seconds to start; None: it takes Keras.
 
     Args:
         name_or_path: See `Detector.load`.
         load: Returns (`keras.Model`, card).
+        consistency: See `Detector.load`.
     """
     path, card = find_model_file(name_or_path), load_card(name_or_path)
     if not card.get("parts") or has_graphics_card():
@@ -55,6 +69,9 @@ def without_keras(name_or_path: Path | str, load: Callable) -> tuple[SavedNetwor
     parts, detectors = Parts.from_dict(card["parts"]), len(card["detectors"])
     if not parts.front.templates:
         return None
+    if consistency and not parts.front.consistency:
+        parts = replace(parts, front=replace(parts.front, consistency=True))
+        card = {**card, "sha256": card["sha256"] + CONSISTENCY}
     plan = plan_in(path)
     lean = Lean.of(plan, parts, detectors) if plan else None
     if lean is None:
@@ -122,18 +139,27 @@ class Detector:
         *,
         exact: bool = False,
         gate: float | None = None,
+        consistency: bool = False,
     ) -> Detector:
         """Load a saved network by its name in saved_models, its folder, or its model.keras; see `Detector`.
 
+        With `consistency` its matched filter tests how well the strain fits each template, whatever it was trained with, so that most
+        glitches count for little (see `models.matched_filter.Filtered.consistent`). The figures of its card are those without.
+
         Raises:
-            InputError: There is none, or it is damaged.
+            InputError: There is none, or it is damaged, or has no matched filter to be tested.
         """
 
         def load():
             load_keras()
-            return load_model(name_or_path)
+            from keras_gw_resnet.models.graph import parts_of
 
-        lean = without_keras(name_or_path, load) if precision == "float32" else None
+            model, card = load_model(name_or_path)
+            if consistency and not parts_of(model).front.consistency:
+                return _with_consistency(model, card, find_model_file(name_or_path))
+            return model, card
+
+        lean = without_keras(name_or_path, load, consistency=consistency) if precision == "float32" else None
         model, card = lean or load()
         return cls(model, card, precision, exact=exact, gate=gate)
 

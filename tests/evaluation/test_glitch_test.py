@@ -9,7 +9,7 @@ import pytest
 from keras_gw_resnet import InputError
 from keras_gw_resnet.evaluation.glitch_test import GlitchScores, score_glitches, thresholds_of, usable_glitches
 from keras_gw_resnet.evaluation.leakage import seen_glitches
-from keras_gw_resnet.search.background import Background, write_background
+from keras_gw_resnet.search.background import CONSISTENCY, Background, write_background
 from keras_gw_resnet.simulation.glitch_bank import GlitchBank, load_glitches, save_glitches
 from keras_gw_resnet.strain.conditioning import Whitening
 from tests.conftest import assert_refused, run_command, run_commands, write_mlgwsc
@@ -114,6 +114,7 @@ def test_thresholds_are_those_of_the_card_or_of_a_background(tmp_path):
     for given, background, mentioned in (
         (other, tmp_path / "slid.hdf", "of another network"),
         (SimpleNamespace(name="it", card=card_with()), None, "its card says nothing of thresholds"),
+        (SimpleNamespace(name="it", card=card_with(*sets, sha256=CONSISTENCY)), None, "without --consistency"),
     ):
         with pytest.raises(InputError, match=mentioned):
             thresholds_of(given, background)
@@ -176,6 +177,8 @@ def test_the_glitch_test_of_a_network(small_run, tmp_path):
         (("--glitches", bank, "--data", tmp_path), "--glitches is of a set that is to be simulated"),
         (("--glitches", bank, "--lesion"), "--lesion goes with --data"),
         (("--glitches", bank, "--glitch-rate", "H1=1"), "--glitch-rate is of a set"),
+        (("--glitches", bank, "--consistency", "--card"), "leave out --consistency"),
+        (("--glitches", bank, "--consistency"), "has no matched filter of its own"),
         (("--glitches", bank, "--thresholds", strain), "cannot be read as a background"),
         (("--set", "set1", "--thresholds", strain), "--thresholds is of one network"),
         (("--set", "set1", "--glitches", tmp_path / "fast.hdf"), "sampled at 4096 Hz; expected 2048 Hz"),

@@ -1,6 +1,7 @@
 import os
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from keras_gw_resnet.search.journal import Journal
 from keras_gw_resnet.search.search import search
 from keras_gw_resnet.strain import stretches
 from keras_gw_resnet.strain.writers import mlgwsc1_file
+from tests.conftest import assert_refused, run_command
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +203,27 @@ def test_each_detector_alone(network, tmp_path):
     np.testing.assert_array_equal(again.events.alone, found.events.alone)
     np.testing.assert_array_equal(again.background.alone, found.background.alone)
     assert again.snapshots[0].alone.shape == (len(again.snapshots[0].scores), 2)
+
+
+def test_a_network_is_searched_with_tests_of_consistency_that_it_was_not_saved_with(gw150914_files, tmp_path):
+    command = ["-m", "keras_gw_resnet", "search", "resnet18-w16", *gw150914_files, "--slides", "2", "--consistency"]
+    done = run_command(*command, "--output", tmp_path / "events.hdf")
+    assert "1126259462.4" in done.stdout
+    with h5py.File(tmp_path / "events.hdf") as file:
+        loudest = file["stat"][()].max()
+        assert file.attrs["model_sha256"].endswith("+consistency")
+    assert 15 < loudest < 55  # 54.9 without
+    background = tmp_path / "events-background.hdf"
+    again = ["-m", "keras_gw_resnet", "search", "resnet18-w16", *gw150914_files, "--background", background]
+    assert_refused(run_command(*again, "--output", tmp_path / "e.hdf"), "of another network")
+    refused = [
+        "-m",
+        "keras_gw_resnet",
+        "search",
+        "residual-cnn-w16",
+        *gw150914_files,
+        "--consistency",
+        "--output",
+        tmp_path / "f.hdf",
+    ]
+    assert_refused(run_command(*refused), "--consistency: residual-cnn-w16 has no matched filter")
