@@ -206,7 +206,7 @@ def test_each_detector_alone(network, tmp_path):
 
 
 def test_a_network_is_searched_with_tests_of_consistency_that_it_was_not_saved_with(gw150914_files, tmp_path):
-    command = ["-m", "keras_gw_resnet", "search", "resnet18-w16", *gw150914_files, "--slides", "2", "--consistency"]
+    command = ["-m", "keras_gw_resnet", "search", "highway20-w16", *gw150914_files, "--slides", "2", "--consistency"]
     done = run_command(*command, "--output", tmp_path / "events.hdf")
     assert "1126259462.4" in done.stdout
     with h5py.File(tmp_path / "events.hdf") as file:
@@ -214,7 +214,7 @@ def test_a_network_is_searched_with_tests_of_consistency_that_it_was_not_saved_w
         assert file.attrs["model_sha256"].endswith("+consistency")
     assert 15 < loudest < 55  # 54.9 without
     background = tmp_path / "events-background.hdf"
-    again = ["-m", "keras_gw_resnet", "search", "resnet18-w16", *gw150914_files, "--background", background]
+    again = ["-m", "keras_gw_resnet", "search", "highway20-w16", *gw150914_files, "--background", background]
     assert_refused(run_command(*again, "--output", tmp_path / "e.hdf"), "of another network")
     refused = [
         "-m",
