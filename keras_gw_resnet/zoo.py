@@ -18,6 +18,7 @@ from keras_gw_resnet.cards import check_card
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import written_aside
 from keras_gw_resnet.inputs import read_json
+from keras_gw_resnet.models.parts import completed
 from keras_gw_resnet.models.weights import find_model_file, load_keras_file
 from keras_gw_resnet.portable import KERAS_RANGE, make_portable, round_filters
 
@@ -122,7 +123,7 @@ def load_card(name_or_path: Path | str) -> dict:
         raise InputError(f"{path}: no such file; {ADOPT}")
     card = read_json(path, "the card of a network")
     check_card(path, card)
-    return card
+    return completed(card)
 
 
 def networks_in(options: dict) -> list:

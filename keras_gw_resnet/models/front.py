@@ -268,7 +268,7 @@ def front_of(model: keras.Model) -> Front:
     given["coincidence"], given["consistency"] = "snr_near_0" in own, f"{ENERGY_LAYER}_0" in own
     if given["consistency"]:
         free = max(samples - own[BASIS_LAYER].filters, 1)
-        scaled = own.get(f"{ENERGY_LAYER}_0_beyond")  # networks of before tolerances have none
+        scaled = own.get(f"{ENERGY_LAYER}_0_beyond")
         given["consistency_tolerance"] = tolerance_of(scaled.scale, free) if scaled else 0.0
     # Templates are applied once to each detector that the stack sees.
     seen = sum(node.operation is own[TEMPLATE_LAYERS[0]] for node in nodes_in_order(model))

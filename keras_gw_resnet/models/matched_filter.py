@@ -74,16 +74,14 @@ class Filtered:
         self._beyond, self.tolerance = None, tolerance
         if energies is not None:
             free = max(samples - kernels[0].shape[-1], 1)
-            # A layer, so that the tolerance can be read off a saved network.
-            scale = 1 / (free * allowed(tolerance, free))
-            self._beyond = [
-                _penalty(
-                    layers.Rescaling(scale, dtype=PRECISION, name=f"{prefix}{ENERGY_LAYER}_{number}_beyond")(
-                        energy - _power(own)
-                    )
-                )
-                for number, (energy, own) in enumerate(zip(energies, kernels, strict=True))
-            ]
+            beyond = [(energy - _power(own)) / free for energy, own in zip(energies, kernels, strict=True)]
+            if tolerance:  # by a layer, so that it can be read off a saved network
+                scale, name = 1 / allowed(tolerance, free), f"{prefix}{ENERGY_LAYER}_{{}}_beyond"
+                beyond = [
+                    layers.Rescaling(scale, dtype=PRECISION, name=name.format(number))(own)
+                    for number, own in enumerate(beyond)
+                ]
+            self._beyond = [_penalty(own) for own in beyond]
         self.kernels = kernels if more is None else more
         self._spans = energies and [_power(own) for own in self.kernels]
 
@@ -233,8 +231,8 @@ def allowed(tolerance: float, free: int) -> float:
 
 
 def tolerance_of(scale: float, free: int) -> float:
-    """Return the tolerance that the scale of a chi-squared of so many degrees of freedom was made with."""
-    return round((1 / (scale * free) - 1) / math.sqrt(2 / free), 6)
+    """Return the tolerance that the scale of a reduced chi-squared of so many degrees of freedom was made with."""
+    return round((1 / scale - 1) / math.sqrt(2 / free), 6)
 
 
 def _power(kernels):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 
 from keras_gw_resnet.models.front import Front
 from keras_gw_resnet.models.receptive import ReceptiveField
@@ -89,14 +89,21 @@ class Parts:
         """Return the Parts that a card holds."""
         # Cards of before light binaries do not say `earlier`.
         known: dict = {own.name: values[own.name] for own in fields(cls) if own.name in values}
-        given, front = known["field"], Front(**known["front"])
-        if front.consistency and "consistency_tolerance" not in known["front"]:
-            front = replace(front, consistency_tolerance=0.0)  # nor, before there were any, tolerances
+        given = known["field"]
         return cls(
             **{
                 **known,
-                "front": front,
+                "front": Front(**known["front"]),
                 "field": ReceptiveField(**given) if given else None,
                 "cropping": tuple(known["cropping"]),
             }  # ty: ignore[invalid-argument-type]
         )
+
+
+def completed(card: dict) -> dict:
+    """Return a card with what cards of before do not say: tests of consistency had no tolerance before it was an option."""
+    parts = card.get("parts")
+    for options in (card.get("options"), parts.get("front") if isinstance(parts, dict) else None):
+        if isinstance(options, dict) and options.get("consistency"):
+            options.setdefault("consistency_tolerance", 0.0)
+    return card

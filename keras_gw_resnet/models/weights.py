@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keras_gw_resnet.archives import check_archive, sha256_of
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.inputs import read_json
+from keras_gw_resnet.models.parts import completed
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +71,7 @@ def card_beside(path: Path) -> dict:
     said = read_json(card, "the card of a network") if card.exists() else {}
     if not isinstance(said, dict) or not isinstance(said.get("sha256", ""), str):
         raise InputError(f"{card}: is no card; train or fetch the network again")
-    return said
+    return completed(said)
 
 
 def load_keras_file(path: Path, expected_sha256: str | None = None) -> keras.Model:
