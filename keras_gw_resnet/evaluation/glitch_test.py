@@ -149,8 +149,10 @@ def thresholds_of(network: Detector, background: Path | str | None = None) -> tu
     name, card = network.name, network.card
     if background is not None:
         slid = read_background(background, card, np.inf, network.precision)
-        own = {r: threshold_at_rate(slid.stat, slid.seconds, r / MONTH_SECONDS) for r in RATES}
-        levels, seconds = _written_thresholds(background) or (own, slid.seconds)
+        levels, seconds = _written_thresholds(background) or (
+            {r: threshold_at_rate(slid.stat, slid.seconds, r / MONTH_SECONDS) for r in RATES},
+            slid.seconds,
+        )
         found = {f"{r:g}": value for r, value in levels.items() if r in RATES}
         said, missing = f"{Path(background).name} ({seconds / 3600:.1f} h)", f"{background}: is too short for"
     else:

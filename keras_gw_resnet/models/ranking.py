@@ -82,8 +82,7 @@ def ranked(
     heavy = join(filtered, templates, STATISTIC)
     if not light:
         return heavy
-    lighter = light_filtered(columns, filtered.kernels, samples, energies, filtered.tolerance)
-    return joined_classes(heavy, join(lighter, light, LIGHT))
+    return joined_classes(heavy, join(light_filtered(columns, filtered, samples, energies), light, LIGHT))
 
 
 def limited_sum(powers: Sequence, prefix: str = STATISTIC) -> keras.KerasTensor:
@@ -163,9 +162,7 @@ def _at_all_delays(tensor, templates, name):
     return found
 
 
-def light_filtered(
-    columns: Sequence, kernels: Sequence, samples: int, energies: Sequence | None, tolerance: float = 0.0
-) -> Filtered:
+def light_filtered(columns: Sequence, filtered: Filtered, samples: int, energies: Sequence | None) -> Filtered:
     """Filter strain for light binaries, which are longer than the kernels of the others and have less in common with them.
 
     Beside those kernels there are more of their length, orthonormal to them. What comes before is at low frequencies alone: kernels of their
@@ -173,21 +170,21 @@ def light_filtered(
 
     Args:
         columns: Strain (batch, samples, 1) of each detector.
-        kernels: What the kernels of the others gave, (batch, steps, kernels) a detector.
-        samples: That each of those sees.
-        energies, tolerance: See `Filtered`.
+        filtered: Of the others.
+        samples: That each of their kernels sees.
+        energies: See `Filtered`.
     """
     basis = layers.Conv1D(LIGHT_BASIS, samples, strides=STRIDE, padding="same", **FIXED, name=LIGHT_BASIS_LAYER)
     low_pass = layers.Conv1D(1, LOW_PASS_TAPS, strides=STRIDE, padding="same", **FIXED, name=LOW_PASS_LAYER)
     early = layers.Conv1D(EARLY_BASIS, EARLY_SAMPLES // STRIDE, padding="same", **FIXED, name=EARLY_BASIS_LAYER)
     late, every, steps = [], [], steps_earlier(samples)
-    for detector, (column, own) in enumerate(zip(columns, kernels, strict=True)):
+    for detector, (column, own) in enumerate(zip(columns, filtered.kernels, strict=True)):
         padded = layers.ZeroPadding1D((steps, 0), dtype=PRECISION, name=f"{LIGHT}early_{detector}_padded")
         cropped = layers.Cropping1D((0, steps), dtype=PRECISION, name=f"{LIGHT}early_{detector}")
         more, earlier = basis(column), cropped(padded(early(low_pass(column))))
         late.append(layers.Concatenate(dtype=PRECISION, name=f"{LIGHT}late_{detector}")([own, more]))
         every.append(layers.Concatenate(dtype=PRECISION, name=f"{LIGHT}kernels_{detector}")([own, more, earlier]))
-    return Filtered(late, samples, energies, every, tolerance=tolerance, prefix=LIGHT)
+    return Filtered(late, samples, energies, every, tolerance=filtered.tolerance, prefix=LIGHT)
 
 
 def steps_earlier(samples: int) -> int:

@@ -249,11 +249,11 @@ class Lean:
             total = np.add(_sum(own[0][tile] for own in seen), self._added, out=mixed[tile])
             if self._joining is not None:
                 joined = _sum(own[1][tile] for own in seen)
-                evidence = logsumexp(joined)
+                likelihood = logsumexp(joined)
                 total += joined @ self._joining[0]
-                total += evidence * self._joining[1]
-                if alike and joined.max() <= LIMIT:  # then so is the power of each detector
-                    ranked[tile] = evidence
+                total += likelihood * self._joining[1]
+                if alike and likelihood.max() <= LIMIT:  # then so is the power of each detector
+                    ranked[tile] = likelihood
                     continue
             if self._front.statistic_shortcut:
                 self._rank(given, tile, best_of_phases if bounded else coherent, ranked, light)
