@@ -78,9 +78,8 @@ class InjectionBatches:
         negatives = negatives or Negatives()
         self.shares = {name: share if self.opened[name] else 0.0 for name, share in negatives.shares().items()}
         self.signals = SignalSource(bank, noise.taps, noise.detectors, noise.window_samples, signals, steps_per_epoch)
-        recorded = self.opened[BankGlitch.name]
-        self._beside = negatives.beside_signals if recorded else 0.0
-        self._occurring = recorded if recorded and recorded.rates else None
+        self._recorded = self.opened[BankGlitch.name]
+        self._beside = negatives.beside_signals if self._recorded else 0.0
         # A batch is made in blocks, so that each of several processes makes those alone that it feeds.
         self._block = BLOCK if batch_size % BLOCK == 0 else batch_size
 
@@ -127,9 +126,9 @@ class InjectionBatches:
                 kind[rows] = noise
         if self._beside:
             rows = with_signal[rng.random(len(with_signal)) < self._beside]
-            self.opened[BankGlitch.name].add(self, rng, strain, filters, rows, index)
-        if self._occurring:
-            self._occurring.occur(rng, strain)
+            self._recorded.add(self, rng, strain, filters, rows, index)
+        if self._recorded:
+            self._recorded.occur(rng, strain)
         return Examples(strain, label[:, None], kind=kind, **every)
 
     def _labels(self):

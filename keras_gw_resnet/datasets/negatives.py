@@ -20,6 +20,8 @@ GLITCH_SNR = SnrLaw(5.0, 1.0, 60.0)
 # Of the negatives, and of the signals, where a glitch bank is given and nothing else about it.
 USUAL_GLITCH_SHARE = 0.1
 SHARES_OF_OTHERS = ("beside_signals", "simulated_part")
+# What shows glitches of a bank, each in its own way.
+SHOWING = ("bank_glitch_share", "beside_signals", "glitch_rate")
 # An inconsistent signal arrives later or earlier in one detector than its distance from the others can explain.
 LONGEST_MISMATCH_SECONDS = 0.1
 
@@ -87,23 +89,24 @@ class Negatives:
 
     def _check_glitches(self):
         flag = room_flag("negatives")
-        if self.glitch_rate:
-            try:
-                read_rates(self.glitch_rate)
-            except InputError as error:
-                raise InputError(f"{flag('glitch_rate')} is {error}") from None
-        asked = [name for name in ("bank_glitch_share", "beside_signals", "glitch_rate") if getattr(self, name)]
-        if not self.glitch_bank and (given := asked or ["simulated_part"] * bool(self.simulated_part)):
+        try:
+            self.glitch_rates()
+        except InputError as error:
+            raise InputError(f"{flag('glitch_rate')} is {error}") from None
+        given = [name for name in (*SHOWING, "simulated_part") if getattr(self, name)]
+        if given and not self.glitch_bank:
             raise InputError(f"{flag(given[0])} is of a glitch bank; give {flag('glitch_bank')}, a file, too")
-        if self.glitch_bank and not asked:
+        if self.glitch_bank and not set(given) & set(SHOWING):
             for name in ("bank_glitch_share", "beside_signals"):
                 object.__setattr__(self, name, USUAL_GLITCH_SHARE)
-        if self.glitch_snr_range is not None:
-            if not (self.glitch_bank or self.glitch_share):
-                raise InputError(
-                    f"{flag('glitch_snr_range')}: no glitches are shown; give {flag('glitch_bank')} or {flag('glitch_share')}"
-                )
-            self.glitch_snr()
+        if self.glitch_snr() and not (self.glitch_bank or self.glitch_share):
+            raise InputError(
+                f"{flag('glitch_snr_range')}: no glitches are shown; give {flag('glitch_bank')} or {flag('glitch_share')}"
+            )
+
+    def glitch_rates(self) -> dict[str, float]:
+        """Return the glitches a minute of each detector, by name; {}: none are asked for by rate."""
+        return read_rates(self.glitch_rate) if self.glitch_rate else {}
 
     def glitch_snr(self) -> SnrLaw | None:
         """Return the SnrLaw of all glitches; None: each kind has its own."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_gw_resnet.datasets.negative import Negative
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw, load_glitches, read_rates
+from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw, load_glitches
 
 # Recorded glitches that have one in another detector beside them.
 BY_ACCIDENT = 0.1
@@ -49,13 +49,11 @@ class BankGlitch(Negative):
         path = negatives.glitch_bank
         if not path:
             return cls()
-        bank, rates = load_glitches(path), {}
-        if negatives.glitch_rate:
-            rates = read_rates(negatives.glitch_rate)
-            if unknown := [name for name in rates if name not in data.detectors]:
-                raise InputError(
-                    f"--negatives.glitch_rate names {unknown[0]}; the training has {', '.join(data.detectors)}"
-                )
+        bank, rates = load_glitches(path), negatives.glitch_rates()
+        if unknown := [name for name in rates if name not in data.detectors]:
+            raise InputError(
+                f"--negatives.glitch_rate names {unknown[0]}; the training has {', '.join(data.detectors)}"
+            )
         own, occurring = bank.of_detectors(data.detectors, path), [name for name, rate in rates.items() if rate]
         # A cut with its noise in it takes the place of the strain, and of a signal there.
         beside = bool(occurring or negatives.beside_signals)
