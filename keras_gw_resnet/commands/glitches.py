@@ -109,7 +109,8 @@ def run_mine(args: argparse.Namespace) -> None:
     _save(bank, args.output)
     print(
         f"searched {mined.seconds:.0f} s of {', '.join(detectors)}; left out: {mined.coincident} coincident, "
-        f"{mined.events} around catalogue events and --leave-out, {mined.faint} too faint"
+        f"{mined.events} around catalogue events and --leave-out, {mined.faint} too faint, "
+        f"{mined.gated} gated"
     )
     if len(detectors) == 1:
         print("NOTE: with one detector no transient can be told from a signal; check them with 'glitches show'")

@@ -57,7 +57,12 @@ class BankGlitch(Negative):
         own, occurring = bank.of_detectors(data.detectors, path), [name for name, rate in rates.items() if rate]
         # A cut with its noise in it takes the place of the strain, and of a signal there.
         beside = bool(occurring or negatives.beside_signals)
-        own.require(data.whitening.sample_rate, occurring, path, whitened=True, without_noise=beside)
+        own.require(data.whitening.sample_rate, occurring, path, whitened=True)
+        if beside and np.any(own.reconstruction == "whole"):
+            raise InputError(
+                f"{path}: has cuts with their noise in them, which cannot lie beside signals; import it again with --reconstruct "
+                "denoise, or give --negatives.bank_glitch_share, and neither --negatives.beside_signals nor --negatives.glitch_rate"
+            )
         law, part = negatives.glitch_snr(), negatives.simulated_part
         return cls(own, data.detectors, bank.fingerprint(), rates, law, part)
 

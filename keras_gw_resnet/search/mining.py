@@ -38,12 +38,14 @@ class Mined:
         coincident: Transients left out because another detector shows one too.
         events: Transients left out around catalogue events and other times to leave out.
         faint: Left out because their SNR, or that of what stands out of the noise, is too small.
+        gated: Gated places of single detectors' strain, which are too loud for a search to show.
     """
 
     seconds: float = 0.0
     coincident: int = 0
     events: int = 0
     faint: int = 0
+    gated: int = 0
 
 
 def mine(
@@ -85,6 +87,7 @@ def mine(
             for column, at, label, least in _lone(stretch, events, mined, network, threshold, lowest_snr):
                 _take(cutter, mined, stretch, column, at, label, least)
             mined.seconds += stretch.seconds
+            mined.gated += sum(len(gates) for gates in stretch.gates)
             bar.update(round(stretch.seconds))
     files = ", ".join(sorted({str(h.path) for h in headers}))
     if not coverage.whitened:

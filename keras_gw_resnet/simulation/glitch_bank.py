@@ -151,7 +151,7 @@ class GlitchBank:
         if whitened is not None and self.whitened != whitened:
             raise InputError(f"{path}: the glitches are {'not ' * whitened}whitened; import them again")
         if without_noise and np.any(self.reconstruction == "whole"):
-            raise InputError(f"{path}: has cuts with their noise in them; import them with --reconstruct denoise")
+            raise InputError(f"{path}: has cuts with their noise in them; import it again with --reconstruct denoise")
 
     def draw(
         self,

@@ -13,7 +13,7 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.files import HDF5_SUFFIXES
 from keras_gw_resnet.hdf5 import attribute, find, open_hdf5, read, require_held, text
 from keras_gw_resnet.progress import Bar
-from keras_gw_resnet.simulation.glitch_bank import GLITCH_BANK_FORMAT, GlitchBank, load_glitches
+from keras_gw_resnet.simulation.glitch_bank import GLITCH_BANK_FORMAT, GlitchBank, join_banks, load_glitches
 from keras_gw_resnet.simulation.transients import extract, measured
 from keras_gw_resnet.strain.files import DETECTORS
 from keras_gw_resnet.strain.quality import inside
@@ -51,10 +51,11 @@ class Cutter:
 
     Attributes:
         left_out: How many did not stand out of their noise.
+        gated: How many lie in strain that is gated.
     """
 
     def __init__(self, sample_rate: int, options: CutOptions) -> None:
-        self.sample_rate, self.options, self.left_out = sample_rate, options, 0
+        self.sample_rate, self.options, self.left_out, self.gated = sample_rate, options, 0, 0
         self._rows = []
 
     def add(
@@ -110,9 +111,10 @@ class Cutter:
             InputError: Nothing was.
         """
         if not self._rows:
+            gated = f" and {self.gated} gated: too loud for a search to show them" if self.gated else ""
             raise InputError(
-                f"{path}: none of {self.left_out} glitches stands out of its noise; "
-                "--reconstruct whole takes them with their noise"
+                f"{path}: no glitch can be cut: {self.left_out} do not stand out of their noise "
+                f"(--reconstruct whole takes them with it){gated}"
             )
         cuts, detector, label, snr, gps, how, source = zip(*self._rows, strict=True)
         text = (np.array(values, str) for values in (detector, label, how, source))
@@ -147,7 +149,7 @@ def import_arrays(
     """
     path = Path(path)
     if path.suffix in HDF5_SUFFIXES and _format(path) == GLITCH_BANK_FORMAT:
-        return load_glitches(path), 0
+        return _recut(load_glitches(path), options, path)
     groups, rate, source = _read_arrays(path, detector)
     if (rate or sample_rate) is None:
         raise InputError(f"{path}: does not say its sample rate; give --sample-rate")
@@ -161,6 +163,20 @@ def import_arrays(
                 cutter.add(values, detector=name, label=named, snr=snr, source=source)
                 bar.update()
     return cutter.bank(path), cutter.left_out
+
+
+def _recut(bank, options, path):
+    """Return a bank, its whole cuts denoised where the options say so, and how many do not stand out of their noise."""
+    whole = bank.reconstruction == "whole"
+    if options.reconstruct == "whole" or not (bank.whitened and whole.any()):
+        return bank, 0
+    cutter = Cutter(bank.sample_rate, CutOptions(bank.strain.shape[1] / bank.sample_rate, options.reconstruct))
+    for row in np.flatnonzero(whole):
+        kept = {name: getattr(bank, name)[row] for name in ("detector", "label", "source")}
+        gps = bank.gps[row] - bank.strain.shape[1] // 2 / bank.sample_rate
+        cutter.add(bank.strain[row], snr=bank.snr[row], gps=gps, **kept)
+    banks = [bank.select(~whole), cutter.bank(path)] if not whole.all() else [cutter.bank(path)]
+    return join_banks(banks), cutter.left_out
 
 
 def _format(path):
@@ -206,6 +222,11 @@ def _in_hdf5(path, file, detector):
             labels = None if kind is None else [kind] * len(entry)
             groups.append((name, require_held(entry)[()], labels, None))
         else:
+            if "strain" not in entry:
+                raise InputError(
+                    f"{path}: {name} has no array 'strain' of glitches; strain files are given with --strain, beside a table, "
+                    "or to 'glitches mine'"
+                )
             labels = [text(value) for value in read(entry, "label", kinds="OS")] if "label" in entry else None
             groups.append((name, read(entry, "strain"), labels, read(entry, "snr") if "snr" in entry else None))
     if not groups:
@@ -244,7 +265,7 @@ def cut_from_stretch(
     strain = stretch.strain[first : round((at + CONTEXT_SECONDS) * rate), column]
     gps = stretch.gps_start + first / rate
     if stretch.gates and inside([stretch.gps_start + at], np.reshape(stretch.gates[column], (-1, 2)))[0]:
-        cutter.left_out += 1  # too loud: what is searched does not show it
+        cutter.gated += 1  # too loud: what is searched does not show it
         return
     name = stretch.detectors[column]
     cutter.add(strain, detector=name, label=label, source=source, snr=snr, gps=gps, middle=at * rate - first)

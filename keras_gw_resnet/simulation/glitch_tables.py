@@ -94,7 +94,7 @@ def import_table(
         settings: Whitening; None: the defaults.
 
     Returns:
-        Tuple (GlitchBank, number left out because they do not stand out of their noise or are outside the strain).
+        Tuple (GlitchBank, number left out because they do not stand out of their noise, are gated, or are outside the strain).
 
     Raises:
         InputError: The table lacks a column, a glitch lies outside the strain, or none can be cut.
@@ -120,4 +120,4 @@ def import_table(
             f"{path}: {len(outside)} of {len(rows)} glitches lie outside the strain given, the first of {one['detector']} "
             f"at GPS {one['time']:.3f}; give its file, or leave such out with --skip-outside"
         )
-    return cutter.bank(path), cutter.left_out + len(outside)
+    return cutter.bank(path), cutter.left_out + cutter.gated + len(outside)

@@ -277,6 +277,47 @@ def test_arrays_named_by_detector(tmp_path):
         import_arrays(tmp_path / "flat.npz", CutOptions())
 
 
+def test_whole_cuts_of_a_bank_are_denoised_when_it_is_imported(tmp_path):
+    strain = np.random.default_rng(3).normal(size=(3, 8192))
+    strain[:2] += np.pad(bursts(2, snr=20.0), ((0, 0), (3072, 3072)))
+    bank = bank_of(
+        strain, snr=np.array([20.0, 20.0, 9.0]), gps=np.array([5.0, 6.0, 7.0]), reconstruction=np.full(3, "whole")
+    )
+    save_glitches(bank, tmp_path / "whole.hdf")
+    same, left_out = import_arrays(tmp_path / "whole.hdf", CutOptions(reconstruct="whole"))
+    assert same.fingerprint() == bank.fingerprint() and not left_out
+    denoised, left_out = import_arrays(tmp_path / "whole.hdf", CutOptions())
+    assert left_out == 1 and set(denoised.reconstruction) == {"denoised"}
+    np.testing.assert_allclose(denoised.gps, [5, 6], atol=0.02)
+    np.testing.assert_allclose(denoised.snr, 20, rtol=0.2)
+    assert np.all(np.linalg.norm(denoised.strain - strain[:2], axis=1) > 60), "the noise is still in the cuts"
+
+
+def test_a_strain_file_is_no_file_of_glitches(tmp_path):
+    path = write_mlgwsc(tmp_path / "strain.hdf", ["H1", "L1"], seconds=4)
+    with pytest.raises(
+        InputError, match=r"strain\.hdf: H1 has no array 'strain' of glitches; strain files are given with"
+    ):
+        import_arrays(path, CutOptions())
+
+
+def test_gated_places_are_told(tmp_path, capsys):
+    from keras_gw_resnet import cli
+
+    path = write_mlgwsc(tmp_path / "loud.hdf", ["H1", "L1"], seconds=64)
+    with h5py.File(path, "a") as file:
+        (strain,) = file["H1"].values()
+        values = strain[()]
+        values[len(values) // 2] += 1e4 * np.std(values)
+        strain[...] = values
+        start = strain.attrs["start_time"]
+    table = write_table(tmp_path / "table.csv", [(start + 32, "H1", "Koi_Fish", 900, 1)])
+    out = tmp_path / "bank.hdf"
+    assert cli.main(["glitches", "import", str(table), "--strain", str(path), "--output", str(out)]) == 2
+    assert "no glitch can be cut: 0 do not stand out" in (error := capsys.readouterr().err) and "and 1 gated" in error
+    assert not out.exists()
+
+
 def test_strain_too_short_to_mine_is_named(tmp_path, capsys):
     from keras_gw_resnet import cli
 
