@@ -57,7 +57,7 @@ def noise_of(args: argparse.Namespace, detectors: Sequence[str], sample_rate: in
 
 def _glitches_of(args, detectors, sample_rate):
     """Return the SetGlitches that the options ask for, None without."""
-    from keras_gw_resnet.simulation.glitch_bank import load_glitches
+    from keras_gw_resnet.simulation.glitch_bank import load_glitches, require_detectors
     from keras_gw_resnet.simulation.set_glitches import SetGlitches
 
     if not args.glitches:
@@ -66,11 +66,8 @@ def _glitches_of(args, detectors, sample_rate):
         return None
     if args.noise:
         raise InputError("--noise has glitches of its own; --glitches goes into Gaussian noise")
-    rate = args.glitch_rate or USUAL_RATES
-    unknown = [name for name in rate if name not in detectors]
-    if args.glitch_rate and unknown:
-        raise InputError(f"--glitch-rate names {unknown[0]}; the set has {', '.join(detectors)}")
-    rate = {name: value for name, value in rate.items() if name in detectors}
+    require_detectors(args.glitch_rate or {}, detectors, "--glitch-rate", "the set")
+    rate = {name: value for name, value in (args.glitch_rate or USUAL_RATES).items() if name in detectors}
     bank = load_glitches(args.glitches)
     bank.require(sample_rate, [name for name, value in rate.items() if value], args.glitches, without_noise=True)
     return SetGlitches(bank, rate, sample_rate)

@@ -103,6 +103,8 @@ class Negatives:
             raise InputError(
                 f"{flag('glitch_snr_range')}: no glitches are shown; give {flag('glitch_bank')} or {flag('glitch_share')}"
             )
+        if self.glitch_snr_power != Negatives.glitch_snr_power and not self.glitch_snr_range:
+            raise InputError(f"{flag('glitch_snr_power')} is of a range of SNR; give {flag('glitch_snr_range')}, too")
 
     def glitch_rates(self) -> dict[str, float]:
         """Return the glitches a minute of each detector, by name; {}: none are asked for by rate."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_gw_resnet.datasets.negative import Negative
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw, load_glitches
+from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw, load_glitches, require_detectors
 
 # Recorded glitches that have one in another detector beside them.
 BY_ACCIDENT = 0.1
@@ -50,10 +50,7 @@ class BankGlitch(Negative):
         if not path:
             return cls()
         bank, rates = load_glitches(path), negatives.glitch_rates()
-        if unknown := [name for name in rates if name not in data.detectors]:
-            raise InputError(
-                f"--negatives.glitch_rate names {unknown[0]}; the training has {', '.join(data.detectors)}"
-            )
+        require_detectors(rates, data.detectors, "--negatives.glitch_rate", "the training")
         own, occurring = bank.of_detectors(data.detectors, path), [name for name, rate in rates.items() if rate]
         # A cut with its noise in it takes the place of the strain, and of a signal there.
         beside = bool(occurring or negatives.beside_signals)
@@ -81,8 +78,11 @@ class BankGlitch(Negative):
         return tuple(BankGlitch(self.bank.select(own), *given) for own in (~held_out, held_out))
 
     def fingerprint(self, kept, held_out):
-        """Return how many glitches there are, and of which bank."""
-        return {} if self.bank is None else {"glitches": {"number": len(kept.bank), "fingerprint": self._file}}
+        """Return how many glitches there are, of which detectors, and of which bank."""
+        if self.bank is None:
+            return {}
+        own = {name: int(np.sum(kept.bank.detector == name)) for name in self._detectors}
+        return {"glitches": {"number": len(kept.bank), "detectors": own, "fingerprint": self._file}}
 
     def within(self, noise):
         """Return this where there is a bank."""

@@ -132,7 +132,12 @@ def event_table(events: Candidates, columns: dict, detectors: Sequence[str]) -> 
     """Return (header, rows) of events as text, loudest first."""
     own = [name for name in detectors if f"stat_{name}" in columns]
     header = ["rank", "GPS time (s)", "statistic", *(f"{name} alone" for name in own)]
-    titles = {"far": "false alarms a year", "ifar": "one in (years)", "p_astro": "p astro"}
+    titles = {
+        "far": "false alarms a year",
+        "ifar": "one in (years)",
+        "far_class": "a year, its class",
+        "p_astro": "p astro",
+    }
     header += [title for name, title in titles.items() if name in columns]
     rows = []
     for rank, i in enumerate(np.argsort(events.stat)[::-1], 1):
@@ -140,6 +145,9 @@ def event_table(events: Candidates, columns: dict, detectors: Sequence[str]) -> 
         row += [f"{columns[f'stat_{name}'][i]:.2f}" for name in own]
         if "far" in columns:
             row += _rate(columns, i)
+        if "far_class" in columns:
+            rate, sign = columns["far_class"][i], "< " if columns["far_class_is_limit"][i] else ""
+            row.append("-" if np.isnan(rate) else f"{sign}{rate:.3g}")
         if "p_astro" in columns:
             row.append(f"{columns['p_astro'][i]:.4f}")
         rows.append([*row, f"{events.var[i]:.3f}", _remark(events, columns, i)])

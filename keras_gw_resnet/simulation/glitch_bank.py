@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,6 +66,18 @@ def read_rates(text: str) -> dict[str, float]:
         if not (0 <= found[name.strip()] <= MOST_A_MINUTE and name.strip()):
             raise InputError(f"{text}; expected rates from 0 to {MOST_A_MINUTE} a minute")
     return found
+
+
+def require_detectors(rates: Mapping[str, float], detectors: Sequence[str], option: str, what: str) -> None:
+    """Raise InputError where rates name a detector that is not there.
+
+    Args:
+        rates: Glitches a minute by detector, as from `read_rates`.
+        detectors: Names of those there are.
+        option, what: The option that gives the rates, and what has the detectors, for the message.
+    """
+    if unknown := [name for name in rates if name not in detectors]:
+        raise InputError(f"{option} names {unknown[0]}; {what} has {', '.join(detectors)}")
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,9 @@ def notes_on(config: TrainingConfig, batches: Batches) -> list[str]:
         notes.append("the noise has no loud places; --negatives.loud_share has nothing to show")
     if own.hard_share and not batches.training.hard.ever_ready(config.epochs):
         notes.append("hard noise is shown from the third epoch on; --negatives.hard_share has nothing to show")
+    shown = batches.provenance.get("glitches", {}).get("detectors", {})
+    if without := [name for name, number in shown.items() if not number]:
+        notes.append(f"{own.glitch_bank} has no glitches of {' and '.join(without)}; none are shown there")
     if config.data.window_samples > bank.hplus.shape[1]:
         notes.append(
             f"windows of {config.data.window_samples / bank.sample_rate:g} s, but the bank keeps "

@@ -10,7 +10,9 @@ from keras_gw_resnet.datasets.negatives import KINDS, TABLE, BankGlitch, Negativ
 from keras_gw_resnet.datasets.signals import Signals
 from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw, save_glitches
 from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.training.checks import notes_on
 from keras_gw_resnet.training.config import TrainingConfig
+from keras_gw_resnet.training.data import load_batches
 from tests.datasets.test_batches import WINDOW, kinds_of
 
 
@@ -116,6 +118,7 @@ def test_a_bank_alone_shows_a_tenth_and_what_cannot_be_together_is_refused(tmp_p
         ({"glitch_bank": "g", "glitch_rate": "H1=a"}, "glitch_rate is H1=a; expected rates a minute"),
         ({"glitch_bank": "g", "glitch_snr_range": (9, 5)}, "glitch SNR from 9 to 5"),
         ({"glitch_snr_range": (5, 9)}, "no glitches are shown"),
+        ({"glitch_bank": "g", "glitch_snr_power": 2}, "glitch_snr_power is of a range of SNR"),
         ({"glitch_bank": "g", "simulated_part": 2}, "a share from 0 to 1"),
     ):
         with pytest.raises(InputError, match=message):
@@ -132,3 +135,14 @@ def test_a_bank_alone_shows_a_tenth_and_what_cannot_be_together_is_refused(tmp_p
         )
         with pytest.raises(InputError, match=message):
             BankGlitch.open(config)
+
+
+def test_a_training_says_how_many_glitches_it_shows_and_of_which_detectors(small_data, tmp_path):
+    save_glitches(recorded(detectors=("L1",)), tmp_path / "l1.hdf")
+    given = {"detectors": ("H1", "L1"), "window_samples": 2048, "false_alarm_probability": 0.5}
+    given |= {"validation_noise": 20, "validation_signals": 20, "glitches": str(tmp_path / "l1.hdf")}
+    config = TrainingConfig.of(model="resnet18", data=str(small_data), batch_size=8, **given)
+    batches = load_batches(config)
+    assert ", 18 glitches (0 of H1, 18 of L1), 2" in batches.description
+    (note,) = [note for note in notes_on(config, batches) if "l1.hdf" in note]
+    assert note.endswith("l1.hdf has no glitches of H1; none are shown there")

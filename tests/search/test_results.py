@@ -55,6 +55,11 @@ def test_hardware_injections_and_flags_are_said(tmp_path, run):
     header, rows = event_table(events, columns, ("H1", "L1"))
     assert header[3:5] == ["H1 alone", "L1 alone"] and header[-1] == "remarks"
     assert {row[-1] for row in rows} == {"", injection, flag, "H1 alone: glitch-like"}
+    rates = {name: np.full(6, 7.0) for name in ("far", "far_error", "ifar")}
+    rates |= {name: np.zeros(6, bool) for name in ("far_is_limit", "far_extrapolated")}
+    of_class = {"far_class": np.array([2.5, np.nan, 9, 9, 9, 9]), "far_class_is_limit": np.arange(6) == 2}
+    header, rows = event_table(events, {**columns, **rates, **of_class}, ("H1", "L1"))
+    assert {row[header.index("a year, its class")] for row in rows} == {"2.5", "-", "< 9", "9"}
     assert any("the file marks a hardware injection there" in line for line in event_lines(events, columns))
     write_events(events, tmp_path / "e.hdf", {}, columns)
     with h5py.File(tmp_path / "e.hdf") as file:
