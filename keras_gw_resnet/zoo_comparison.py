@@ -13,8 +13,8 @@ BEGIN = "<!-- comparison of the saved networks: written by 'keras-gw-resnet mode
 END = "<!-- end of the comparison -->"
 BEST = "<!-- best of the saved networks: written by 'keras-gw-resnet models --report' -->"
 END_OF_BEST = "<!-- end of the best -->"
-SETS = ("set1", "set3")
-RATES = (1000.0, 100.0)
+# Sets and false alarms a month at which sensitive distances are compared; the picture has the first rate of each set.
+SHOWN = {"set1": (1000.0, 100.0), "set3": (1000.0, 100.0), "set3 in measured noise": (1000.0,)}
 # At which false alarms a month the share of glitches is compared.
 GLITCH_RATE = "100"
 TOLERANCE = "signals.merger_tolerance"
@@ -27,6 +27,7 @@ OF_NETWORK = (
     "ranking.statistic",
     "ranking.templates",
     "ranking.coherent",
+    "ranking.consistency",
     TOLERANCE,
     *TAUGHT,
 )
@@ -49,8 +50,8 @@ def write_comparison(cards: list[dict], pages: Sequence[Path], plot: Path) -> No
     from keras_gw_resnet.evaluation.set_plots import draw_comparison
 
     alike = _trained_alike(cards)
-    glitches = any(card.get("metrics", {}).get("glitches") for card in cards)
-    tables = {(BEGIN, END): _comparison(cards, alike, glitches), (BEST, END_OF_BEST): _markdown(_best(cards), glitches)}
+    columns = _columns(cards)
+    tables = {(BEGIN, END): _comparison(cards, alike, columns), (BEST, END_OF_BEST): _markdown(_best(cards), columns)}
     for page, text in [(Path(page), _filled(Path(page), tables)) for page in pages]:
         with written_aside(page) as aside:
             aside.write_text(text)
@@ -72,22 +73,39 @@ def _filled(page, tables):
     return text
 
 
-def _comparison(cards, alike, glitches):
+def _columns(cards):
+    """Return {title: function of a card} of what is compared: the sets that a card has, and glitches where one was tested with them."""
+
+    def distance(name, rate):
+        return lambda card: _distance(card, name, rate)
+
+    measured = [card.get("metrics", {}) for card in cards]
+    columns = {
+        f"{name} at {rate:.0f} a month (Mpc)": distance(name, rate)
+        for name, rates in SHOWN.items()
+        for rate in rates
+        if any(name in metrics.get("sets", {}) for metrics in measured)
+    }
+    glitches = {f"glitches at {GLITCH_RATE} a month": _glitches}
+    return {**columns, **(glitches if any(metrics.get("glitches") for metrics in measured) else {})}
+
+
+def _comparison(cards, alike, columns):
     """Return the table of all networks, in two where some are trained alike and others are not."""
     others = [card for card in cards if card not in alike]
     if not (alike and others):
-        return _markdown(cards, glitches)
+        return _markdown(cards, columns)
     training = alike[0]["training"]
     same = f"the same data, seed ({training['config']['seed']}), schedule and {training['examples']:,} examples"
     exceptions = "".join(f"\n\n{line}" for line in _exceptions(alike))
-    return f"Trained alike: {same}.\n\n{_markdown(alike, glitches)}{exceptions}\n\nOthers, each by its own recipe.\n\n{_markdown(others, glitches)}"
+    return f"Trained alike: {same}.\n\n{_markdown(alike, columns)}{exceptions}\n\nOthers, each by its own recipe.\n\n{_markdown(others, columns)}"
 
 
 def _best(cards):
     """Return those of the cards that see farthest on a set at one of the rates."""
     names = set()
-    for name in SETS:
-        for rate in RATES:
+    for name, rates in SHOWN.items():
+        for rate in rates:
             rows = [(card["name"], _row_at(card, name, rate)) for card in cards]
             seen = [(row["distance"], network) for network, row in rows if row and row["rate"] == rate]
             names |= {max(seen)[1]} if seen else set()
@@ -154,14 +172,10 @@ def _glitches(card):
     return "-"
 
 
-def _markdown(cards, glitches):
-    titles = ["name", "network", "parameters", "Mmul-add/s", "examples", "AUC"]
-    titles += [f"{name} at {rate:.0f} a month (Mpc)" for name in SETS for rate in RATES]
-    titles += [f"glitches at {GLITCH_RATE} a month"] * glitches
+def _markdown(cards, columns):
+    titles = ["name", "network", "parameters", "Mmul-add/s", "examples", *columns]
     lines = [titles, ["---"] * len(titles)]
     for card in sorted(cards, key=lambda card: card.get("multiply_adds", 0)):
-        windows = card.get("metrics", {}).get("windows", {})
-        auc = next((f"{one['auc']:.4f}" for one in windows.values()), "-")
         examples = sum(training.get("examples", 0) for training in trainings_of(card))
         lines.append(
             [
@@ -170,9 +184,7 @@ def _markdown(cards, glitches):
                 f"{card['parameters']:,}",
                 f"{card['multiply_adds'] / 1e6:.0f}" if "multiply_adds" in card else "-",
                 f"{examples:,}" if examples else "-",
-                auc,
-                *(_distance(card, name, rate) for name in SETS for rate in RATES),
-                *[_glitches(card)] * glitches,
+                *(shown(card) for shown in columns.values()),
             ]
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -180,7 +192,7 @@ def _markdown(cards, glitches):
 
 def _points(card):
     """Yield (set, network, multiply-adds per second of strain, distance, error) at the first of the rates."""
-    for name in SETS:
-        row = _row_at(card, name, RATES[0])
+    for name, (rate, *_) in SHOWN.items():
+        row = _row_at(card, name, rate)
         if row is not None and "multiply_adds" in card:
             yield name, card["name"], card["multiply_adds"], row["distance"], row["distance_error"]

@@ -27,7 +27,8 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
         (home / name / "card.json").write_text(json.dumps({**card, "name": name}))
     note_measurement(home / "one", "sets", "set1", {"sensitivity": rows_at((1000.0, 2500.4), (100.0, 2300.0))})
     note_measurement(home / "one", "sets", "set3", {"sensitivity": rows_at((1000.0, 1700.0), (120.0, 1500.6))})
-    note_measurement(home / "one", "windows", "test", {"auc": 0.98765})
+    measured = {"sensitivity": rows_at((1000.0, 1400.0))}
+    note_measurement(home / "three", "sets", "set3 in measured noise", measured)
     note_measurement(home / "two", "sets", "set1", {"sensitivity": rows_at((4000.0, 2600.0))})
     note_measurement(home / "two", "glitches", "bank", {"shares": [{"group": "all", "glitches": 30, "100": 0.456}]})
     note_measurement(home / "three", "glitches", "bank", {"shares": [{"group": "all", "glitches": 30, "1000": 0.5}]})
@@ -45,12 +46,12 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
     assert text.endswith(f"|\n{END}\n\nafter\n")
     lines = {line.split("`")[1]: line for line in text.splitlines() if "`" in line and "|" in line}
     assert set(lines) == {"one", "two", "three"}
-    assert "| 0.9877 | 2500 ± 50 | 2300 ± 50 | 1700 ± 50 | 1501 ± 50 (at 120) | - |" in lines["one"]
-    assert "| - | 2600 ± 50 (at 4000) | 2600 ± 50 (at 4000) | - | - | 0.46 of 30 |" in lines["two"]
-    assert lines["three"].endswith("| - | - |")
+    assert "| 2500 ± 50 | 2300 ± 50 | 1700 ± 50 | 1501 ± 50 (at 120) | - | - |" in lines["one"]
+    assert "| 2600 ± 50 (at 4000) | 2600 ± 50 (at 4000) | - | - | - | 0.46 of 30 |" in lines["two"]
+    assert lines["three"].endswith("| - | 1400 ± 50 | - |")
     best = short.read_text()
     assert best.endswith(f"{END_OF_BEST}\nafter\n") and lines["one"] in best  # at a higher rate "two" does not count
-    assert "`two`" not in best and "`three`" not in best
+    assert "`two`" not in best and lines["three"] in best
     assert plot.stat().st_size > 10_000
     other = json.loads((home / "three" / "card.json").read_text())
     other["training"]["config"]["optimisation"]["batch_size"] *= 2
