@@ -233,7 +233,11 @@ def describing_columns(
     louder = np.argsort(-events.stat, kind="stable")
     fainter = np.delete(louder, np.unique(known[louder], return_index=True)[1])
     known[fainter] = ""  # another event beside it is not the known one
-    return {**detector_columns(events, detectors), "catalogue": known, "remarks": remarks_of(events, detectors, headers)}
+    return {
+        **detector_columns(events, detectors),
+        "catalogue": known,
+        "remarks": remarks_of(events, detectors, headers),
+    }
 
 
 @dataclass(frozen=True)
