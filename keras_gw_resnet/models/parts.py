@@ -101,9 +101,11 @@ class Parts:
 
 
 def completed(card: dict) -> dict:
-    """Return a card with what cards of before do not say: tests of consistency had no tolerance before it was an option."""
+    """Return a card with the tolerance of tests of consistency, which options leave out where it is the usual one, and all cards before it was an option."""
     parts = card.get("parts")
-    for options in (card.get("options"), parts.get("front") if isinstance(parts, dict) else None):
+    front = parts.get("front") if isinstance(parts, dict) else None
+    known = front.get("consistency_tolerance", 0.0) if isinstance(front, dict) else 0.0
+    for options in (front, card.get("options")):
         if isinstance(options, dict) and options.get("consistency"):
-            options.setdefault("consistency_tolerance", 0.0)
+            options.setdefault("consistency_tolerance", known)
     return card

@@ -8,7 +8,7 @@ import pytest
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.front import Front
 from keras_gw_resnet.models.graph import parts_of, read_parts
-from keras_gw_resnet.models.parts import Parts
+from keras_gw_resnet.models.parts import Parts, completed
 from keras_gw_resnet.models.registry import describe_model, model_options
 from keras_gw_resnet.zoo import load_model, save_model
 from tests.models.test_every_model import LIGHTER_FIRST
@@ -73,3 +73,11 @@ def test_options_of_a_front_that_do_not_fit():
     assert Front().stride == 1 and Front(templates=3).stride == 8
     with pytest.raises(InputError, match="give statistic_shortcut too"):
         Front(templates=3, coincidence=True, statistic_templates=2)
+
+
+def test_the_tolerance_of_tests_is_that_of_the_saved_graph_and_none_before_there_was_one():
+    of_graph = {"front": {"consistency": True, "consistency_tolerance": 1.0}}
+    assert completed({"options": {"consistency": True}, "parts": of_graph})["options"]["consistency_tolerance"] == 1.0
+    before = completed({"options": {"consistency": True}, "parts": {"front": {"consistency": True}}})
+    assert before["options"]["consistency_tolerance"] == before["parts"]["front"]["consistency_tolerance"] == 0.0
+    assert "consistency_tolerance" not in completed({"options": {"width": 4}})["options"]
