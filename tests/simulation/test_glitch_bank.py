@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from keras_gw_resnet import InputError
 from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw, load_glitches, save_glitches
 from keras_gw_resnet.simulation.glitch_import import CutOptions, import_arrays
+from keras_gw_resnet.simulation.glitch_tables import import_table
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.set_glitches import SetGlitches
 from keras_gw_resnet.simulation.transients import extract, find_transients
@@ -179,6 +181,18 @@ def test_a_gravity_spy_table_is_cut_out_of_strain(glitchy, tmp_path):
     assert np.abs(own).max() == np.abs(stretch.strain[middle - 100 : middle + 100, 0]).max()
 
 
+def test_what_a_table_lists_around_a_catalogue_event_is_no_glitch(glitchy, tmp_path, monkeypatch):
+    from keras_gw_resnet.strain import catalogue
+
+    monkeypatch.setattr(catalogue, "catalogue_events", lambda: ((1_150_000_030.4, "GW160615"),))
+    rows = [(1_150_000_090.01, "H1", "Blip", 21, 0.99), (1_150_000_030.0, "L1", "Chirp", 20, 0.95)]
+    headers = find_segments([glitchy])
+    bank, left_out = import_table(write_table(tmp_path / "table.csv", rows), headers, CutOptions())
+    assert bank.label.tolist() == ["Blip"] and left_out == 1
+    with pytest.raises(InputError, match=r"alone\.csv: lists nothing but what lies around catalogue events"):
+        import_table(write_table(tmp_path / "alone.csv", rows[1:]), headers, CutOptions())
+
+
 def test_glitches_in_noise_are_as_loud_as_they_say(imported):
     bank, psd, seconds = load_glitches(imported), "aLIGOZeroDetHighPower", 600
     glitches = SetGlitches(bank, {"L1": 6.0}, 2048, SnrLaw(10, 3, 40))
@@ -291,6 +305,11 @@ def test_whole_cuts_of_a_bank_are_denoised_when_it_is_imported(tmp_path):
     np.testing.assert_allclose(denoised.gps, [5, 6], atol=0.02)
     np.testing.assert_allclose(denoised.snr, 20, rtol=0.2)
     assert np.all(np.linalg.norm(denoised.strain - strain[:2], axis=1) > 60), "the noise is still in the cuts"
+    save_glitches(replace(bank, reconstruction=np.array(["denoised", "clean", "whole"])), tmp_path / "faint.hdf")
+    kept, left_out = import_arrays(tmp_path / "faint.hdf", CutOptions())
+    assert left_out == 1 and list(kept.reconstruction) == ["denoised", "clean"], (
+        "what has no whole cut goes with the faint one"
+    )
 
 
 def test_a_strain_file_is_no_file_of_glitches(tmp_path):
