@@ -20,12 +20,12 @@ from keras_gw_resnet.search.candidates import find_events, join
 from keras_gw_resnet.search.events import Events
 from keras_gw_resnet.search.lean import Lean
 from keras_gw_resnet.search.plan import SavedNetwork, plan_in
-from keras_gw_resnet.search.results import describing_columns
+from keras_gw_resnet.search.results import describing_columns, detector_columns
 from keras_gw_resnet.search.scan import Scanner, has_graphics_card
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import SegmentHeader, find_segments
 from keras_gw_resnet.strain.objects import headers_in_memory, is_in_memory
-from keras_gw_resnet.strain.quality import valid_runs
+from keras_gw_resnet.strain.quality import inside, valid_runs
 from keras_gw_resnet.strain.stretches import Coverage, WhitenedStretch, shortage, whitened_stretches
 from keras_gw_resnet.zoo import load_card, load_model
 
@@ -310,6 +310,11 @@ class Detector:
             found[first:last] = self.alone(part, progress)[first - begin : last - begin]
         return found
 
+    def near(self, scan: Scan, times: np.ndarray, seconds: float = 0.0) -> np.ndarray:
+        """Say which scores of a Scan tell of what is so many seconds and a window from some times, in seconds after its first sample."""
+        reach = seconds + self.window_samples / self.sample_rate
+        return inside(self.times_of(scan), np.stack([times - reach, times + reach], axis=-1))
+
     def muted(self) -> list[tuple[int | None, ...]]:
         """Return the arrangements of `Scanner.scan_arranged` in which one detector speaks and the others are silent."""
         numbers = range(len(self.detectors))
@@ -361,11 +366,19 @@ class Detector:
         """
         coverage, given = Coverage(), self._given(segments, channels, sample_rate, gps_start)
         found = self.scan(given, coverage=coverage)
-        candidates = join([self.cluster(scan, stretch.gps_start, threshold) for stretch, scan in found])
-        known = {}
+        candidates = join([self._found_in(stretch, scan, threshold) for stretch, scan in found])
+        known: dict = {"described": detector_columns(candidates, self.detectors)}
         if isinstance(given[0], SegmentHeader):
             known = {"coverage": coverage, "described": describing_columns(candidates, self.detectors, given)}
         return Events.of(candidates, detectors=self.detectors, network=self.name, **known)
+
+    def _found_in(self, stretch, scan, threshold):
+        """Return the Candidates of one stretch, with what each detector gives alone where there are several."""
+        events = self.cluster(scan, stretch.gps_start, threshold)
+        if len(self.detectors) == 1 or not len(events):
+            return events
+        wanted = self.near(scan, events.time - stretch.gps_start)
+        return self.cluster(scan, stretch.gps_start, threshold, self.alone(stretch.strain, wanted=wanted))
 
     def explain(
         self,

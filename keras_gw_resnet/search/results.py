@@ -203,20 +203,29 @@ def remarks_of(events: Candidates, detectors: Sequence[str], headers: Sequence[S
     return np.array(["; ".join(dict.fromkeys(own)) for own in found], str)
 
 
-def describing_columns(
-    events: Candidates, detectors: Sequence[str], headers: Sequence[SegmentHeader]
-) -> dict[str, np.ndarray]:
-    """Return what is known about each event beside its significance, a dictionary of arrays (n,).
+def detector_columns(events: Candidates, detectors: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return what is known of each detector and of templates, a dictionary of arrays (n,).
 
     `stat_H1`, ...: the statistic of this detector alone, the strain of the others replaced by zeros, where it is known;
-    `templates`: "light" or "heavy", the class of binaries that is likelier, where the network tells them apart; `one_detector`: the detector that alone speaks, as a glitch does, empty where several do; `catalogue`: the name of the
-    known event there, for the loudest within a second, or empty, as in simulated strain; `remarks`: see `remarks_of`.
+    `templates`: "light" or "heavy", the class of binaries that is likelier, where the network tells them apart;
+    `one_detector`: the detector that alone speaks, as a glitch does, empty where several do.
     """
     columns = {f"stat_{name}": own for name, own in zip(detectors, events.alone.T, strict=False)}
     if np.any(events.light >= 0):
         columns["templates"] = np.array(["heavy", "light", ""], str)[events.light]
     if events.alone.shape[1]:
         columns["one_detector"] = detectors_alone(events, detectors)
+    return columns
+
+
+def describing_columns(
+    events: Candidates, detectors: Sequence[str], headers: Sequence[SegmentHeader]
+) -> dict[str, np.ndarray]:
+    """Return what is known about each event beside its significance, a dictionary of arrays (n,).
+
+    Those of `detector_columns`; `catalogue`: the name of the known event there, for the loudest within a second, or empty, as in simulated
+    strain; `remarks`: see `remarks_of`.
+    """
     known = names_at(events.time)
     for header in headers:
         if header.origin != MEASURED:
@@ -224,7 +233,11 @@ def describing_columns(
     louder = np.argsort(-events.stat, kind="stable")
     fainter = np.delete(louder, np.unique(known[louder], return_index=True)[1])
     known[fainter] = ""  # another event beside it is not the known one
-    return {**columns, "catalogue": known, "remarks": remarks_of(events, detectors, headers)}
+    return {
+        **detector_columns(events, detectors),
+        "catalogue": known,
+        "remarks": remarks_of(events, detectors, headers),
+    }
 
 
 @dataclass(frozen=True)

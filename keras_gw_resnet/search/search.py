@@ -222,11 +222,9 @@ def _intervals(times, live, step):
 
 def _wanted(network, stretch, scan, options):
     """Say of which scores it is asked what each detector alone gives: those near events, and around the loudest."""
-    events, times = network.cluster(scan, stretch.gps_start, options.threshold), network.times_of(scan)
-    near = network.window_samples / network.sample_rate
-    reach = [(events.time, near), (events.loudest(options.snapshots).time, SNAPSHOT_SECONDS / 2 + near)]
-    intervals = [np.stack([time - seconds, time + seconds], axis=-1) for time, seconds in reach]
-    return inside(stretch.gps_start + times, np.concatenate(intervals))
+    events = network.cluster(scan, stretch.gps_start, options.threshold)
+    reach = [(events.time, 0.0), (events.loudest(options.snapshots).time, SNAPSHOT_SECONDS / 2)]
+    return np.logical_or(*(network.near(scan, time - stretch.gps_start, seconds) for time, seconds in reach))
 
 
 def gated(events: Candidates, stretch: WhitenedStretch) -> Candidates:

@@ -1,3 +1,7 @@
+import io
+import zipfile
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -212,6 +216,13 @@ def test_consistency_is_of_templates_and_takes_weights_made_without_it(tmp_path)
     make_portable(tmp_path / "checked.keras")
     loaded = keras.saving.load_model(tmp_path / "checked.keras", safe_mode=True)
     assert front_of(loaded) == front_of(checked)
+    for own, known in zip(loaded.get_weights(), checked.get_weights(), strict=True):
+        np.testing.assert_array_equal(own, known)
+    with zipfile.ZipFile(tmp_path / "checked.keras") as archive:
+        weights = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+        shuffled = []
+        weights.visititems(lambda _, own: shuffled.append(getattr(own, "shuffle", False)))
+        assert any(shuffled)
     scanner = Scanner(checked)
     strain = np.random.default_rng(5).normal(size=(3 * 2048, 2)).astype("float32")
     assert scanner.exact and scanner.difference(strain, scanner.scan(strain).scores) < 1e-3

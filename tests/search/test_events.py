@@ -42,7 +42,10 @@ def test_strain_in_memory_is_searched_as_that_of_files(network, strain, found, t
     for other in (of_file, of_array):
         np.testing.assert_array_equal(found.time, other.time)
         np.testing.assert_array_equal(found.stat, other.stat)
-    ((stretch, _),) = network.scan(strain, sample_rate=2048, gps_start=1_000_000_000)
+        np.testing.assert_array_equal(found.columns()["stat_L1"], other.alone[:, 1])
+    ((stretch, scan),) = network.scan(strain, sample_rate=2048, gps_start=1_000_000_000)
+    whole = network.cluster(scan, stretch.gps_start, -np.inf, network.alone(stretch.strain))
+    np.testing.assert_allclose(found.alone, whole.alone, atol=1e-4)
     assert stretch.gps_start == 1_000_000_002
     assert isinstance(found, Candidates) and len(join([found, of_file])) == 2 * len(found)
     assert found.coverage.given == 40 and "in 40.0 s of H1+L1 strain (invalid and skipped 0.0 s" in repr(found)
@@ -64,7 +67,7 @@ def test_what_cannot_be_searched_is_refused(network, strain):
 def test_events_are_a_sequence(found):
     first, *_, last = found
     assert found[0] == first and found[-1] == last and len(list(found)) == len(found)
-    assert {"time", "stat", "var", "catalogue", "remarks"} <= set(first)
+    assert {"time", "stat", "var", "stat_H1", "one_detector", "catalogue", "remarks"} <= set(first)
     loud = found[found.stat > np.median(found.stat)]
     assert isinstance(loud, Events) and len(loud) == len(found) // 2 and loud.detectors == ("H1", "L1")
     assert found.loudest(1)[0]["stat"] == found.stat.max()
