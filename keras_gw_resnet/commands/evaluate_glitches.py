@@ -12,7 +12,7 @@ def evaluate_glitches(args: argparse.Namespace) -> None:
     """Test one or several networks with the glitches of a bank, print, write and draw the shares."""
     from keras_gw_resnet.evaluation.glitch_report import WRITTEN, glitch_table, write_glitch_tests
     from keras_gw_resnet.evaluation.glitch_test import REPEATS, measure_glitches, usable_glitches
-    from keras_gw_resnet.evaluation.leakage import report_leakage, seen_glitches
+    from keras_gw_resnet.evaluation.leakage import glitches_of_other_banks, report_leakage, seen_glitches
     from keras_gw_resnet.simulation.glitch_bank import load_glitches
     from keras_gw_resnet.zoo import load_cards, note_measurement
 
@@ -25,6 +25,10 @@ def evaluate_glitches(args: argparse.Namespace) -> None:
     banks = [usable_glitches(whole, args.glitches, card["sample_rate"], card["detectors"]) for card in cards]
     for card in cards:
         report_leakage(card, seen_glitches(card, fingerprint), args.strict)
+        if other := glitches_of_other_banks(card, fingerprint):
+            print(
+                f"NOTE: {card['name']} was trained on {other} glitches of another bank; see that none of these is one of them"
+            )
     networks = load_networks(names, args.precision, exact=args.exact, consistency=args.consistency)
     given = {"background": args.thresholds, "seed": args.seed}
     tests = [measure_glitches(n, bank, fingerprint, **given) for n, bank in zip(networks, banks, strict=True)]

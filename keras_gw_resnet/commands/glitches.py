@@ -75,7 +75,10 @@ def run_import(args: argparse.Namespace) -> None:
         left_out += missed
     _save(join_banks(banks), args.output)
     if left_out:
-        print(f"left out: {left_out} that do not stand out of their noise, are gated, or lie outside the strain")
+        print(
+            f"left out: {left_out} that do not stand out of their noise, are gated, or lie around catalogue events or outside the "
+            "strain"
+        )
 
 
 def run_mine(args: argparse.Namespace) -> None:

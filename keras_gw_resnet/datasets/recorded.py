@@ -64,18 +64,16 @@ class BankGlitch(Negative):
         return cls(own, data.detectors, bank.fingerprint(), rates, law, part)
 
     def split(self, share):
-        """Return two of these without a glitch in common; the last ones of each detector are held out."""
+        """Return two of these; of each detector the last glitches are held out, one at least, and its only one is in both."""
         if self.bank is None:
             return self, self
-        rank = np.empty(len(self.bank))
+        kept, held_out = np.zeros((2, len(self.bank)), bool)
         for detector in set(self.bank.detector):
             own = np.flatnonzero(self.bank.detector == detector)
-            rank[own] = np.arange(len(own)) / len(own)
-        held_out = rank >= 1 - share
-        if not held_out.any() or held_out.all():
-            return self, self
+            last = (np.arange(len(own)) / len(own) >= 1 - share) | (own == own[-1])
+            kept[own], held_out[own] = ~last | (own == own[0]), last
         given = self._detectors, self._file, self.rates, self._snr, self._simulated_share
-        return tuple(BankGlitch(self.bank.select(own), *given) for own in (~held_out, held_out))
+        return tuple(BankGlitch(self.bank.select(own), *given) for own in (kept, held_out))
 
     def fingerprint(self, kept, held_out):
         """Return how many glitches there are, of which detectors, and of which bank."""

@@ -54,6 +54,15 @@ def seen_glitches(card: dict, fingerprint: str) -> list[str]:
     return [f"it was trained on {number} of these glitches"] if number else []
 
 
+def glitches_of_other_banks(card: dict, fingerprint: str) -> int:
+    """Return how many glitches of banks with other fingerprints a network was trained on.
+
+    The same recordings, cut or joined otherwise, have another fingerprint: whether they are among these nobody can tell.
+    """
+    every = [training.get("data", {}).get("glitches", {}) for training in trainings_of(card)]
+    return max((own["number"] for own in every if own and own.get("fingerprint") != fingerprint), default=0)
+
+
 def seen_windows(card: dict, hashes: Iterable[str] | np.ndarray) -> list[str]:
     """List what a network saw of labelled windows, from a sample of those that it was trained on and selected with.
 

@@ -202,9 +202,17 @@ def write_events(
             writer = csv.writer(file)
             writer.writerow(columns)
             writer.writerows(rows["events"])
-        every = {name: [dict(zip(tables[name], row, strict=True)) for row in own] for name, own in rows.items()}
+        every = {
+            name: [dict(zip(tables[name], map(_or_null, row), strict=True)) for row in own]
+            for name, own in rows.items()
+        }
         text.write_text(json.dumps({**attributes, **every}, indent=1) + "\n")
     return event_files(path)
+
+
+def _or_null(value):
+    """Return a value, None (null in JSON) for numbers that are not finite: strict readers refuse NaN."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def event_files(path: Path) -> list[Path]:

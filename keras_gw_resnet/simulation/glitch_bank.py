@@ -71,10 +71,7 @@ def read_rates(text: str) -> dict[str, float]:
 def require_detectors(rates: Mapping[str, float], detectors: Sequence[str], option: str, what: str) -> None:
     """Raise InputError where rates name a detector that is not there.
 
-    Args:
-        rates: Glitches a minute by detector, as from `read_rates`.
-        detectors: Names of those there are.
-        option, what: The option that gives the rates, and what has the detectors, for the message.
+    `rates` are as from `read_rates`, `option` is what gives them, `what` has the `detectors`; both are for the message.
     """
     if unknown := [name for name in rates if name not in detectors]:
         raise InputError(f"{option} names {unknown[0]}; {what} has {', '.join(detectors)}")
@@ -189,9 +186,8 @@ class GlitchBank:
             simulated_share: Share of simulated ones, see `simulation.glitches`; whitened banks alone have them.
 
         Returns:
-            Tuple (glitches, snr, index): float32 array (number, samples), float64 array (number,), and which glitch of the
-            bank each is, -1 - family for the simulated ones. Those whose reconstruction is "whole" replace the strain of
-            the window where they are not zero, the others are added to it.
+            Tuple (glitches, snr, index): float32 array (number, samples), float64 array (number,), and which glitch of the bank
+            each is, -1 - family for simulated ones. "whole" ones replace the strain where they are not zero, others are added.
         """
         own = np.flatnonzero(self.detector == detector)
         index = rng.choice(own, number)

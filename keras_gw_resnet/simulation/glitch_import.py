@@ -175,7 +175,9 @@ def _recut(bank, options, path):
         kept = {name: getattr(bank, name)[row] for name in ("detector", "label", "source")}
         gps = bank.gps[row] - bank.strain.shape[1] // 2 / bank.sample_rate
         cutter.add(bank.strain[row], snr=bank.snr[row], gps=gps, **kept)
-    banks = [bank.select(~whole), cutter.bank(path)] if not whole.all() else [cutter.bank(path)]
+    banks = [] if whole.all() else [bank.select(~whole)]
+    if cutter.found or not banks:
+        banks.append(cutter.bank(path))
     return join_banks(banks), cutter.left_out
 
 

@@ -13,7 +13,9 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.glitch_bank import GlitchBank
 from keras_gw_resnet.simulation.glitch_import import CutOptions, Cutter, cut_from_stretch
+from keras_gw_resnet.strain.catalogue import left_out_intervals
 from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import whitened_stretches
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def import_table(
     skip_outside: bool = False,
     settings: Whitening | None = None,
 ) -> tuple[GlitchBank, int]:
-    """Cut the glitches of a table out of strain.
+    """Cut the glitches of a table out of strain; what it lists within 4 s of a catalogue event is none.
 
     Args:
         path: Table, see `read_table`.
@@ -94,12 +96,17 @@ def import_table(
         settings: Whitening; None: the defaults.
 
     Returns:
-        Tuple (GlitchBank, number left out because they do not stand out of their noise, are gated, or are outside the strain).
+        Tuple (GlitchBank, number left out because they do not stand out of their noise, are gated, lie around catalogue events, or
+        are outside the strain).
 
     Raises:
         InputError: The table lacks a column, a glitch lies outside the strain, or none can be cut.
     """
-    settings, rows = settings or Whitening(), read_table(path, confidence)
+    settings, listed = settings or Whitening(), read_table(path, confidence)
+    signals = inside([row["time"] for row in listed], left_out_intervals())
+    rows = [row for row, signal in zip(listed, signals, strict=True) if not signal]
+    if not rows:
+        raise InputError(f"{path}: lists nothing but what lies around catalogue events, which are no glitches")
     present = {h.detector for h in headers}
     cutter, done = Cutter(settings.sample_rate, options), [False] * len(rows)
     seconds, times = sum(h.samples / h.sample_rate for h in headers), [row["time"] for row in rows]
@@ -120,4 +127,4 @@ def import_table(
             f"{path}: {len(outside)} of {len(rows)} glitches lie outside the strain given, the first of {one['detector']} "
             f"at GPS {one['time']:.3f}; give its file, or leave such out with --skip-outside"
         )
-    return cutter.bank(path), cutter.left_out + cutter.gated + len(outside)
+    return cutter.bank(path), cutter.left_out + cutter.gated + int(signals.sum()) + len(outside)

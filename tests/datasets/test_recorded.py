@@ -52,6 +52,14 @@ def test_glitches_held_out_are_not_trained_on_and_whole_cuts_replace_the_noise(s
     kept, held_out = BankGlitch(recorded(gps=np.arange(20.0)), ("H1", "L1")).split(0.1)
     assert len(kept.bank) == 18 and sorted(held_out.bank.detector) == ["H1", "L1"]
     assert not set(kept.bank.gps) & set(held_out.bank.gps)
+    few = recorded(gps=np.arange(20.0)).select([0, 1, 2, *range(1, 20, 2)])
+    assert set(few.detector[:3]) == {"H1", "L1"}
+    for number in (1, 2, 3):  # one of H1, or two: one is held out where there are two
+        kept, held_out = BankGlitch(few.select(np.r_[0:number, 3:13]), ("H1", "L1"), rates={"H1": 60.0}).split(0.1)
+        assert set(kept.bank.detector) == set(held_out.bank.detector) == {"H1", "L1"}
+        own = [set(part.bank.gps[part.bank.detector == "H1"]) for part in (kept, held_out)]
+        assert own == ([{0.0}, {0.0}] if number < 3 else [{0.0}, {2.0}])
+        held_out.occur(np.random.default_rng(1), np.zeros((8, WINDOW, 2), np.float32))
     whole = BankGlitch(recorded(detectors=("L1",), reconstruction=np.full(20, "whole")), ("H1", "L1"))
     strain = np.full((4, WINDOW, 2), 7.0, np.float32)
     whole.add(None, np.random.default_rng(1), strain, None, np.arange(3), 0)

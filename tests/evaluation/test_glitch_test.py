@@ -8,7 +8,7 @@ import pytest
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.evaluation.glitch_test import GlitchScores, score_glitches, thresholds_of, usable_glitches
-from keras_gw_resnet.evaluation.leakage import seen_glitches
+from keras_gw_resnet.evaluation.leakage import glitches_of_other_banks, seen_glitches
 from keras_gw_resnet.search.background import CONSISTENCY, Background, write_background
 from keras_gw_resnet.simulation.glitch_bank import GlitchBank, load_glitches, save_glitches
 from keras_gw_resnet.strain.conditioning import Whitening
@@ -142,6 +142,7 @@ def test_glitches_that_were_trained_on_are_told():
     card = {"training": {"data": {"glitches": {"number": 18, "fingerprint": "abc"}}}}
     assert seen_glitches(card, "abc") == ["it was trained on 18 of these glitches"]
     assert seen_glitches(card, "other") == seen_glitches({}, "abc") == []
+    assert [glitches_of_other_banks(*own) for own in ((card, "abc"), (card, "other"), ({}, "abc"))] == [0, 18, 0]
 
 
 def test_glitches_of_other_detectors_are_left_out(tmp_path):

@@ -90,6 +90,8 @@ def test_files_hold_every_digit(tmp_path):
         (row,) = csv.DictReader(file)
     assert {name: float(value) for name, value in row.items()} == expected
     assert json.loads(text.read_text()) == {"model": "m", "detectors": ["H1", "L1"], "events": [expected]}
+    *_, text = write_events(events, tmp_path / "n.hdf", {}, {"far_class": np.array([np.nan])})
+    assert '"far_class": null' in text.read_text(), "NaN is no JSON"
 
 
 def test_candidates_of_stretches_with_and_without_gates_are_joined():

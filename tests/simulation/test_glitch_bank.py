@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw, load_glitches, save_glitches
-from keras_gw_resnet.simulation.glitch_import import CutOptions, import_arrays
+from keras_gw_resnet.simulation.glitch_import import CutOptions
+from keras_gw_resnet.simulation.glitch_tables import import_table
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.set_glitches import SetGlitches
 from keras_gw_resnet.simulation.transients import extract, find_transients
@@ -179,6 +180,18 @@ def test_a_gravity_spy_table_is_cut_out_of_strain(glitchy, tmp_path):
     assert np.abs(own).max() == np.abs(stretch.strain[middle - 100 : middle + 100, 0]).max()
 
 
+def test_what_a_table_lists_around_a_catalogue_event_is_no_glitch(glitchy, tmp_path, monkeypatch):
+    from keras_gw_resnet.strain import catalogue
+
+    monkeypatch.setattr(catalogue, "catalogue_events", lambda: ((1_150_000_030.4, "GW160615"),))
+    rows = [(1_150_000_090.01, "H1", "Blip", 21, 0.99), (1_150_000_030.0, "L1", "Chirp", 20, 0.95)]
+    headers = find_segments([glitchy])
+    bank, left_out = import_table(write_table(tmp_path / "table.csv", rows), headers, CutOptions())
+    assert bank.label.tolist() == ["Blip"] and left_out == 1
+    with pytest.raises(InputError, match=r"alone\.csv: lists nothing but what lies around catalogue events"):
+        import_table(write_table(tmp_path / "alone.csv", rows[1:]), headers, CutOptions())
+
+
 def test_glitches_in_noise_are_as_loud_as_they_say(imported):
     bank, psd, seconds = load_glitches(imported), "aLIGOZeroDetHighPower", 600
     glitches = SetGlitches(bank, {"L1": 6.0}, 2048, SnrLaw(10, 3, 40))
@@ -242,63 +255,6 @@ def test_glitches_that_cannot_be(glitchy, imported, tmp_path):
     for (_, mentioned), result in zip((*cases, *sets), results, strict=True):
         assert_refused(result, *mentioned)
     assert not out.exists()
-
-
-def test_arrays_with_their_labels(tmp_path):
-    np.savez(
-        tmp_path / "mine.npz",
-        strain=bursts(3),
-        label=np.array(["a", "b", "b"]),
-        detector=np.array(["H1", "H1", "V1"]),
-        sample_rate=2048,
-    )
-    out = tmp_path / "bank.hdf"
-    result = run_command(*GLITCHES, "import", tmp_path / "mine.npz", "--seconds", 1, "--output", out)
-    assert result.returncode == 0, result.stderr
-    bank = load_glitches(out)
-    assert bank.detector.tolist() == ["H1", "H1", "V1"] and bank.label.tolist() == ["a", "b", "b"]
-    np.testing.assert_allclose(bank.snr, 10, rtol=1e-3)
-    assert bank.strain.shape == (3, 2048) and set(bank.reconstruction) == {"clean"}
-    with pytest.raises(InputError, match="no glitches of L1"):
-        bank.require(2048, ("H1", "L1"), "x")
-
-
-def test_arrays_named_by_detector(tmp_path):
-    np.savez(tmp_path / "mine.npz", H1=bursts(2), L1=bursts(1), sample_rate=2048)
-    bank, left_out = import_arrays(tmp_path / "mine.npz", CutOptions(1.0), label="Blip")
-    assert bank.detector.tolist() == ["H1", "H1", "L1"] and set(bank.label) == {"Blip"} and not left_out
-    np.savez(tmp_path / "odd.npz", hanford=bursts(1), sample_rate=2048)
-    with pytest.raises(
-        InputError, match=r"odd\.npz: has hanford, sample_rate; expected an array \(n, samples\) for each"
-    ):
-        import_arrays(tmp_path / "odd.npz", CutOptions())
-    np.savez(tmp_path / "flat.npz", H1=bursts(1)[0], sample_rate=2048)
-    with pytest.raises(InputError, match=r"flat\.npz: glitches of H1 have shape"):
-        import_arrays(tmp_path / "flat.npz", CutOptions())
-
-
-def test_whole_cuts_of_a_bank_are_denoised_when_it_is_imported(tmp_path):
-    strain = np.random.default_rng(3).normal(size=(3, 8192))
-    strain[:2] += np.pad(bursts(2, snr=20.0), ((0, 0), (3072, 3072)))
-    bank = bank_of(
-        strain, snr=np.array([20.0, 20.0, 9.0]), gps=np.array([5.0, 6.0, 7.0]), reconstruction=np.full(3, "whole")
-    )
-    save_glitches(bank, tmp_path / "whole.hdf")
-    same, left_out = import_arrays(tmp_path / "whole.hdf", CutOptions(reconstruct="whole"))
-    assert same.fingerprint() == bank.fingerprint() and not left_out
-    denoised, left_out = import_arrays(tmp_path / "whole.hdf", CutOptions())
-    assert left_out == 1 and set(denoised.reconstruction) == {"denoised"}
-    np.testing.assert_allclose(denoised.gps, [5, 6], atol=0.02)
-    np.testing.assert_allclose(denoised.snr, 20, rtol=0.2)
-    assert np.all(np.linalg.norm(denoised.strain - strain[:2], axis=1) > 60), "the noise is still in the cuts"
-
-
-def test_a_strain_file_is_no_file_of_glitches(tmp_path):
-    path = write_mlgwsc(tmp_path / "strain.hdf", ["H1", "L1"], seconds=4)
-    with pytest.raises(
-        InputError, match=r"strain\.hdf: H1 has no array 'strain' of glitches; strain files are given with"
-    ):
-        import_arrays(path, CutOptions())
 
 
 def test_gated_places_are_told(tmp_path, capsys):
