@@ -173,8 +173,8 @@ def add_consistency(parser: argparse._ActionsContainer) -> None:
         "--consistency",
         action="store_true",
         help="test how well the strain fits each template of the matched filter, so that most glitches count for little; the "
-        "thresholds in the card, and the signals behind p astro, are those without. A network that was saved with it, as the "
-        "flagship, is searched so anyway",
+        "thresholds in the card, and the signals behind p astro, are those without. A network that was saved with it, as those that "
+        "ship, is searched so anyway",
     )
 
 

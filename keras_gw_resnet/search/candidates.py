@@ -173,6 +173,21 @@ def write_events_hdf5(
             file[name] = np.char.encode(column) if column.dtype.kind == "U" else column
 
 
+def detector_columns(events: Candidates, detectors: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return what is known of each detector and of templates, a dictionary of arrays (n,).
+
+    `stat_H1`, ...: the statistic of this detector alone, the strain of the others replaced by zeros, where it is known;
+    `templates`: "light" or "heavy", the class of binaries that is likelier, where the network tells them apart;
+    `one_detector`: the detector that alone speaks, as a glitch does, empty where several do.
+    """
+    columns = {f"stat_{name}": own for name, own in zip(detectors, events.alone.T, strict=False)}
+    if np.any(events.light >= 0):
+        columns["templates"] = np.array(["heavy", "light", ""], str)[events.light]
+    if events.alone.shape[1]:
+        columns["one_detector"] = detectors_alone(events, detectors)
+    return columns
+
+
 def named_columns(events: Candidates, more: Mapping | None = None) -> dict[str, np.ndarray]:
     """Return time, stat and var of events by name, arrays (n,), and more columns."""
     return {name: getattr(events, name) for name in ("time", "stat", "var")} | dict(more or {})

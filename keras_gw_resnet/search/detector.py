@@ -16,11 +16,11 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.parts import Parts
 from keras_gw_resnet.models.weights import find_model_file, require_sha256
 from keras_gw_resnet.search.background import CONSISTENCY
-from keras_gw_resnet.search.candidates import find_events, join
+from keras_gw_resnet.search.candidates import detector_columns, find_events, join
 from keras_gw_resnet.search.events import Events
 from keras_gw_resnet.search.lean import Lean
 from keras_gw_resnet.search.plan import SavedNetwork, plan_in
-from keras_gw_resnet.search.results import describing_columns, detector_columns
+from keras_gw_resnet.search.results import describing_columns
 from keras_gw_resnet.search.scan import Scanner, has_graphics_card
 from keras_gw_resnet.strain.conditioning import Whitening
 from keras_gw_resnet.strain.files import SegmentHeader, find_segments

@@ -15,7 +15,7 @@ from keras_gw_resnet.search.background import Background, join_backgrounds, writ
 from keras_gw_resnet.search.candidates import (
     CLUSTER_SECONDS,
     Candidates,
-    detectors_alone,
+    detector_columns,
     event_files,
     join,
     speaks_alone,
@@ -201,21 +201,6 @@ def remarks_of(events: Candidates, detectors: Sequence[str], headers: Sequence[S
         for number in np.flatnonzero(gated):
             found[number].append(f"{name}: gated")
     return np.array(["; ".join(dict.fromkeys(own)) for own in found], str)
-
-
-def detector_columns(events: Candidates, detectors: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return what is known of each detector and of templates, a dictionary of arrays (n,).
-
-    `stat_H1`, ...: the statistic of this detector alone, the strain of the others replaced by zeros, where it is known;
-    `templates`: "light" or "heavy", the class of binaries that is likelier, where the network tells them apart;
-    `one_detector`: the detector that alone speaks, as a glitch does, empty where several do.
-    """
-    columns = {f"stat_{name}": own for name, own in zip(detectors, events.alone.T, strict=False)}
-    if np.any(events.light >= 0):
-        columns["templates"] = np.array(["heavy", "light", ""], str)[events.light]
-    if events.alone.shape[1]:
-        columns["one_detector"] = detectors_alone(events, detectors)
-    return columns
 
 
 def describing_columns(
