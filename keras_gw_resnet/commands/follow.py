@@ -28,7 +28,7 @@ def add_follow(parser: argparse.ArgumentParser) -> None:
         "object on a line of stdout and of OUTPUT (.jsonl), and the same command goes on after a stop",
     )
     group.add_argument(
-        "--idle", type=positive, metavar="SECONDS", help="end when no file has come for so long (default: never)"
+        "--idle", type=positive, metavar="SECONDS", help="end when no strain has come for so long (default: never)"
     )
 
 
@@ -85,7 +85,6 @@ def run_follow(args: argparse.Namespace) -> None:
         say=_say,
     ):
         print(json.dumps(event), flush=True)
-    _say(f"no file for {args.idle} s; {shown(args.output)} has all events")
 
 
 def _say(line):

@@ -21,6 +21,7 @@ from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.search import gated
 from keras_gw_resnet.search.told import Block, Told, described
 from keras_gw_resnet.strain.arrivals import Arrivals, cut, samples_in
+from keras_gw_resnet.strain.conditioning import LEAST_PSD_SECONDS
 from keras_gw_resnet.strain.intervals import JOIN_TOLERANCE, coincident_intervals
 from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import whitened_stretches
@@ -90,6 +91,18 @@ class Follower:
     def searched_to(self) -> float | None:
         """GPS second up to which all events are told."""
         return self._told_to
+
+    @property
+    def reached(self) -> str:
+        """How far the search has come, in words; where it has not begun, what it lacks."""
+        if self._told_to is not None:
+            return f"searched up to GPS {self._told_to:.3f}"
+        held, names = {header.detector for header in self._arrivals.headers}, self._network.detectors
+        if lacking := [name for name in names if name not in held]:
+            return f"nothing was searched, as no strain of {' and '.join(lacking)} has come"
+        return (
+            f"nothing was searched, as {' and '.join(names)} have too little strain in common; it takes {LEAST_PSD_SECONDS:g} s and more"
+        )
 
     def poll(self) -> Iterator[dict]:
         """Look at the folder once, search what is new and make one time slide; yield each event, a dictionary, when it is kept."""
@@ -272,7 +285,7 @@ def follow(
         output: File of events, a JSON object a line; where a search of the same network left it, that goes on, without loss or repetition.
         threshold, slides, vetoes, say: See `Follower`.
         quality, channels: See `find_segments`.
-        idle_seconds: Ends when no file has come for so long.
+        idle_seconds: Ends when no strain has come for so long, and says how far the search has come.
 
     Yields:
         Each event, a dictionary, once it is kept in `output`.
@@ -281,6 +294,10 @@ def follow(
         InputError: No such folder, or an output of another search.
     """
     told = Told(output, network)
+    if told.searched_to is not None:
+        say(
+            f"{output}: goes on after GPS {told.searched_to:.3f}, up to where it was searched before; with --overwrite it begins anew"
+        )
     arrivals = Arrivals(folder, network.detectors, quality, channels, say=say)
     follower = Follower(network, arrivals, told, threshold=threshold, slides=slides, vetoes=vetoes, say=say)
     follower.warm_up()
@@ -292,3 +309,5 @@ def follow(
             newest = time.monotonic()
         else:
             time.sleep(POLL_SECONDS)
+    arrivals.give_up()
+    say(f"no strain for {idle_seconds:g} s; {follower.reached}; the events are in {output}")

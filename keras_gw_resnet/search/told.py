@@ -80,6 +80,7 @@ class Told:
         else:
             check_output(self.output)
             self.keep(None)
+            self.output.touch()
 
     @staticmethod
     def files(output: Path) -> list[Path]:

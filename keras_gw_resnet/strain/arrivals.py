@@ -75,6 +75,13 @@ class Arrivals:
                 break  # what was there before is taken bit by bit
         return taken
 
+    def give_up(self) -> None:
+        """Say which files could not be read and were still waited for."""
+        for name, (stamp, _, error) in self._waiting.items():
+            self._read[name] = stamp
+            self._say(f"{error}; left out")
+        self._waiting = {}
+
     def forget(self, before: float) -> None:
         """Let go of the strain before a GPS second."""
         self.since = before
@@ -109,12 +116,12 @@ class Arrivals:
             if _stamp(path) != stamp:
                 return False  # it is being written: the next look reads it
         except InputError as error:
-            since = self._waiting.setdefault(name, (stamp, self._clock()))
-            if since[0] != stamp:
-                self._waiting[name] = (stamp, self._clock())
-            elif self._clock() - since[1] > UNREADABLE_SECONDS:
+            seen, since, _ = self._waiting.get(name, (None, 0.0, ""))
+            if seen != stamp:
+                self._waiting[name] = stamp, self._clock(), str(error)
+            elif self._clock() - since > UNREADABLE_SECONDS:
                 self._read[name] = stamp
-                self._say(f"{error}; left out")
+                self._say(f"{self._waiting.pop(name)[2]}; left out")
             return False
         self._read[name] = stamp
         self._waiting.pop(name, None)

@@ -302,5 +302,22 @@ def test_following_ends_when_nothing_comes(network, strain, tmp_path):
     said = []
     options = {"threshold": 5.0, "idle_seconds": 0.5, "say": said.append}
     assert_all_once(list(follow(network, tmp_path / "in", tmp_path / "e.jsonl", **options)))
+    (tmp_path / "in" / "odd.hdf5").write_bytes(b"nothing")
     assert list(follow(network, tmp_path / "in", tmp_path / "e.jsonl", **options)) == []
-    assert not said
+    end, again, odd, once_more = said
+    assert end.startswith("no strain for 0.5 s; searched up to GPS 1000000052.")
+    assert "e.jsonl: goes on after GPS 1000000052." in again and "--overwrite" in again
+    assert "odd.hdf5" in odd and odd.endswith("; left out")
+    assert once_more == end
+
+
+@pytest.mark.parametrize(
+    ("names", "lacking"),
+    [((), "no strain of H1 and L1 has come"), (["H1"], "no strain of L1 has come"), (("H1", "L1"), "16 s and more")],
+)
+def test_what_was_never_searched_is_said(network, strain, tmp_path, names, lacking):
+    room, said = Room(tmp_path, network), []
+    write(room.folder, strain, 0, 8, names)
+    assert list(follow(network, room.folder, tmp_path / "e.jsonl", idle_seconds=0.3, say=said.append)) == []
+    assert len(said) == 1 and "nothing was searched" in said[0] and lacking in said[0]
+    assert not (tmp_path / "e.jsonl").read_bytes()
