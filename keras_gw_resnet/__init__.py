@@ -13,6 +13,7 @@ _ROOMS = {
     "models.ensemble": ("Ensemble",),
     "models.literature": ("AresGW54", "AresGW54Wide", "Gabbard2018", "GeorgeHuerta2018", "Aframe"),
     "models.registry": ("build_model", "list_models", "model_info"),
+    "strain.files": ("find_segments",),
     "strain.conditioning": ("preprocess_input",),
     "search.detector": ("Detector",),
     "search.adoption": ("save_model",),

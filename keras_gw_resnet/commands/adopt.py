@@ -14,7 +14,7 @@ def add_adopt(subparsers: argparse._SubParsersAction) -> None:
         subparsers,
         "adopt",
         run_adopt,
-        "give a network that was trained on elsewhere a card, so that it can be searched with",
+        "give a network that was trained further elsewhere a card, so that it can be searched with",
         "keras-gw-resnet adopt finetuned.keras --like flagship --output runs/finetuned",
     )
     parser.add_argument("model", type=path_of, metavar="MODEL.keras", help="file that model.save wrote")

@@ -19,7 +19,11 @@ def add_models(subparsers: argparse._SubParsersAction) -> None:
         "  keras-gw-resnet models --report docs/zoo.md README.md",
     )
     parser.add_argument(
-        "pattern", nargs="?", default="*", metavar="PATTERN", help="name or shell pattern (default: all)"
+        "pattern",
+        nargs="?",
+        default="*",
+        metavar="PATTERN",
+        help="name or shell pattern, or a saved network, for those like it (default: all)",
     )
     parser.add_argument(
         "--width", type=positive, metavar="N", help="channels of the first stage (default: the network's)"
@@ -58,10 +62,9 @@ def run_models(args: argparse.Namespace) -> None:
         draw_network(model, args.plot)
         print(f"saved: {shown(args.plot)}")
         return
-    names = list_models(args.pattern)
-    if not names:
-        build_model(args.pattern)
     saved = [load_card(name) for name in list_saved()]
+    models = {c["name"]: c["model"] for c in saved}
+    pattern = models.get(ALIASES.get(args.pattern, args.pattern), args.pattern)
     other = {name: alias for alias, name in ALIASES.items()}
     rows = [
         [
@@ -72,11 +75,16 @@ def run_models(args: argparse.Namespace) -> None:
             "+".join(c["detectors"]),
         ]
         for c in saved
-        if fnmatch.fnmatch(c["model"], args.pattern)
+        if fnmatch.fnmatch(c["model"], pattern)
     ]
+    names = list_models(pattern)
+    if not names and not rows:
+        build_model(pattern)  # which says what there is
     if rows:  # first, as the networks below are built one by one
         print(table(rows, ["saved network", "also", "parameters", "window (s)", "detectors"]))
         print(f"in {shown(saved_models_folder())}, one folder each\n", flush=True)
+    if not names:  # an ensemble, which no name builds
+        return
     rows = []
     for name in Bar(names, desc="networks", unit="network", leave=False):
         info = model_info(name, **options)

@@ -67,7 +67,7 @@ def adopted_card(
         "adopted": {
             "like": card["name"],
             "sha256": card["sha256"],
-            "note": "trained on elsewhere, on data that this card does not know; 'training' is that of the network it is like",
+            "note": "trained further elsewhere, on data that this card does not know; 'training' is that of the network it is like",
         },
     }
     detectors = tuple(card["detectors"])

@@ -18,6 +18,7 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.search.gradients import gradient
 from keras_gw_resnet.search.masses import Template, best_template
 from keras_gw_resnet.search.statistic import Statistic
+from keras_gw_resnet.strain.objects import seconds
 from keras_gw_resnet.strain.stretches import WhitenedStretch
 
 if TYPE_CHECKING:
@@ -86,12 +87,12 @@ def explain_at(network: Detector, given: Sequence, time: float) -> Explanation:
     Args:
         network: Detector.
         given: List of SegmentHeader or of WhitenedStretch.
-        time: GPS seconds.
+        time: GPS seconds, a number, or a time or quantity that says them.
 
     Raises:
-        InputError: The strain, as far as it could be whitened, does not hold that time.
+        InputError: No time, or the strain, as far as it could be whitened, does not hold that time.
     """
-    around = network.whitening.psd_seconds
+    time, around = seconds(time, "explain", "time"), network.whitening.psd_seconds
     near = [one for one in given if one.gps_start < time + around and one.gps_stop > time - around]
     found = list(network.stretches(near)) if near else []
     for stretch in found:

@@ -21,7 +21,6 @@ from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.search import gated
 from keras_gw_resnet.search.told import Block, Told, described
 from keras_gw_resnet.strain.arrivals import Arrivals, cut, samples_in
-from keras_gw_resnet.strain.conditioning import LEAST_PSD_SECONDS
 from keras_gw_resnet.strain.intervals import JOIN_TOLERANCE, coincident_intervals
 from keras_gw_resnet.strain.quality import inside
 from keras_gw_resnet.strain.stretches import whitened_stretches
@@ -91,18 +90,6 @@ class Follower:
     def searched_to(self) -> float | None:
         """GPS second up to which all events are told."""
         return self._told_to
-
-    @property
-    def reached(self) -> str:
-        """How far the search has come, in words; where it has not begun, what it lacks."""
-        if self._told_to is not None:
-            return f"searched up to GPS {self._told_to:.3f}"
-        held, names = {header.detector for header in self._arrivals.headers}, self._network.detectors
-        if lacking := [name for name in names if name not in held]:
-            return f"nothing was searched, as no strain of {' and '.join(lacking)} has come"
-        return (
-            f"nothing was searched, as {' and '.join(names)} have too little strain in common; it takes {LEAST_PSD_SECONDS:g} s and more"
-        )
 
     def poll(self) -> Iterator[dict]:
         """Look at the folder once, search what is new and make one time slide; yield each event, a dictionary, when it is kept."""
@@ -310,4 +297,4 @@ def follow(
         else:
             time.sleep(POLL_SECONDS)
     arrivals.give_up()
-    say(f"no strain for {idle_seconds:g} s; {follower.reached}; the events are in {output}")
+    say(f"no strain for {idle_seconds:g} s; {told.reached(arrivals.headers)}; the events are in {output}")

@@ -20,10 +20,12 @@ from keras_gw_resnet.search.candidates import CLUSTER_SECONDS, detectors_alone, 
 from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.significance import judge
 from keras_gw_resnet.strain.catalogue import names_at
+from keras_gw_resnet.strain.conditioning import LEAST_PSD_SECONDS
 
 if TYPE_CHECKING:
     from keras_gw_resnet.search.candidates import Candidates
     from keras_gw_resnet.search.detector import Detector
+    from keras_gw_resnet.strain.layouts import SegmentHeader
 
 # Events told so long before the newest are not needed to tell none twice.
 REMEMBERED_SECONDS = 300.0
@@ -80,7 +82,7 @@ class Told:
         else:
             check_output(self.output)
             self.keep(None)
-            self.output.touch()
+        self.output.touch()
 
     @staticmethod
     def files(output: Path) -> list[Path]:
@@ -124,6 +126,17 @@ class Told:
     def slid_to(self) -> float:
         """GPS second up to which strain was slid; minus infinity: none was."""
         return max((block.stop for block in self._blocks), default=-np.inf)
+
+    def reached(self, held: Sequence[SegmentHeader]) -> str:
+        """Say how far the search has come, in words, and where it has not begun, what the strain that is held lacks."""
+        if self.searched_to is not None:
+            return f"searched up to GPS {self.searched_to:.3f}"
+        if lacking := [name for name in self._detectors if all(header.detector != name for header in held)]:
+            return f"nothing was searched, as no strain of {' and '.join(lacking)} has come"
+        return (
+            f"nothing was searched, as {' and '.join(self._detectors)} have too little strain in common; "
+            f"it takes {LEAST_PSD_SECONDS:g} s and more"
+        )
 
     def holds(self, times: np.ndarray) -> np.ndarray:
         """Say which times are of an event that was told or remembered, boolean array (n,)."""

@@ -7,7 +7,7 @@ as long as the filter; a shorter filter would smear the spectral lines of real s
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import scipy.signal
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.strain.objects import filled, hertz, plain, simultaneous
+from keras_gw_resnet.strain.objects import are_series, filled, hertz, plain, simultaneous
 from keras_gw_resnet.strain.quality import valid_runs, valid_samples
 
 # Fewer periodograms scatter so much that noise whitened with their median looks like signals.
@@ -256,8 +256,8 @@ def preprocess_input(strain: Any, sample_rate: Any = None, settings: Whitening |
 
     Args:
         strain: Array (samples, detectors) of simultaneous strain, dimensionless and finite, 16 s at least. Or a dictionary from detector to
-            gwpy or PyCBC TimeSeries or arrays (samples,) that begin and end together; columns are then in the order of
-            `layouts.DETECTORS`: H1, L1, V1, K1.
+            gwpy or PyCBC TimeSeries or arrays (samples,) that begin and end together, or a list of series whose names say their
+            detectors; columns are then in the order of `layouts.DETECTORS`: H1, L1, V1, K1.
         sample_rate: Of arrays, samples per second.
         settings: Whitening; None: the defaults, which the cards of saved networks state too.
 
@@ -270,7 +270,7 @@ def preprocess_input(strain: Any, sample_rate: Any = None, settings: Whitening |
             absurd, too short or sampled too slowly, or series of other times.
     """
     settings = settings or Whitening()
-    series = simultaneous(strain, sample_rate) if isinstance(strain, Mapping) else _columns_of(strain, sample_rate)
+    series = simultaneous(strain, sample_rate) if are_series(strain) else _columns_of(strain, sample_rate)
     for detector, column, rate in series:
         if not np.all(np.isfinite(column)):
             raise InputError(f"strain of {detector} has values that are not finite; cut the gaps out first")
@@ -287,7 +287,7 @@ def preprocess_input(strain: Any, sample_rate: Any = None, settings: Whitening |
 
 def _columns_of(strain, sample_rate):
     """Return (what it is called, strain, sample rate) of the columns of an array (samples, detectors)."""
-    values, rate = plain(strain), hertz(sample_rate)
+    values = plain(strain)
     if values.ndim != 2 or not values.shape[1]:
         raise InputError(
             f"strain of shape {values.shape}; expected (samples, detectors), one stretch of strain at a time, such as strain[0]; "
@@ -297,4 +297,4 @@ def _columns_of(strain, sample_rate):
         raise InputError(
             f"strain of shape {values.shape}: the axes look exchanged; expected (samples, detectors), give strain.T"
         )
-    return [(f"detector {number}", column, rate) for number, column in enumerate(filled(values).T)]
+    return [(f"detector {number}", column, hertz(sample_rate)) for number, column in enumerate(filled(values).T)]

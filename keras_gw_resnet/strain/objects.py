@@ -58,8 +58,17 @@ def headers_in_memory(
 
 def _each(series):
     """Return the series of a dictionary's value: it, or those of a list."""
-    several = isinstance(series, list | tuple) and any(hasattr(one, "dtype") for one in series)
+    # A list of numbers is one series, also where they are NumPy's.
+    several = isinstance(series, list | tuple) and any(
+        hasattr(one, "dtype") and getattr(one, "shape", None) != () for one in series
+    )
     return series if several else [series]
+
+
+def are_series(strain: Any) -> bool:
+    """Say whether strain is a dictionary of series, or one or a list of those of gwpy and PyCBC, and no array (samples, detectors)."""
+    each = strain if isinstance(strain, list | tuple) else [strain]
+    return isinstance(strain, Mapping) or any(_says_when(one) for one in each)
 
 
 def _says_when(series):
@@ -77,7 +86,11 @@ def _header(key, series, sample_rate, gps_start):
     if _says_when(series):
         start, spacing = _when(series, label)
     elif sample_rate is None or gps_start is None:
-        raise InputError(f"{label}: does not say when it was taken; give sample_rate= and gps_start= (seconds) too")
+        units = {"sample_rate=": (sample_rate, "Hz"), "gps_start=": (gps_start, "GPS seconds")}
+        missing = {name: unit for name, (given, unit) in units.items() if given is None}
+        raise InputError(
+            f"{label}: does not say when it was taken; give {' and '.join(missing)} too ({', '.join(missing.values())})"
+        )
     else:
         start, spacing = seconds(gps_start, label, "gps_start"), 1 / hertz(sample_rate)
     return SegmentHeader(
@@ -136,8 +149,10 @@ def plain(series: Any, label: str = "strain") -> np.ndarray:
     """Return the values of a series as an array of real numbers without unit, masked where it is.
 
     Raises:
-        InputError: They are of another type, or in a unit that is none of strain.
+        InputError: They are a path, of another type, or in a unit that is none of strain.
     """
+    if isinstance(series, str | Path):
+        raise InputError(f"{series}: is a path; a Detector's `stretches` reads and whitens files")
     unit = getattr(series, "unit", None)
     values = series.numpy() if hasattr(series, "numpy") else getattr(series, "value", series)
     values = values if np.ma.isMaskedArray(values) else np.asarray(values)
@@ -165,7 +180,8 @@ def simultaneous(strain: Any, sample_rate: Any = None) -> list[tuple[str, np.nda
     Raises:
         InputError: As of `headers_in_memory`, several series of a detector, or series of other times.
     """
-    headers = headers_in_memory(strain, sample_rate, 0.0)
+    each = strain if isinstance(strain, list | tuple) else [strain]
+    headers = [header for one in each for header in headers_in_memory(one, sample_rate, 0.0)]
     headers.sort(key=lambda header: DETECTORS.index(header.detector))
     if len({header.detector for header in headers}) < len(headers):
         raise InputError(f"{headers[0].path}: several series of a detector; give one stretch of strain at a time")

@@ -102,6 +102,8 @@ def test_a_network_without_templates_and_of_three_detectors():
     assert abs(finer.unexplained) < 0.02 and abs(found.unexplained) < 0.3
     with pytest.raises(InputError, match=r"GPS 5 is not in the strain that could be whitened \(none is near\)"):
         network.explain([stretch], 5.0)
+    with pytest.raises(InputError, match="time is 'now'; expected GPS seconds"):
+        network.explain([stretch], "now")
     with pytest.raises(InputError, match="no window of the strain tells of it"):
         explain(network, stretch, START + 100)
 

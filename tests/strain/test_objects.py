@@ -1,11 +1,13 @@
 """Strain that is in memory: cut and said, or one clear error."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from keras_gw_resnet import InputError, preprocess_input
+from keras_gw_resnet import InputError, find_segments, preprocess_input
 from keras_gw_resnet.strain.conditioning import Whitening
-from keras_gw_resnet.strain.files import find_segments, read_segment
+from keras_gw_resnet.strain.files import read_segment
 from keras_gw_resnet.strain.stretches import whitened_stretches
 
 RATE, START = 2048, 1_000_000_000.0
@@ -65,6 +67,11 @@ def test_units_byte_order_and_masks():
     np.testing.assert_allclose(other.strain, noise(seed=2), rtol=1e-14)
 
 
+def test_a_list_of_numbers_is_one_series():
+    (header,) = find_segments({"H1": list(noise())}, sample_rate=RATE, gps_start=START)
+    np.testing.assert_array_equal(read_segment(header).strain, noise())
+
+
 def test_gaps_and_other_epochs_are_cut():
     late = PyCBCLike(noise(40, 2), START + 3)
     early = [PyCBCLike(noise(30, 1)), PyCBCLike(noise(5, 3), START + 31)]
@@ -87,6 +94,19 @@ def test_preprocess_input_takes_series_in_the_order_of_the_detectors():
     apart = {"H1": PyCBCLike(noise()), "L1": PyCBCLike(noise(), START + 1)}
     with pytest.raises(InputError, match=r"other times .*; cut them to GPS 1000000001 to 1000000020"):
         preprocess_input(apart)
+    for path in ("H-H1.hdf5", Path("H-H1.hdf5")):
+        with pytest.raises(InputError, match=r"H-H1.hdf5: is a path; a Detector's `stretches` reads"):
+            preprocess_input(path)
+    with pytest.raises(InputError, match=r"ndarray H1: does not say when .* give sample_rate= too \(Hz\)"):
+        preprocess_input(given)
+    named = [PyCBCLike(given[name]) for name in ("L1", "H1")]
+    with pytest.raises(InputError, match="of no known detector"):
+        preprocess_input(named)
+    for one, name in zip(named, ("L1", "H1"), strict=True):
+        one.name = f"{name}:STRAIN"
+    np.testing.assert_array_equal(preprocess_input(named), whole)
+    with pytest.raises(InputError, match=r"shape \(40960,\); expected \(samples, detectors\)"):
+        preprocess_input(given["H1"])
     with pytest.raises(InputError, match="without any time in common"):
         preprocess_input({"H1": PyCBCLike(noise()), "L1": PyCBCLike(noise(), START + 1000)})
 
@@ -98,6 +118,7 @@ def test_preprocess_input_takes_series_in_the_order_of_the_detectors():
         (5, {}, "5: is no strain; expected files, a dictionary"),
         ([None], {}, "None: is no strain"),
         ({"H1": noise()}, {}, r"ndarray H1: does not say when .* sample_rate= and gps_start="),
+        ({"H1": noise()}, {"sample_rate": RATE}, r"give gps_start= too \(GPS seconds\)"),
         ({"H1": noise()}, {"sample_rate": "fast", "gps_start": 0}, "a sample rate of 'fast'"),
         ({"H1": noise()}, {"sample_rate": RATE, "gps_start": "today"}, "gps_start is 'today'"),
         ({"H1": noise()}, {"sample_rate": RATE, "gps_start": np.inf}, "finite time"),
