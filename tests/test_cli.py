@@ -7,8 +7,6 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_gw_resnet.cli import main
-from keras_gw_resnet.models.weights import ALIASES
 from tests.conftest import ROOT, assert_refused, run_command, run_commands, tiny_training, write_mlgwsc
 
 PACKAGE = ("-m", "keras_gw_resnet")
@@ -39,13 +37,6 @@ def test_models_lists_the_zoo_with_size_and_reach():
     assert [line[0] for line in lines[1:5]] == ["resnet16", "resnet18", "resnet101", "resnet152"]
     assert lines[2] == ["resnet18", "18", "245025", "443", "216", "32", "22", *list_of_saved("resnet18")]
     assert_refused(run_command(*PACKAGE, "models", "resnet19"), "resnet18")
-
-
-@pytest.mark.parametrize(("name", "model"), [("flagship", "resnet18"), ("ensemble-w16", "ensemble")])
-def test_models_takes_the_name_of_a_saved_network(name, model, capsys):
-    assert main(["models", name, "--width", "4"]) == 0
-    said = capsys.readouterr().out
-    assert ALIASES.get(name, name) in said and ("resnet18" in said) == (model == "resnet18")
 
 
 def list_of_saved(model):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model, load_model
-from keras_gw_resnet.models.weights import list_saved, saved_models_folder
+from keras_gw_resnet.cli import main
+from keras_gw_resnet.models.weights import ALIASES, list_saved, saved_models_folder
 from keras_gw_resnet.zoo import find_model, save_model
 from tests.conftest import assert_refused, is_deep, run_command
 
@@ -149,3 +150,10 @@ def test_changed_model_is_refused_on_the_command_line(saved, tmp_path, small_dat
 
 def test_there_is_a_shipped_network():
     assert list_saved()
+
+
+@pytest.mark.parametrize(("name", "model"), [("flagship", "resnet18"), ("ensemble-w16", "ensemble")])
+def test_the_list_of_models_takes_the_name_of_a_saved_network(name, model, capsys):
+    assert main(["models", name, "--width", "4"]) == 0
+    said = capsys.readouterr().out
+    assert ALIASES.get(name, name) in said and ("resnet18" in said) == (model == "resnet18")
