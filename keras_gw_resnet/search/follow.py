@@ -100,6 +100,7 @@ class Follower:
                 stretches = list(self._whiten(end))
             except InputError as error:
                 self._say(f"{error}; GPS {begin:.16g} to {end:.16g} is left out")
+                self._arrivals.leave_out(begin, end)
                 stretches, newest = [], False
             fresh = [stretch for stretch in stretches if stretch.gps_stop > _or_ever(self._told_to)]
             if not fresh and newest:
@@ -119,10 +120,9 @@ class Follower:
 
     def _let_go(self):
         """Let go of strain for which another detector has had none for too long."""
-        stops = dict.fromkeys(self._network.detectors, -np.inf)
-        for header in self._arrivals.headers:
-            stops[header.detector] = max(stops[header.detector], header.gps_stop)
-        limit = max(stops.values()) - LACKING_SECONDS
+        stops = {name: self._arrivals.last(name, 0.0) for name in self._network.detectors}
+        # By what is held: one file of another time leaves nothing out.
+        limit = max(self._arrivals.last(name, LACKING_SECONDS) for name in stops)
         lacking = [name for name, stop in stops.items() if stop < limit]
         held = min((header.gps_start for header in self._arrivals.headers), default=limit)
         if lacking and held < limit:

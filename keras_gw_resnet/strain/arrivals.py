@@ -75,6 +75,16 @@ class Arrivals:
                 break  # what was there before is taken bit by bit
         return taken
 
+    def last(self, detector: str, seconds: float) -> float:
+        """Return the GPS second from which on so many seconds of a detector's strain are held; minus infinity: there are fewer."""
+        for header in reversed(self.headers):
+            if header.detector == detector:
+                held = header.samples / header.sample_rate
+                if held >= seconds:
+                    return header.gps_stop - seconds
+                seconds -= held
+        return -np.inf
+
     def give_up(self) -> None:
         """Say which files could not be read and were still waited for."""
         for name, (stamp, _, error) in self._waiting.items():
@@ -86,6 +96,10 @@ class Arrivals:
         """Let go of the strain before a GPS second."""
         self.since = before
         self.headers = [header for header in self.headers if header.gps_stop > before]
+
+    def leave_out(self, start: float, stop: float) -> None:
+        """Let go of the strain between two GPS seconds."""
+        self.headers = [rest for header in self.headers for rest in _without(header, start, stop)]
 
     def _stamps(self):
         """Return {name: (bytes, time of writing)} of the strain files, in order of time by their names; None: the folder is gone."""
@@ -135,7 +149,12 @@ class Arrivals:
             return every
         for header in every:
             if header.gps_stop <= self.since and self.searched is not None and not known:
-                self._say(f"{_where(header)} came late: all up to GPS {self.searched:.16g} is searched; it is left out")
+                far = (
+                    f"{self.searched:.16g} is searched"
+                    if self.since < self.searched
+                    else f"{self.since:.16g} is let go"
+                )
+                self._say(f"{_where(header)} came late: all up to GPS {far}; it is left out")
         return [header for header in every if header.gps_stop > self.since]
 
     def _held(self, header):

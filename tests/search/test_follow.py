@@ -194,6 +194,34 @@ def test_a_detector_that_stays_away_does_not_fill_the_memory(network, strain, tm
     assert len(room.said) == 1 and not told
 
 
+def test_a_file_of_another_time_leaves_nothing_out(network, strain, tmp_path):
+    room = Room(tmp_path, network)
+    write(room.folder, strain, 0, 20)
+    told = room.poll()
+    write_gwosc(room.folder / "H-H1_wrong-1.hdf5", "H1", START + 10**8, RATE, strain["H1"][:RATE], "simulated")
+    for first in range(20, SECONDS, 4):
+        write(room.folder, strain, first, first + 4)
+        told += room.poll()
+    assert_all_once(told)
+    assert not room.said
+
+
+def test_strain_that_cannot_be_whitened_is_left_out_alone(network, strain, tmp_path):
+    room, told = Room(tmp_path, network), []
+    for first in range(0, SECONDS, 4):
+        write(room.folder, strain, first, first + 4)
+        if first == 20:
+            path = room.folder / f"H-H1_X-{START + first}-4.hdf5"
+            path.unlink()
+            write_gwosc(
+                path, "H1", START + first, 1024, strain["H1"][first * RATE : (first + 4) * RATE : 2], "simulated"
+            )
+        told += room.poll()
+    assert_all_once(told, BURSTS[2:])  # 20.03 and 25.98 are nearer to it than half a window and half a filter
+    (line,) = room.said
+    assert "1024 Hz" in line and line.endswith("GPS 1000000020 to 1000000024 is left out")
+
+
 def test_what_was_there_before_is_taken_in_order_of_time_bit_by_bit(network, strain, tmp_path, monkeypatch):
     monkeypatch.setattr(arrivals, "LOOKED_SECONDS", 8.0)
     room, told = Room(tmp_path, network), []
