@@ -91,7 +91,7 @@ class Told:
         return [output, *(output.with_name(name) for name in beside)]
 
     def _go_on(self, network):
-        state = read_json(self._state, "how far a search has come")
+        state = read_json(self._state, "how far a search has come; --overwrite begins anew")
         if not isinstance(state, dict) or state.get("search") != self._identity:
             raise InputError(
                 f"{self.output}: is of another search than one with {network.name}; choose another --output, or add --overwrite"

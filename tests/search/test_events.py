@@ -64,6 +64,11 @@ def test_what_cannot_be_searched_is_refused(network, strain):
         network.events(5)
 
 
+def test_no_event_has_the_columns_of_events(network, strain, found):
+    none = network.events(strain, 1e9, sample_rate=2048, gps_start=1_000_000_000)
+    assert len(none) == 0 and list(none.columns()) == list(found.columns())
+
+
 def test_events_are_a_sequence(found):
     first, *_, last = found
     assert found[0] == first and found[-1] == last and len(list(found)) == len(found)
