@@ -28,10 +28,10 @@ test: $(READY)  ## run the tests
 test-slow: $(READY)  ## run the tests that take minutes too
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not jax"
 
-extras: $(EXTRAS)  ## install what is optional: JAX, ONNX, gwpy, HDF5 filters, Selenium
+extras: $(EXTRAS)  ## install what is optional: JAX, ONNX, gwpy, huggingface_hub, HDF5 filters, Selenium
 
 $(EXTRAS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[jax,onnx,gwpy,filters,browser]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[jax,onnx,gwpy,hub,filters,browser]'
 	@touch $@
 
 # XLA's expensive passes would only make these small networks slower to compile.

@@ -11,6 +11,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 import keras_gw_resnet
+from keras_gw_resnet.card_page import facts_of, sections_of
 from keras_gw_resnet.evaluation.set_plots import draw_sensitivity
 
 ROOT = Path(__file__).parent.parent
@@ -137,84 +138,20 @@ def _file_name(text):
     return text.replace(" ", "-")
 
 
-def _table(titles, rows):
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
 def _network(card):
     """Return the page of a saved network, made from its card."""
-    name, metrics = card["name"], card["metrics"]
-    facts = {
-        "network": f"`{card['model']}`",
-        "parameters": f"{card['parameters']:,}",
-        "multiply-adds": f"{card['multiply_adds'] / 1e6:.0f} million a second of strain",
-        "detectors": ", ".join(card["detectors"]),
-        "window": f"{card['window_samples']} samples at {card['sample_rate']} Hz",
-        "merger in the window": f"{card['timing']['merger_seconds']:.3f} s, within {card['timing']['tolerance_seconds']:g} s",
-        "Keras": f"`{card['keras']}`",
-        "sha256 of model.keras": f"`{card['sha256']}`",
-    }
-    parts = [f"# {name}", _table(["fact", "value"], facts.items())]
+    name = card["name"]
+    parts = [f"# {name}", facts_of(card)]
     parts.append(f'```python\nfrom keras_gw_resnet import Detector\n\ndetector = Detector.load("{name}")\n```')
     drawing = next((DRAWN[one] for one in DRAWN if one.startswith(re.match(r"[a-z]+", card["model"])[0])), None)
     if drawing:
         parts.append(
             f"![{drawing[:-4]}](../architectures/{drawing})\n\n*The family, drawn for `{drawing[:-4]}`: [family by family](../architectures.md).*"
         )
-    parts += [
-        "## Options",
-        _table(["option", "value"], [(f"`{key}`", f"`{value}`") for key, value in card["options"].items()]),
-    ]
-    parts += ["## Training", _training(card["training"])]
-    if card.get("selection"):
-        parts.append(f"How it was chosen: {card['selection']}.")
-    for known, one in metrics.get("sets", {}).items():
-        parts += [f"## Distances: {known}", _set(name, known, one)]
-    for bank, one in metrics.get("glitches", {}).items():
-        parts += [f"## Glitches: {bank}", _glitches(one)]
+    pictures = {f"Distances: {known}": known for known in card["metrics"].get("sets", {})}
+    for heading, text in sections_of(card).items():
+        parts += [f"## {heading}", text]
+        if known := pictures.get(heading):
+            parts.append(f"![Sensitive distance on {known}]({name}-{_file_name(known)}.svg)")
     parts.append("What glitches and measured strain change is in [real noise](../real-noise.md).")
     return "\n\n".join(parts) + "\n"
-
-
-def _training(training):
-    settings = training.get("config", {})
-    rows = [
-        ("examples", f"{training['examples']:,}"),
-        ("epochs", training.get("epochs", "-")),
-        ("seed", settings.get("seed", "-")),
-    ]
-    rows += [("begun with", f"`{name}`") for name in training.get("begun_with") or {}]
-    for room in ("signals", "negatives", "optimisation", "ranking"):
-        rows += [
-            (f"`{room}.{key}`", f"`{value}`")
-            for key, value in settings.get(room, {}).items()
-            if value not in (None, 0, False)
-        ]
-    return _table(["setting", "value"], rows)
-
-
-def _set(name, known, one):
-    rows = [
-        (
-            f"{row['rate']:.0f}",
-            f"{row['threshold']:.2f}",
-            f"{row['distance']:.0f} ± {row['distance_error']:.0f}",
-            f"{row['found_fraction']:.3f}",
-        )
-        for row in one["sensitivity"]
-        if row["distance"] is not None
-    ]
-    hours = f"{one['hours']['foreground']:.1f} h of foreground with {one['injections']} injections, {one['hours']['background']:.1f} h of background."
-    table = _table(["false alarms a month", "threshold", "sensitive distance (Mpc)", "found fraction"], rows)
-    return f"{hours}\n\n{table}\n\n![Sensitive distance on {known}]({name}-{_file_name(known)}.svg)"
-
-
-def _glitches(one):
-    rates = list(one["thresholds"])
-    rows = [
-        (row["group"], row["glitches"], *(f"{row[rate]:.2f}" if rate in row else "-" for rate in rates))
-        for row in one["shares"]
-    ]
-    table = _table(["kind", "glitches", *(f"share at {rate} a month" for rate in rates)], rows)
-    return f"Share of real glitches above the threshold that Gaussian noise exceeds so many times a month ({one['thresholds_from']}).\n\n{table}"

@@ -29,6 +29,8 @@ MAY_IMPORT = {
     "demo": {"strain", "training"},
     "zoo_training": {"models", "zoo", "training", "demo"},
     "zoo_comparison": {"evaluation", "training"},
+    "card_page": set(),
+    "publishing": {"models", "zoo", "card_page"},
 }
 MAY_IMPORT["commands"] = set(MAY_IMPORT) - {"cards", "portable", "demo"}
 MAY_IMPORT["cli"] = {"commands", "demo"}

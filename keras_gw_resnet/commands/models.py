@@ -16,7 +16,7 @@ def add_models(subparsers: argparse._SubParsersAction) -> None:
         run_models,
         "list the networks of the zoo, draw one, or compare the saved ones",
         "keras-gw-resnet models 'resnet1*'\n  keras-gw-resnet models highway20 --plot highway20.png\n"
-        "  keras-gw-resnet models --report docs/zoo.md README.md",
+        "  keras-gw-resnet models --report docs/zoo.md README.md\n  keras-gw-resnet models flagship --publish hub/flagship",
     )
     parser.add_argument(
         "pattern",
@@ -37,7 +37,14 @@ def add_models(subparsers: argparse._SubParsersAction) -> None:
         help="write the tables of the saved networks into Markdown pages, and their picture to --plot (default: "
         "comparison.png beside the first page)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing picture")
+    parser.add_argument(
+        "--publish",
+        type=path_of,
+        metavar="DIR",
+        help="write the saved network of this name or folder into DIR as Hugging Face's hub and Zenodo take it: weights, card, a "
+        "README with metadata, sha256; without a name all saved ones, a folder each",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing picture or published folder")
 
 
 def run_models(args: argparse.Namespace) -> None:
@@ -46,6 +53,9 @@ def run_models(args: argparse.Namespace) -> None:
 
     if args.report:
         _compare(args.report, args.plot or args.report[0].parent / "comparison.png")
+        return
+    if args.publish:
+        _publish(args.pattern, args.publish, args.overwrite)
         return
     load_keras()
     from keras_gw_resnet.models.registry import build_model, list_models, model_info
@@ -105,3 +115,14 @@ def _compare(pages, plot):
     cards = [load_card(name) for name in list_saved()]
     write_comparison(cards, pages, plot)
     print(f"{len(cards)} networks: {', '.join(str(shown(path)) for path in [*pages, plot])}")
+
+
+def _publish(name, folder, overwrite):
+    from keras_gw_resnet.models.weights import list_saved
+    from keras_gw_resnet.publishing import publish
+
+    folders = {own: folder / own for own in list_saved()} if name == "*" else {name: folder}
+    for own, place in folders.items():
+        written = publish(own, place, overwrite)
+        print(f"{shown(place)}: {', '.join(path.name for path in written)}")
+    print("next: hf upload OWNER/NAME DIR, or drop the files of DIR into a new upload of zenodo.org")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keras_gw_resnet.archives import check_archive, sha256_of
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.inputs import read_json
+from keras_gw_resnet.models.hub import fetched, is_address
 from keras_gw_resnet.models.parts import completed
 
 if TYPE_CHECKING:
@@ -40,11 +41,13 @@ def list_saved() -> list[str]:
 
 
 def find_model_file(name_or_path: Path | str) -> Path:
-    """Return the model file of a saved network given its name, its folder, or the file itself.
+    """Return the model file of a saved network given its name, its folder, the file itself, or its address hf://OWNER/NAME.
 
     Raises:
         InputError: There is none.
     """
+    if is_address(name_or_path):
+        return fetched(name_or_path) / "model.keras"
     path, name = Path(str(name_or_path)), ALIASES.get(str(name_or_path), str(name_or_path))
     for candidate in (path, path / "model.keras", saved_models_folder() / name / "model.keras"):
         if candidate.is_file() and candidate.suffix == ".keras":

@@ -1,0 +1,79 @@
+"""What the card of a saved network says, as Markdown: for the site's page of the network, and for the folder that is published."""
+
+from collections.abc import Iterable, Sequence
+
+
+def table_of(titles: Sequence, rows: Iterable[Sequence]) -> str:
+    """Return a Markdown table."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def facts_of(card: dict) -> str:
+    """Return the table of what a network is and takes."""
+    facts = {
+        "network": f"`{card['model']}`",
+        "parameters": f"{card['parameters']:,}",
+        "multiply-adds": f"{card['multiply_adds'] / 1e6:.0f} million a second of strain",
+        "detectors": ", ".join(card["detectors"]),
+        "window": f"{card['window_samples']} samples at {card['sample_rate']} Hz",
+        "merger in the window": f"{card['timing']['merger_seconds']:.3f} s, within {card['timing']['tolerance_seconds']:g} s",
+        "Keras": f"`{card['keras']}`",
+        "sha256 of model.keras": f"`{card['sha256']}`",
+    }
+    return table_of(["fact", "value"], facts.items())
+
+
+def sections_of(card: dict) -> dict[str, str]:
+    """Return {heading: Markdown} of options, training, distances on sets and glitch tests."""
+    metrics, options = card.get("metrics", {}), [(f"`{key}`", f"`{value}`") for key, value in card["options"].items()]
+    chosen = f"\n\nHow it was chosen: {card['selection']}." if card.get("selection") else ""
+    return {
+        "Options": table_of(["option", "value"], options),
+        "Training": _training(card.get("training", {})) + chosen,
+        **{f"Distances: {known}": _set(one) for known, one in metrics.get("sets", {}).items()},
+        **{f"Glitches: {bank}": _glitches(one) for bank, one in metrics.get("glitches", {}).items()},
+    }
+
+
+def _training(training):
+    settings = training.get("config", {})
+    rows = [
+        ("examples", f"{training.get('examples', 0):,}"),
+        ("epochs", training.get("epochs", "-")),
+        ("seed", settings.get("seed", "-")),
+    ]
+    rows += [("begun with", f"`{name}`") for name in training.get("begun_with") or {}]
+    for room in ("signals", "negatives", "optimisation", "ranking"):
+        rows += [
+            (f"`{room}.{key}`", f"`{value}`")
+            for key, value in settings.get(room, {}).items()
+            if value not in (None, 0, False)
+        ]
+    return table_of(["setting", "value"], rows)
+
+
+def _set(one):
+    rows = [
+        (
+            f"{row['rate']:.0f}",
+            f"{row['threshold']:.2f}",
+            f"{row['distance']:.0f} ± {row['distance_error']:.0f}",
+            f"{row['found_fraction']:.3f}",
+        )
+        for row in one["sensitivity"]
+        if row["distance"] is not None
+    ]
+    hours = f"{one['hours']['foreground']:.1f} h of foreground with {one['injections']} injections, {one['hours']['background']:.1f} h of background."
+    table = table_of(["false alarms a month", "threshold", "sensitive distance (Mpc)", "found fraction"], rows)
+    return f"{hours}\n\n{table}"
+
+
+def _glitches(one):
+    rates = list(one["thresholds"])
+    rows = [
+        (row["group"], row["glitches"], *(f"{row[rate]:.2f}" if rate in row else "-" for rate in rates))
+        for row in one["shares"]
+    ]
+    table = table_of(["kind", "glitches", *(f"share at {rate} a month" for rate in rates)], rows)
+    return f"Share of real glitches above the threshold that Gaussian noise exceeds so many times a month ({one['thresholds_from']}).\n\n{table}"

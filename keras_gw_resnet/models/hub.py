@@ -1,0 +1,43 @@
+"""Networks of Hugging Face's hub, by addresses such as hf://OWNER/NAME."""
+
+from pathlib import Path
+
+from keras_gw_resnet.errors import InputError, first_line
+
+# pathlib makes one of two slashes.
+HUB = "hf:/"
+FILES = ("model.keras", "card.json")
+
+
+def is_address(name_or_path: Path | str) -> bool:
+    """Say whether this is an address of the hub."""
+    return str(name_or_path).startswith(HUB)
+
+
+def fetched(address: Path | str) -> Path:
+    """Fetch a network of the hub into the cache of huggingface_hub, unless it is there; return its folder.
+
+    Args:
+        address: hf://OWNER/NAME.
+
+    Raises:
+        InputError: huggingface_hub is not installed, or there is no such network, or the hub cannot be reached.
+    """
+    repository = str(address).removeprefix(HUB).strip("/")
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        raise InputError(f"hf://{repository}: takes huggingface_hub; pip install huggingface_hub") from None
+    try:
+        folder = Path(snapshot_download(repository, allow_patterns=list(FILES)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            f"hf://{repository}: cannot be fetched ({first_line(error)}); expected hf://OWNER/NAME of a network with model.keras "
+            "and card.json, and a hub that can be reached"
+        ) from error
+    if lacking := [name for name in FILES if not (folder / name).is_file()]:
+        raise InputError(
+            f"hf://{repository}: has no {' and no '.join(lacking)}; expected what 'models --publish' writes"
+        )
+    return folder

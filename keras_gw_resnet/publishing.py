@@ -1,0 +1,114 @@
+"""Folders of saved networks that Hugging Face's hub and Zenodo take as they are."""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+from keras_gw_resnet import __version__
+from keras_gw_resnet.card_page import facts_of, sections_of
+from keras_gw_resnet.files import check_output, written_aside
+from keras_gw_resnet.models.weights import find_model_file, list_saved
+from keras_gw_resnet.zoo import load_card
+
+SUMS, ABOUT, ZENODO = "SHA256SUMS", "README.md", ".zenodo.json"
+# What Keras itself reads of hf://OWNER/NAME: a .keras file, unpacked.
+UNPACKED = ("config.json", "metadata.json", "model.weights.h5")
+TAGS = ("keras", "gravitational-waves", "time-series", "residual-network")
+
+
+def publish(name_or_path: Path | str, folder: Path | str, overwrite: bool = False) -> list[Path]:
+    """Write a saved network as a folder for a hub: weights, card, recipe, a README with metadata, and the sha256 of each.
+
+    Args:
+        name_or_path: Name in saved_models, its folder, or its model.keras.
+        folder: Where to write.
+        overwrite: Whether a folder that was written so before is replaced.
+
+    Returns:
+        Paths of the files.
+
+    Raises:
+        InputError: There is no such network, or the folder cannot be written, or holds something else.
+    """
+    folder, file, card = Path(folder), find_model_file(name_or_path), load_card(name_or_path)
+    content = {"model.keras": file.read_bytes()}
+    with zipfile.ZipFile(file) as archive:
+        content |= {name: archive.read(name) for name in UNPACKED}
+    content["card.json"] = (json.dumps(card, indent=1) + "\n").encode()
+    if (recipe := file.parent / "recipe.yaml").is_file():
+        content["recipe.yaml"] = recipe.read_bytes()
+    content[ABOUT] = _readme(card).encode()
+    content[ZENODO] = (json.dumps(_zenodo(card), indent=1) + "\n").encode()
+    content[SUMS] = "".join(f"{hashlib.sha256(own).hexdigest()}  {name}\n" for name, own in content.items()).encode()
+    check_output(folder, overwrite, folder_of=content)
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        for name, own in content.items():
+            (aside / name).write_bytes(own)
+    return [folder / name for name in content]
+
+
+def _title(card):
+    return f"{card['name']}: a network that finds gravitational waves of binary black holes in strain of {', '.join(card['detectors'])}"
+
+
+def _readme(card):
+    """Return the page of a network: YAML that the hub reads, how to load it, and what the card says."""
+    named = card["name"] in list_saved()
+    metadata = ["---", "library_name: keras", *(["license: mit"] if named else []), "tags:"]
+    metadata += [f"- {tag}" for tag in (*TAGS, card["model"])]
+    metadata += [*_results(card), "---"]
+    shape = f"(batch, {card['window_samples']}, {len(card['detectors'])})"
+    use = f"""```python
+from keras_gw_resnet import Detector
+
+detector = Detector.load("hf://OWNER/NAME")   # or the path of this folder
+print(detector.events("GW150914"))
+```
+
+Keras reads it without keras_gw_resnet, too. It takes whitened strain, float32 {shape} at {card["sample_rate"]} Hz, and gives one logit a window:
+
+```python
+import keras
+
+model = keras.saving.load_model("hf://OWNER/NAME")   # or "model.keras"
+```
+
+`sha256sum -c {SUMS}` checks the files. Made with keras_gw_resnet {__version__}."""
+    parts = ["\n".join(metadata), f"# {card['name']}", f"{_title(card)}.", use, facts_of(card)]
+    parts += [f"## {heading}\n\n{text}" for heading, text in sections_of(card).items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _results(card):
+    """Yield the lines of `model-index`, with the sensitive distances of the card; none without any."""
+    rows = [
+        (known, row)
+        for known, one in card.get("metrics", {}).get("sets", {}).items()
+        for row in one["sensitivity"]
+        if row["distance"] is not None
+    ]
+    if not rows:
+        return
+    yield from ("model-index:", f"- name: {card['name']}", "  results:")
+    for known, row in rows:
+        yield from (
+            "  - task: {type: other, name: search for gravitational waves}",
+            f"    dataset: {{type: mlgwsc-1, name: {known}}}",
+            "    metrics:",
+            f"    - {{type: sensitive-distance, name: sensitive distance in Mpc at {row['rate']:.4g} false alarms a month, "
+            f"value: {row['distance']:.0f}}}",
+        )
+
+
+def _zenodo(card):
+    """Return the metadata that Zenodo asks for."""
+    return {
+        "title": _title(card),
+        "upload_type": "software",
+        "description": f"Weights and card of {card['name']} ({card['model']}), made with keras_gw_resnet {__version__}. README.md says how to load it.",
+        "creators": [{"name": "keras_gw_resnet contributors"}],
+        "keywords": [*TAGS, card["model"]],
+        "version": __version__,
+    }
