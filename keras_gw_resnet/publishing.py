@@ -5,7 +5,6 @@ import json
 import zipfile
 from pathlib import Path
 
-from keras_gw_resnet import __version__
 from keras_gw_resnet.card_page import facts_of, sections_of
 from keras_gw_resnet.files import check_output, written_aside
 from keras_gw_resnet.models.weights import find_model_file, list_saved
@@ -49,6 +48,10 @@ def publish(name_or_path: Path | str, folder: Path | str, overwrite: bool = Fals
     return [folder / name for name in content]
 
 
+def _version(card):
+    return card["packages"]["keras-gw-resnet"]
+
+
 def _title(card):
     return f"{card['name']}: a network that finds gravitational waves of binary black holes in strain of {', '.join(card['detectors'])}"
 
@@ -75,7 +78,7 @@ import keras
 model = keras.saving.load_model("hf://OWNER/NAME")   # or "model.keras"
 ```
 
-`sha256sum -c {SUMS}` checks the files. Made with keras_gw_resnet {__version__}."""
+`sha256sum -c {SUMS}` checks the files. Made with keras_gw_resnet {_version(card)}."""
     parts = ["\n".join(metadata), f"# {card['name']}", f"{_title(card)}.", use, facts_of(card)]
     parts += [f"## {heading}\n\n{text}" for heading, text in sections_of(card).items()]
     return "\n\n".join(parts) + "\n"
@@ -107,8 +110,8 @@ def _zenodo(card):
     return {
         "title": _title(card),
         "upload_type": "software",
-        "description": f"Weights and card of {card['name']} ({card['model']}), made with keras_gw_resnet {__version__}. README.md says how to load it.",
+        "description": f"Weights and card of {card['name']} ({card['model']}), made with keras_gw_resnet {_version(card)}. README.md says how to load it.",
         "creators": [{"name": "keras_gw_resnet contributors"}],
         "keywords": [*TAGS, card["model"]],
-        "version": __version__,
+        "version": _version(card),
     }

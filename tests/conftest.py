@@ -21,11 +21,11 @@ SHARED = ROOT.parent / "shared" / "data"
 DEEP = ("resnet101", "resnet152", "densenet121", "aresgw54")
 
 
-def saved_names():
-    """The saved networks, as parameters of a test; the deep ones are slow."""
+def saved_names(names=None):
+    """The saved networks, or these of them, as parameters of a test; the deep ones are slow."""
     from keras_gw_resnet.models.weights import list_saved
 
-    return [pytest.param(name, marks=pytest.mark.slow if is_deep(name) else ()) for name in list_saved()]
+    return [pytest.param(name, marks=pytest.mark.slow if is_deep(name) else ()) for name in names or list_saved()]
 
 
 def is_deep(name):

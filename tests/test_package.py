@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT, run_command
 
 PACKAGE = ROOT / "keras_gw_resnet"
-COMMON = ("errors", "files", "backend", "inputs", "hdf5", "archives", "owners", "progress")
+COMMON = ("errors", "files", "backend", "inputs", "hdf5", "archives", "owners", "progress", "hub")
 # A room may import from itself, from what is common, and from the rooms named here.
 MAY_IMPORT = {
     **{name: set() for name in COMMON},

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model
-from keras_gw_resnet.models.hub import fetched
+from keras_gw_resnet.hub import fetched
 from keras_gw_resnet.publishing import ABOUT, SUMS, publish
 from keras_gw_resnet.search.detector import Detector
 from keras_gw_resnet.zoo import load_card, note_measurement, save_model

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from keras_gw_resnet.archives import check_archive, sha256_of
 from keras_gw_resnet.errors import InputError, first_line
+from keras_gw_resnet.hub import fetched, is_address
 from keras_gw_resnet.inputs import read_json
-from keras_gw_resnet.models.hub import fetched, is_address
 from keras_gw_resnet.models.parts import completed
 
 if TYPE_CHECKING:
