@@ -38,11 +38,11 @@ def networks(small_run, tmp_path_factory):
     return [untrained(folder / name, card, own) for name, own in (("three", THREE), ("two", THREE[:2]))]
 
 
-def write(path, absent=None, detectors=THREE, seconds=90):
+def write(path, absent=None, detectors=THREE, seconds=90, three=THREE):
     """Noise of three detectors, V1 without data for a part of it."""
     rng = np.random.default_rng(0)
     with mlgwsc1_file(path, detectors, 2048) as add:
-        for detector in THREE:
+        for detector in three:
             strain = rng.normal(size=seconds * 2048) * 1e-21
             if detector == "V1" and absent:
                 strain[absent[0] * 2048 : absent[1] * 2048] = np.nan
@@ -82,6 +82,19 @@ def test_every_second_is_searched_once_by_the_network_that_fits(networks, tmp_pa
     assert whole.events.alone.shape[1] == 3 and part.events.alone.shape[1] == 2
     _, columns, _ = judge(whole.events, whole.background, three.card, whole.searched_seconds, ENDED)
     assert whole.background.time.shape[1] == 3 and np.all(columns["far"] > 0)
+
+
+@pytest.mark.parametrize("third", ["V1", "K1"])
+def test_events_of_three_detectors_have_false_alarm_rates_and_p_astro(small_run, tmp_path, third):
+    detectors = (*THREE[:2], third)
+    three = untrained(tmp_path / "net", load_card(small_run), detectors)
+    path = write(tmp_path / "s.hdf", detectors=detectors, three=detectors)
+    (found,) = search([three], [path], threshold=ENDED, slides=4, alone=True)
+    assert found.background.slides == 4 and len(found.background.stat) > 100
+    _, columns, _ = judge(found.events, found.background, three.card, found.searched_seconds, ENDED)
+    assert np.all((columns["p_astro"] >= 0) & (columns["p_astro"] < 0.9)), "noise alone"
+    rarer = np.lexsort((-columns["p_astro"], columns["far"]))
+    assert np.all(columns["far"] > 0) and np.all(np.diff(columns["p_astro"][rarer]) <= 0)
 
 
 def test_without_the_third_detector_all_is_searched_with_two(networks, tmp_path):
