@@ -1,6 +1,9 @@
 """Networks of Hugging Face's hub, by addresses such as hf://OWNER/NAME."""
 
+import functools
 from pathlib import Path
+
+from tqdm import tqdm
 
 from keras_gw_resnet.errors import InputError, first_line
 
@@ -9,13 +12,23 @@ HUB = "hf:/"
 FILES = ("model.keras", "card.json")
 
 
+class _Bar(tqdm):
+    """A bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, *given, **options):
+        super().__init__(*given, **{**options, "disable": None})
+
+
 def is_address(name_or_path: Path | str) -> bool:
     """Say whether this is an address of the hub."""
     return str(name_or_path).startswith(HUB)
 
 
+@functools.cache
 def fetched(address: Path | str) -> Path:
     """Fetch a network of the hub into the cache of huggingface_hub, unless it is there; return its folder.
+
+    The hub is asked once in a process, so that model and card are of one revision.
 
     Args:
         address: hf://OWNER/NAME.
@@ -26,12 +39,11 @@ def fetched(address: Path | str) -> Path:
     repository = str(address).removeprefix(HUB).strip("/")
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError:
         raise InputError(f"hf://{repository}: takes huggingface_hub; pip install huggingface_hub") from None
     try:
-        folder = Path(snapshot_download(repository, allow_patterns=list(FILES)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        folder = Path(snapshot_download(repository, allow_patterns=list(FILES), tqdm_class=_Bar))
+    except Exception as error:  # of huggingface_hub, and of whichever client it asks the hub with
         raise InputError(
             f"hf://{repository}: cannot be fetched ({first_line(error)}); expected hf://OWNER/NAME of a network with model.keras "
             "and card.json, and a hub that can be reached"

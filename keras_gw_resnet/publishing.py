@@ -5,9 +5,11 @@ import json
 import zipfile
 from pathlib import Path
 
+from keras_gw_resnet.archives import check_archive
 from keras_gw_resnet.card_page import facts_of, sections_of
+from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.files import check_output, written_aside
-from keras_gw_resnet.models.weights import find_model_file, list_saved
+from keras_gw_resnet.models.weights import find_model_file, list_saved, require_sha256, saved_models_folder
 from keras_gw_resnet.zoo import load_card
 
 SUMS, ABOUT, ZENODO = "SHA256SUMS", "README.md", ".zenodo.json"
@@ -28,20 +30,31 @@ def publish(name_or_path: Path | str, folder: Path | str, overwrite: bool = Fals
         Paths of the files.
 
     Raises:
-        InputError: There is no such network, or the folder cannot be written, or holds something else.
+        InputError: There is no such network, or its file is damaged or another than its card says, or its card does not say
+            what the README does; or the folder cannot be written, or holds something else.
     """
     folder, file, card = Path(folder), find_model_file(name_or_path), load_card(name_or_path)
+    require_sha256(file, card["sha256"])
+    check_archive(file)
     content = {"model.keras": file.read_bytes()}
     with zipfile.ZipFile(file) as archive:
         content |= {name: archive.read(name) for name in UNPACKED}
     content["card.json"] = (json.dumps(card, indent=1) + "\n").encode()
     if (recipe := file.parent / "recipe.yaml").is_file():
         content["recipe.yaml"] = recipe.read_bytes()
-    content[ABOUT] = _readme(card).encode()
-    content[ZENODO] = (json.dumps(_zenodo(card), indent=1) + "\n").encode()
+    try:
+        content[ABOUT] = _readme(card).encode()
+        content[ZENODO] = (json.dumps(_zenodo(card), indent=1) + "\n").encode()
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{file.parent / 'card.json'}: does not say what the page of a network does ({type(error).__name__}: "
+            f"{first_line(error)}); train the network again, or give it a card with keras-gw-resnet adopt"
+        ) from error
     content[SUMS] = "".join(f"{hashlib.sha256(own).hexdigest()}  {name}\n" for name, own in content.items()).encode()
     check_output(folder, overwrite, folder_of=content)
-    with written_aside(folder) as aside:
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / SUMS).is_file():
+        raise InputError(f"{folder}: was not published, it has no {SUMS}; choose another output path")
+    with written_aside(folder.resolve()) as aside:
         aside.mkdir()
         for name, own in content.items():
             (aside / name).write_bytes(own)
@@ -52,15 +65,25 @@ def _version(card):
     return card["packages"]["keras-gw-resnet"]
 
 
+def _ships(card):
+    """Say whether a network is one of the project's own, not another of that name."""
+    name = card["name"]
+    return name in list_saved() and load_card(saved_models_folder() / name)["sha256"] == card["sha256"]
+
+
+def _quoted(text):
+    """Return text as a string of YAML, whatever is in it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def _title(card):
     return f"{card['name']}: a network that finds gravitational waves of binary black holes in strain of {', '.join(card['detectors'])}"
 
 
 def _readme(card):
     """Return the page of a network: YAML that the hub reads, how to load it, and what the card says."""
-    named = card["name"] in list_saved()
-    metadata = ["---", "library_name: keras", *(["license: mit"] if named else []), "tags:"]
-    metadata += [f"- {tag}" for tag in (*TAGS, card["model"])]
+    metadata = ["---", "library_name: keras", *(["license: mit"] if _ships(card) else []), "tags:"]
+    metadata += [f"- {tag}" for tag in (*TAGS, _quoted(card["model"]))]
     metadata += [*_results(card), "---"]
     shape = f"(batch, {card['window_samples']}, {len(card['detectors'])})"
     use = f"""```python
@@ -94,11 +117,11 @@ def _results(card):
     ]
     if not rows:
         return
-    yield from ("model-index:", f"- name: {card['name']}", "  results:")
+    yield from ("model-index:", f"- name: {_quoted(card['name'])}", "  results:")
     for known, row in rows:
         yield from (
             "  - task: {type: other, name: search for gravitational waves}",
-            f"    dataset: {{type: mlgwsc-1, name: {known}}}",
+            f"    dataset: {{type: mlgwsc-1, name: {_quoted(known)}}}",
             "    metrics:",
             f"    - {{type: sensitive-distance, name: sensitive distance in Mpc at {row['rate']:.4g} false alarms a month, "
             f"value: {row['distance']:.0f}}}",

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import json
+import shutil
 import threading
 
 import keras
@@ -79,6 +80,55 @@ def test_the_command_publishes_and_keeps_what_is_there(network, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def _like(network, folder, **said):
+    """Return a copy of a network whose card says something else."""
+    shutil.copytree(network, folder)
+    card = {**json.loads((folder / "card.json").read_text()), **said}
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+def test_a_changed_or_damaged_network_is_not_published(network, tmp_path):
+    changed = _like(network, tmp_path / "changed", sha256="0" * 64)
+    (tmp_path / "bad").write_text("no archive")
+    damaged = _like(network, tmp_path / "damaged", sha256=hashlib.sha256(b"no archive").hexdigest())
+    shutil.copy(tmp_path / "bad", damaged / "model.keras")
+    poor = _like(network, tmp_path / "poor", packages={})
+    for name, message in ((changed, "sha256 is"), (damaged, "damaged"), (poor, "poor/card.json: does not say")):
+        with pytest.raises(InputError, match=message):
+            publish(name, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_overwriting_spares_a_network_that_was_not_published(network, tmp_path):
+    mine = _like(network, tmp_path / "mine")
+    with pytest.raises(InputError, match=f"mine: was not published, it has no {SUMS}"):
+        publish(network, mine, overwrite=True)
+    assert {path.name for path in mine.iterdir()} == {path.name for path in network.iterdir()}
+
+
+def test_a_link_to_a_folder_is_written_through(network, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    publish(network, tmp_path / "link", overwrite=True)
+    assert (tmp_path / "real" / SUMS).is_file() and (tmp_path / "link").is_symlink()
+
+
+def test_metadata_is_yaml_whatever_a_network_is_called(network, tmp_path):
+    yaml = pytest.importorskip("yaml")
+    odd = _like(network, tmp_path / "odd", name="a: b, #é", model="mine:net [x]")
+    publish(odd, tmp_path / "out")
+    said = yaml.safe_load((tmp_path / "out" / ABOUT).read_text().split("---\n", 2)[1])
+    assert said["tags"][-1] == "mine:net [x]" and said["model-index"][0]["name"] == "a: b, #é"
+
+
+def test_a_network_that_only_has_the_name_of_a_shipped_one_is_given_no_licence(network, tmp_path):
+    publish("resnet16-w16", tmp_path / "ours")
+    publish(_like(network, tmp_path / "own", name="resnet16-w16"), tmp_path / "theirs")
+    licences = ["license: mit" in (tmp_path / name / ABOUT).read_text() for name in ("ours", "theirs")]
+    assert licences == [True, False]
+
+
 class _Hub(http.server.BaseHTTPRequestHandler):
     """As much of Hugging Face's hub as a download asks for."""
 
@@ -132,7 +182,7 @@ def test_a_network_comes_from_a_hub(hub, published, gw150914_files, tmp_path):
     search = ("-m", "keras_gw_resnet", "search", "hf://owner/small", *gw150914_files, "--output")
     done = run_command(*search, tmp_path / "e.hdf", env=env)
     assert done.returncode == 0, done.stderr
-    assert "with small" in done.stdout
+    assert "with small" in done.stdout and "Fetching" not in done.stderr
     assert_refused(
         run_command(*search[:3], "hf://owner/none", *search[4:], tmp_path / "f.hdf", env=env),
         "hf://owner/none",
@@ -141,6 +191,9 @@ def test_a_network_comes_from_a_hub(hub, published, gw150914_files, tmp_path):
     # What was fetched before serves when the hub is gone.
     again = run_command(*search, tmp_path / "g.hdf", env={**env, "HF_HUB_OFFLINE": "1"})
     assert again.returncode == 0, again.stderr
+    elsewhere = {**env, "HF_ENDPOINT": "nonsense"}
+    refused = run_command(*search, tmp_path / "h.hdf", env=elsewhere)
+    assert_refused(refused, "hf://owner/small: cannot be fetched", "http")
     keras_alone = (
         "import sys, keras; sys.modules['keras_gw_resnet'] = None\n"
         "print(keras.saving.load_model('hf://owner/small', safe_mode=True).count_params())"
