@@ -125,6 +125,7 @@ def test_labels_allow_the_places_near_the_coalescence(small_bank):
     np.testing.assert_array_equal(own.rows(7, 8, 16)[1], allowed[8:16])
 
 
+@pytest.mark.slow
 def test_trained_through_the_command_line(small_data, tmp_path, monkeypatch):
     for name, number in {"DRAWN": 2000, "CANDIDATES": 100, "MATCHED": 200, "PLAIN": 60}.items():
         monkeypatch.setattr(templates, name, number)  # which is enough for 8 templates
