@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from tqdm import tqdm
+from tqdm.asyncio import tqdm_asyncio
 
 from keras_gw_resnet.errors import InputError, first_line
 
@@ -12,8 +12,8 @@ HUB = "hf:/"
 FILES = ("model.keras", "card.json")
 
 
-class _Bar(tqdm):
-    """A bar on a terminal, nothing elsewhere."""
+class _Bar(tqdm_asyncio):
+    """A bar of the kind that huggingface_hub asks for, on a terminal; nothing elsewhere."""
 
     def __init__(self, *given, **options):
         super().__init__(*given, **{**options, "disable": None})
