@@ -3,8 +3,6 @@
 import functools
 from pathlib import Path
 
-from tqdm.asyncio import tqdm_asyncio
-
 from keras_gw_resnet.errors import InputError, first_line
 
 # pathlib makes one of two slashes.
@@ -12,11 +10,15 @@ HUB = "hf:/"
 FILES = ("model.keras", "card.json")
 
 
-class _Bar(tqdm_asyncio):
-    """A bar of the kind that huggingface_hub asks for, on a terminal; nothing elsewhere."""
+def _bar():
+    """Return a bar of the kind that huggingface_hub asks for, which shows on a terminal alone."""
+    from tqdm.asyncio import tqdm_asyncio
 
-    def __init__(self, *given, **options):
-        super().__init__(*given, **{**options, "disable": None})
+    class Bar(tqdm_asyncio):
+        def __init__(self, *given, **options):
+            super().__init__(*given, **{**options, "disable": None})
+
+    return Bar
 
 
 def is_address(name_or_path: Path | str) -> bool:
@@ -42,7 +44,7 @@ def fetched(address: Path | str) -> Path:
     except ImportError:
         raise InputError(f"hf://{repository}: takes huggingface_hub; pip install huggingface_hub") from None
     try:
-        folder = Path(snapshot_download(repository, allow_patterns=list(FILES), tqdm_class=_Bar))
+        folder = Path(snapshot_download(repository, allow_patterns=list(FILES), tqdm_class=_bar()))
     except Exception as error:  # of huggingface_hub, and of whichever client it asks the hub with
         raise InputError(
             f"hf://{repository}: cannot be fetched ({first_line(error)}); expected hf://OWNER/NAME of a network with model.keras "

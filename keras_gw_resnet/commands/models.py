@@ -122,6 +122,8 @@ def _publish(name, folder, overwrite):
     from keras_gw_resnet.publishing import publish
 
     folders = {own: folder / own for own in list_saved()} if name == "*" else {name: folder}
+    for place in () if overwrite else folders.values():
+        check_output(place)
     for own, place in folders.items():
         written = publish(own, place, overwrite)
         print(f"{shown(place)}: {', '.join(path.name for path in written)}")
