@@ -7,6 +7,7 @@ from pathlib import Path
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.leakage import trainings_of
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.names import recorded
 
 BEGIN = "<!-- comparison of the saved networks: written by 'keras-gw-resnet models --report' -->"
@@ -119,11 +120,14 @@ def _trained_alike(cards):
     ranking statistic that is set when the training is over (`ranking.statistic`).
     """
     groups, without_positions = {}, {}
+    # What is as usual counts as not said: a card does not name options that came after it.
+    usual = _plain(recorded({"training": {"config": TrainingConfig.of(model="resnet18", data="-").to_dict()}}))
     for card in cards:
         training = card.get("training", {})
         if "config" in training and not training.get("begun_with"):
             config = recorded(card)
-            same = {name: value for name, value in config.items() if name not in OF_NETWORK}
+            own = {name: value for name, value in _plain(config).items() if name not in OF_NETWORK}
+            same = {name: value for name, value in own.items() if usual.get(name) != value}
             key, tolerance = json.dumps([same, training["examples"]], sort_keys=True), config.get(TOLERANCE)
             if tolerance:
                 groups.setdefault((key, tolerance), []).append(card)
@@ -132,6 +136,11 @@ def _trained_alike(cards):
     groups = {key: group + without_positions.get(key[0], []) for key, group in groups.items()} | without_positions
     largest = max(groups.values(), key=len, default=[])
     return largest if len(largest) > 1 else []
+
+
+def _plain(config):
+    """Return a configuration as JSON gives it back, lists for tuples."""
+    return json.loads(json.dumps(config))
 
 
 def _exceptions(cards):
