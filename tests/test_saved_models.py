@@ -65,6 +65,7 @@ def test_the_challenges_ten_minutes(mlgwsc1_folder, names):
         assert found.searched_seconds > 590
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", SETS)
 def test_the_challenges_faint_injections(mlgwsc1_folder, names):
     """They make no loud events, of any network; all in one pass over the strain."""
