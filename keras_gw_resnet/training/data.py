@@ -89,7 +89,7 @@ def load_batches(config: TrainingConfig) -> Batches:
         held_out_bank=held_out_bank,
         metric=simulated_metric(held_out_bank, held_out, config),
         provenance=provenance,
-        description=f"{config.data.noise} noise{without}, {_glitches(provenance)}{len(bank)} waveforms of {bank.population}",
+        description=f"{config.data.noise} noise{without}{_glitches(provenance)} and {len(bank)} waveforms of {bank.population}",
     )
 
 
@@ -98,7 +98,7 @@ def _glitches(provenance):
     if "glitches" not in provenance:
         return ""
     by_detector = ", ".join(f"{number} of {name}" for name, number in provenance["glitches"]["detectors"].items())
-    return f"{provenance['glitches']['number']} glitches ({by_detector}), "
+    return f", {provenance['glitches']['number']} glitches ({by_detector})"
 
 
 def _opened(config: TrainingConfig) -> dict[str, Source]:

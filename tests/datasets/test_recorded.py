@@ -151,6 +151,6 @@ def test_a_training_says_how_many_glitches_it_shows_and_of_which_detectors(small
     given |= {"validation_noise": 20, "validation_signals": 20, "glitches": str(tmp_path / "l1.hdf")}
     config = TrainingConfig.of(model="resnet18", data=str(small_data), batch_size=8, **given)
     batches = load_batches(config)
-    assert ", 18 glitches (0 of H1, 18 of L1), 2" in batches.description
+    assert ", 18 glitches (0 of H1, 18 of L1) and 2" in batches.description
     (note,) = [note for note in notes_on(config, batches) if "l1.hdf" in note]
     assert note.endswith("l1.hdf has no glitches of H1; none are shown there")
