@@ -183,7 +183,7 @@ def test_the_configurations_of_a_page_are_taken(page, desk):
 
 def test_every_option_that_a_page_names_is_there():
     known = OTHERS | options_of(training_parser(list_recipes(), {})) | options_of(build_parser())
-    known |= {"--sets", "--hours", "--turns", "--before", "--parts"}  # of benchmarks
+    known |= {"--sets", "--hours", "--turns", "--before", "--parts", "--pycbc"}  # of benchmarks
     said = {
         (page, option) for page, text in PAGES.items() for option in re.findall(r"(?<![\w-])--[a-z][\w.-]*\w", text)
     }
