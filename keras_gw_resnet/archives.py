@@ -21,6 +21,9 @@ LARGEST_NUMBER = 1 << 24
 # What of a layer's configuration is a length of one of its weights.
 LENGTHS = ("filters", "units", "kernel_size")
 EXPECTED = "a network as Keras saves it"
+# A saved network, and its weights within the first file.
+NETWORK_FILES = ("model.keras", "card.json")
+WEIGHTS_MEMBER = "model.weights.h5"
 
 
 def sha256_of(path: Path | str) -> str:
@@ -74,7 +77,7 @@ def _check_members(path, archive):
 
 def _weight_shapes(path, archive):
     """Return the shapes of the weights in an archive; none of them may come from elsewhere or be declared only."""
-    name = "model.weights.h5"
+    name = WEIGHTS_MEMBER
     if name not in archive.namelist():
         raise InputError(f"{path}: lacks {name}; train or fetch it again")
     with h5py.File(io.BytesIO(archive.read(name)), "r") as file:

@@ -3,11 +3,11 @@
 import functools
 from pathlib import Path
 
+from keras_gw_resnet.archives import NETWORK_FILES
 from keras_gw_resnet.errors import InputError, first_line
 
 # pathlib makes one of two slashes.
 HUB = "hf:/"
-FILES = ("model.keras", "card.json")
 
 
 def _bar():
@@ -44,13 +44,13 @@ def fetched(address: Path | str) -> Path:
     except ImportError:
         raise InputError(f"hf://{repository}: takes huggingface_hub; pip install huggingface_hub") from None
     try:
-        folder = Path(snapshot_download(repository, allow_patterns=list(FILES), tqdm_class=_bar()))
+        folder = Path(snapshot_download(repository, allow_patterns=list(NETWORK_FILES), tqdm_class=_bar()))
     except Exception as error:  # of huggingface_hub, and of whichever client it asks the hub with
         raise InputError(
             f"hf://{repository}: cannot be fetched ({first_line(error)}); expected hf://OWNER/NAME of a network with model.keras "
             "and card.json, and a hub that can be reached"
         ) from error
-    if lacking := [name for name in FILES if not (folder / name).is_file()]:
+    if lacking := [name for name in NETWORK_FILES if not (folder / name).is_file()]:
         raise InputError(
             f"hf://{repository}: has no {' and no '.join(lacking)}; expected what 'models --publish' writes"
         )

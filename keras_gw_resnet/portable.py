@@ -12,12 +12,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from keras_gw_resnet.archives import WEIGHTS_MEMBER
 from keras_gw_resnet.files import written_aside
 
 # Versions of Keras that load what `make_portable` wrote; tried with 3.6, 3.10, 3.13 and 3.15.1.
 KERAS_RANGE = ">=3.6,<4"
 DIGITS = 12
-WEIGHTS = "model.weights.h5"
 # Smaller arrays are not worth a chunk of their own.
 LARGE_BYTES = 2048
 # Arguments that a layer cannot be read without, though they have defaults.
@@ -96,7 +96,7 @@ def make_portable(path: Path | str) -> None:
     with zipfile.ZipFile(path) as archive:
         members = {member.filename: archive.read(member) for member in archive.infolist()}
     members["config.json"] = json.dumps(without_defaults(json.loads(members["config.json"]))).encode()
-    members[WEIGHTS] = _shuffled(members[WEIGHTS])
+    members[WEIGHTS_MEMBER] = _shuffled(members[WEIGHTS_MEMBER])
     with written_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, content in members.items():
             archive.writestr(name, content)

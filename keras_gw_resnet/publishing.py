@@ -5,7 +5,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from keras_gw_resnet.archives import check_archive
+from keras_gw_resnet.archives import WEIGHTS_MEMBER, check_archive
 from keras_gw_resnet.card_page import facts_of, sections_of
 from keras_gw_resnet.errors import InputError, first_line
 from keras_gw_resnet.files import check_output, written_aside
@@ -14,7 +14,7 @@ from keras_gw_resnet.zoo import load_card
 
 SUMS, ABOUT, ZENODO = "SHA256SUMS", "README.md", ".zenodo.json"
 # What Keras itself reads of hf://OWNER/NAME: a .keras file, unpacked.
-UNPACKED = ("config.json", "metadata.json", "model.weights.h5")
+UNPACKED = ("config.json", "metadata.json", WEIGHTS_MEMBER)
 TAGS = ("keras", "gravitational-waves", "time-series", "residual-network")
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_gw_resnet.card_page import table_of
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.leakage import trainings_of
 from keras_gw_resnet.files import written_aside
@@ -123,13 +124,13 @@ def _trained_alike(cards):
     """
     groups, without_positions = {}, {}
     # What is as usual counts as not said: a card does not name options that came after it.
-    usual = _plain(recorded({"training": {"config": TrainingConfig.of(model="resnet18", data="-").to_dict()}}))
+    usual = json.loads(json.dumps(TrainingConfig.of(model="resnet18", data="-").to_dict()))
+    usual = recorded({"training": {"config": usual}})
     for card in cards:
         training = card.get("training", {})
         if "config" in training and not training.get("begun_with"):
             config = recorded(card)
-            own = {name: value for name, value in _plain(config).items() if name not in OF_NETWORK}
-            same = {name: value for name, value in own.items() if usual.get(name) != value}
+            same = {n: value for n, value in config.items() if n not in OF_NETWORK and usual.get(n) != value}
             key, tolerance = json.dumps([same, training["examples"]], sort_keys=True), config.get(TOLERANCE)
             if tolerance:
                 groups.setdefault((key, tolerance), []).append(card)
@@ -138,11 +139,6 @@ def _trained_alike(cards):
     groups = {key: group + without_positions.get(key[0], []) for key, group in groups.items()} | without_positions
     largest = max(groups.values(), key=len, default=[])
     return largest if len(largest) > 1 else []
-
-
-def _plain(config):
-    """Return a configuration as JSON gives it back, lists for tuples."""
-    return json.loads(json.dumps(config))
 
 
 def _exceptions(cards):
@@ -185,10 +181,10 @@ def _glitches(card):
 
 def _markdown(cards, columns):
     titles = ["name", "network", "parameters", "Mmul-add/s", "examples", *columns]
-    lines = [titles, ["---"] * len(titles)]
+    rows = []
     for card in sorted(cards, key=lambda card: card.get("multiply_adds", 0)):
         examples = sum(training.get("examples", 0) for training in trainings_of(card))
-        lines.append(
+        rows.append(
             [
                 f"`{card['name']}`",
                 card["model"],
@@ -198,7 +194,7 @@ def _markdown(cards, columns):
                 *(shown(card) for shown in columns.values()),
             ]
         )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table_of(titles, rows)
 
 
 def _points(card):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from keras_gw_resnet.archives import NETWORK_FILES
 from keras_gw_resnet.demo import ROOT, run_step
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.weights import ALIASES, saved_models_folder
 from keras_gw_resnet.training.names import fields_of
 from keras_gw_resnet.zoo import networks_in, note_selection
 
-FILES = ("model.keras", "card.json")
 RECIPES = Path(__file__).parent / "training" / "recipes" / "zoo"
 # Seeds of training and of test data have nothing in common; the test sets are looked at once a network.
 NOISE_SEED, BANK_SEED, TEST_NOISE_SEED, TEST_BANK_SEED = 101, 102, 201, 202
@@ -173,7 +173,7 @@ class Zoo:
         """Put a trained network in place of the saved one; return its folder."""
         home = self.home / training.name
         home.mkdir(exist_ok=True)
-        for file in FILES:
+        for file in NETWORK_FILES:
             shutil.copy(self.folder / training.title / file, home / file)
         return home
 
@@ -186,7 +186,7 @@ class Zoo:
         for name in names:
             source = self._newest(name)
             (gathered / name).mkdir(parents=True, exist_ok=True)
-            for file in FILES:
+            for file in NETWORK_FILES:
                 shutil.copy(source / file, gathered / name / file)
         return gathered if names else None
 

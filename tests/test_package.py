@@ -28,8 +28,8 @@ MAY_IMPORT = {
     "export": {"models"},
     "demo": {"strain", "training"},
     "zoo_training": {"models", "zoo", "training", "demo"},
-    "zoo_comparison": {"evaluation", "training"},
     "card_page": set(),
+    "zoo_comparison": {"evaluation", "training", "card_page"},
     "publishing": {"models", "zoo", "card_page"},
 }
 MAY_IMPORT["commands"] = set(MAY_IMPORT) - {"cards", "portable", "demo"}

@@ -32,9 +32,10 @@ def add_adopt(subparsers: argparse._SubParsersAction) -> None:
 
 def run_adopt(args: argparse.Namespace) -> None:
     """Write a network with a card: timing and statistic calibrated anew, the rest as of a saved network."""
+    from keras_gw_resnet.archives import NETWORK_FILES
     from keras_gw_resnet.zoo import load_card
 
-    check_output(args.output, args.overwrite, folder_of=("model.keras", "card.json"))
+    check_output(args.output, args.overwrite, folder_of=NETWORK_FILES)
     load_card(args.like)
     load_keras()
     from keras_gw_resnet.search.adoption import load_trained, save_model

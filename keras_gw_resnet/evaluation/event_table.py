@@ -146,8 +146,7 @@ def event_table(events: Candidates, columns: dict, detectors: Sequence[str]) -> 
         if "far" in columns:
             row += _rate(columns, i)
         if "far_class" in columns:
-            rate, sign = columns["far_class"][i], "< " if columns["far_class_is_limit"][i] else ""
-            row.append("-" if np.isnan(rate) else f"{sign}{rate:.3g}")
+            row.append("-" if np.isnan(columns["far_class"][i]) else _limited(columns, "far_class", i))
         if "p_astro" in columns:
             row.append(f"{columns['p_astro'][i]:.4f}")
         rows.append([*row, f"{events.var[i]:.3f}", _remark(events, columns, i)])
@@ -168,7 +167,7 @@ def joined_table(judged: Sequence[tuple], top: int) -> tuple[list, list]:
     for network, events, columns in judged:
         own = [network.name, "+".join(network.detectors)]
         for i in range(len(events)):
-            rate = f"{'< ' if columns['far_is_limit'][i] else ''}{columns['far'][i]:.3g}"
+            rate = _limited(columns, "far", i)
             sure = f"{columns['p_astro'][i]:.4f}" if "p_astro" in columns else "-"
             row = [f"{events.time[i]:.3f}", *own, f"{events.stat[i]:.2f}", rate, sure]
             found.append((columns["far"][i], -events.stat[i], row))
@@ -176,10 +175,15 @@ def joined_table(judged: Sequence[tuple], top: int) -> tuple[list, list]:
     return header, [[str(rank), *row] for rank, (*_, row) in enumerate(sorted(found)[:top], 1)]
 
 
+def _limited(columns, name, i):
+    """Return a rate as text, an upper limit marked."""
+    return f"{'< ' if columns[f'{name}_is_limit'][i] else ''}{columns[name][i]:.3g}"
+
+
 def _rate(columns, i):
     rate, error, years = (columns[name][i] for name in ("far", "far_error", "ifar"))
     if columns["far_is_limit"][i]:
-        return [f"< {rate:.3g}", f"> {years:.3g}"]
+        return [_limited(columns, "far", i), f"> {years:.3g}"]
     sign = "~" if columns["far_extrapolated"][i] else ""
     return [f"{sign}{rate:.3g} +- {error:.2g}", f"{sign}{years:.3g}"]
 

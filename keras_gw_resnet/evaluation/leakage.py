@@ -49,8 +49,7 @@ def seen_in_training(card: dict, intervals: Sequence, fingerprint: str | None = 
 
 def seen_glitches(card: dict, fingerprint: str) -> list[str]:
     """List what a network saw of a glitch bank of this fingerprint, see `seen_in_training`."""
-    every = [training.get("data", {}).get("glitches", {}) for training in trainings_of(card)]
-    number = max((own["number"] for own in every if fingerprint and own.get("fingerprint") == fingerprint), default=0)
+    number = _most_glitches(card, lambda own: fingerprint and own == fingerprint)
     return [f"it was trained on {number} of these glitches"] if number else []
 
 
@@ -59,8 +58,13 @@ def glitches_of_other_banks(card: dict, fingerprint: str) -> int:
 
     The same recordings, cut or joined otherwise, have another fingerprint: whether they are among these nobody can tell.
     """
+    return _most_glitches(card, lambda own: own != fingerprint)
+
+
+def _most_glitches(card, chosen):
+    """Return how many glitches a network was trained on of the largest bank whose fingerprint is chosen; 0: of none."""
     every = [training.get("data", {}).get("glitches", {}) for training in trainings_of(card)]
-    return max((own["number"] for own in every if own and own.get("fingerprint") != fingerprint), default=0)
+    return max((own["number"] for own in every if own and chosen(own.get("fingerprint"))), default=0)
 
 
 def seen_windows(card: dict, hashes: Iterable[str] | np.ndarray) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 
+from keras_gw_resnet.archives import NETWORK_FILES
 from keras_gw_resnet.datasets.gaussian_noise import gaussian_noise
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.weights import load_keras_file
@@ -99,7 +100,7 @@ def save_model(
     Raises:
         InputError: The folder holds a network, or as of `adopted_card`.
     """
-    there = [name for name in ("model.keras", "card.json") if (Path(folder) / name).exists()]
+    there = [name for name in NETWORK_FILES if (Path(folder) / name).exists()]
     if there and not overwrite:
         raise InputError(f"{folder}: holds {there[0]} already; choose another folder, or give overwrite=True")
     model = as_functional(model)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.signal
@@ -218,14 +218,14 @@ def write_events(
             writer.writerow(columns)
             writer.writerows(rows["events"])
         every = {
-            name: [dict(zip(tables[name], map(_or_null, row), strict=True)) for row in own]
+            name: [dict(zip(tables[name], map(finite_or_none, row), strict=True)) for row in own]
             for name, own in rows.items()
         }
         text.write_text(json.dumps({**attributes, **every}, indent=1) + "\n")
     return event_files(path)
 
 
-def _or_null(value):
+def finite_or_none(value: Any) -> Any:
     """Return a value, None (null in JSON) for numbers that are not finite: strict readers refuse NaN."""
     return None if isinstance(value, float) and not np.isfinite(value) else value
 

@@ -377,8 +377,6 @@ class Detector:
         events = self.cluster(scan, stretch.gps_start, threshold)
         if len(self.detectors) == 1:
             return events
-        if not len(events):  # which has the columns of others
-            return replace(events, alone=np.empty((0, len(self.detectors))))
         wanted = self.near(scan, events.time - stretch.gps_start)
         return self.cluster(scan, stretch.gps_start, threshold, self.alone(stretch.strain, wanted=wanted))
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from keras_gw_resnet.archives import WEIGHTS_MEMBER
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -100,7 +102,7 @@ def plan_in(path: Path | str) -> Plan | None:
     """Read the Plan of a network in a .keras file that was checked; None: it is no functional network, or its weights have no names."""
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
-        content = archive.read("model.weights.h5")
+        content = archive.read(WEIGHTS_MEMBER)
     if config.get("class_name") != "Functional":
         return None
     with h5py.File(io.BytesIO(content), "r") as file:

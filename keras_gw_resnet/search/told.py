@@ -16,7 +16,7 @@ from keras_gw_resnet.files import check_output, written_aside
 from keras_gw_resnet.hdf5 import attribute, open_hdf5
 from keras_gw_resnet.inputs import LARGEST_TEXT, read_json
 from keras_gw_resnet.search.background import Background, join_backgrounds, read_background, write_background
-from keras_gw_resnet.search.candidates import CLUSTER_SECONDS, detectors_alone, named_columns
+from keras_gw_resnet.search.candidates import CLUSTER_SECONDS, detectors_alone, finite_or_none, named_columns
 from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.significance import judge
 from keras_gw_resnet.strain.catalogue import names_at
@@ -207,11 +207,5 @@ def described(found: Candidates, network: Detector, background: Background, sear
     columns["catalogue"] = names_at(found.time)
     if background.seconds and len(found):
         columns |= judge(found, background, network.card, searched, THRESHOLD, slid=False)[1]
-    plain = {name: [_value(value) for value in column] for name, column in columns.items()}
+    plain = {name: [finite_or_none(value) for value in column.tolist()] for name, column in columns.items()}
     return [{name: own[row] for name, own in plain.items()} for row in range(len(found))]
-
-
-def _value(value):
-    """Return a value as JSON takes it."""
-    value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
