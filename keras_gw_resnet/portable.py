@@ -73,6 +73,41 @@ def without_defaults(node: Any) -> Any:
     return plain
 
 
+def inputs_first(node: Any) -> Any:
+    """Return a configuration of Keras in which each layer of a graph comes after all layers that it takes input from.
+
+    Keras 3.6 cannot read a shared layer one of whose inputs comes later in the list. Layers keep their order otherwise.
+    """
+    if isinstance(node, list):
+        return [inputs_first(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: inputs_first(value) for key, value in node.items()}
+    layers = node.get("layers")
+    if not (isinstance(layers, list) and all("inbound_nodes" in each for each in layers)):
+        return node
+    names = {each["name"] for each in layers}
+    waiting = {each["name"]: set(_layers_in(each["inbound_nodes"])) & names - {each["name"]} for each in layers}
+    ordered, rest = [], layers
+    while rest:
+        # Layers that call each other in a ring have no such order: the first stays where it is.
+        following = next((each for each in rest if not waiting[each["name"]]), rest[0])
+        ordered.append(following)
+        rest = [each for each in rest if each is not following]
+        for needs in waiting.values():
+            needs.discard(following["name"])
+    return {**node, "layers": ordered}
+
+
+def _layers_in(node):
+    """Yield the names of the layers whose outputs a call takes."""
+    if isinstance(node, dict) and node.get("class_name") == "__keras_tensor__":
+        yield node["config"]["keras_history"][0]
+    elif isinstance(node, dict | list):
+        for each in node.values() if isinstance(node, dict) else node:
+            yield from _layers_in(each)
+
+
 def round_filters(model: Any) -> None:
     """Round kernels and templates of a matched filter, which are not trained, to `DIGITS` binary digits: compressed, they are a third smaller.
 
@@ -95,7 +130,8 @@ def make_portable(path: Path | str) -> None:
     """
     with zipfile.ZipFile(path) as archive:
         members = {member.filename: archive.read(member) for member in archive.infolist()}
-    members["config.json"] = json.dumps(without_defaults(json.loads(members["config.json"]))).encode()
+    config = inputs_first(without_defaults(json.loads(members["config.json"])))
+    members["config.json"] = json.dumps(config).encode()
     members[WEIGHTS_MEMBER] = _shuffled(members[WEIGHTS_MEMBER])
     with written_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, content in members.items():

@@ -61,6 +61,23 @@ VARIANTS = {
             "statistic_coherent": True,
         },
     ),
+    "three detectors": (
+        "resnet18",
+        {
+            "input_shape": (2048, 3),
+            "templates": 8,
+            "template_samples": 512,
+            "coincidence": True,
+            "stack_detectors": 2,
+            "pooling": "logsumexp",
+            "head_kernel_size": 2,
+            "statistic_shortcut": 1,
+            "statistic_templates": 4,
+            "statistic_light": 4,
+            "statistic_coherent": True,
+            "consistency": True,
+        },
+    ),
 }
 
 
