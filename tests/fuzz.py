@@ -219,7 +219,7 @@ def read_archive(path):
 class Loudness:
     """In place of a network's scanner: the loudest of both detectors' whitened strain, every 16 samples."""
 
-    stride, reach, exact, slides, window_samples = 16, 1, True, True, 2048
+    stride, reach, exact, slides, window_samples, in_pieces = 16, 1, True, True, 2048, False
 
     def scan_arranged(self, strain, arrangements, progress=None, above=None):
         from keras_gw_resnet.search.background import arranged
@@ -229,7 +229,7 @@ class Loudness:
             scores = np.abs(arranged(strain, shifts)).sum(axis=1)[: -2048 : self.stride].astype(np.float32)
             yield Scan(scores, scores, 1)
 
-    def difference(self, strain, scores):
+    def difference(self, strain, scores, above=None):
         return float(scores.max())
 
 

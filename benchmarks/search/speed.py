@@ -144,14 +144,16 @@ def parts(name, seconds=28):
     lean, rng = Detector.load(name).scanner._lean, np.random.default_rng(0)
     columns = rng.standard_normal((2, seconds * RATE), np.float32)
     with single_threaded_products():
-        given = [lean.own(detector, column) for detector, column in enumerate(columns)]
+        given = [lean.own(detector, column, bounded=True) for detector, column in enumerate(columns)]
         mixed = {each: np.zeros((seconds * RATE // 8, 128), np.float32) for each in [lean._mixed]}
         mixed |= {"statistic_pool": np.zeros((seconds * RATE // 32, 1), np.float32)}
         timed = {
             "kernels": lambda: [lean._kernels(column) for column in columns],
-            "each detector": lambda: [lean.own(detector, column) for detector, column in enumerate(columns)],
+            "each detector": lambda: [
+                lean.own(detector, column, bounded=True) for detector, column in enumerate(columns)
+            ],
             "stack": lambda: lean._stack(**mixed),
-            "join": lambda: lean.join(given),
+            "join": lambda: lean.join(given, np.inf),
         }
         found = {key: 1e3 * min(measured(each, seconds)[1] for _ in range(5)) for key, each in timed.items()}
     found["each detector"] -= found["kernels"]

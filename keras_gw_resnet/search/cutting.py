@@ -99,21 +99,22 @@ class Cut:
             fused=fused,
         )
 
-    def own(self, detector: int, strain: np.ndarray) -> list[np.ndarray]:
+    def own(self, detector: int, strain: np.ndarray, *, bounded: bool = False) -> list[np.ndarray]:
         """Return what one detector gives alone.
 
         Args:
             detector: Number.
             strain: Float32 array (samples,), a whole number of `STRIDE`.
+            bounded: Of `lean.Lean.own`; here all is worked out.
 
         Returns:
             List of arrays (samples / STRIDE, channels).
         """
         return [each[0] for each in _listed(self._own[detector].predict_on_batch(strain[None, :, None]))]
 
-    def silent(self, detector: int, steps: int) -> list[np.ndarray]:
+    def silent(self, detector: int, steps: int, *, bounded: bool = False) -> list[np.ndarray]:
         """Return what so many steps of a detector without strain give."""
-        return self.own(detector, np.zeros(steps * STRIDE, np.float32))
+        return self.own(detector, np.zeros(steps * STRIDE, np.float32), bounded=bounded)
 
     def join(self, given: Iterable[list[np.ndarray]], above: float | None = None) -> np.ndarray:
         """Join what `own` gave for each detector, all of one length; return the evidence, float32 array (n,), exact below `above`, too."""

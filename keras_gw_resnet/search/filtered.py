@@ -35,12 +35,18 @@ class Templates:
         self._coefficients = [np.ascontiguousarray(each[0] * np.sqrt(HALF)) for each in weights]
         self._kernels, self.width = self._coefficients[0].shape
         self.times, self.number = times, self.width // times
+        # Steps before and after that delays lead to.
+        self.reach = -(-DELAYS // times)
         self._consistency = tolerance is not None
         # What sums the squares of all its kernels, and of the first ones, over so many degrees of freedom.
         free = [max(self._kernels - 2, 1), max(samples - beyond, 1)]
         free = np.array([each * allowed(tolerance or 0.0, each) for each in free], np.float32)
         counted = np.arange(self._kernels)[:, None] < [self._kernels, beyond]
-        self._sums, self._free, self._ones = counted / free, free, np.ones((TILE, self.width), np.float32)
+        self._sums, self._free, self._ones = (
+            counted / free,
+            free,
+            np.ones((TILE + 2 * self.reach, self.width), np.float32),
+        )
         self._sums = self._sums.astype(np.float32)
 
     def phases(self, kernels: np.ndarray) -> list[np.ndarray]:
@@ -70,15 +76,26 @@ class Templates:
         """Return half squared signal-to-noise ratios, of the times within each step the largest, (steps, templates); see `consistent`."""
         return self.largest(self.consistent(_power(*self.phases(kernels)), squares, energy))
 
-    def limited(self, kernels: np.ndarray, squares: np.ndarray, energy: np.ndarray, out: Sequence[np.ndarray]) -> None:
-        """Fill in powers, in phase and in quadrature, limited, see `models.ranking.coherent_sum`; arrays (steps, width)."""
+    def limited_powers(self, kernels: np.ndarray, squares: np.ndarray, energy: np.ndarray, out: np.ndarray) -> None:
+        """Fill in powers, limited, of each time within a step, array (steps, width)."""
+        np.minimum(self.consistent(_power(*self.phases(kernels)), squares, energy), LIMIT, out=out)
+
+    def limited(self, kernels: np.ndarray, energy: np.ndarray, first: int, last: int) -> list[np.ndarray]:
+        """Return powers, in phase and in quadrature, limited, see `models.ranking.coherent_sum`, of steps [first, last).
+
+        Beyond the ends of what the kernels gave there are zeros. Arrays (times, templates), so that a delay is a shift by rows.
+        """
+        begin, end = max(first, 0), min(last, len(kernels))
+        kernels, beyond = kernels[begin:end, : self._kernels], ((begin - first) * self.times, (last - end) * self.times)
         phases = self.phases(kernels)
         power = _power(*phases)
-        limited = np.minimum(self.consistent(power, squares, energy), LIMIT, out=out[0])
+        limited = np.minimum(self.consistent(power, kernels * kernels, energy[begin:end]), LIMIT)
         power += np.float32(1e-6)
         scale = np.sqrt(np.divide(limited, power, out=power), out=power)
-        for phase, own in zip(phases, out[1:], strict=True):
-            np.multiply(phase, scale, out=own)
+        for phase in phases:
+            np.multiply(phase, scale, out=phase)
+        every = [each.reshape(-1, self.number) for each in (limited, *phases)]
+        return [np.pad(each, (beyond, (0, 0))) for each in every] if any(beyond) else every
 
     def largest(self, values: np.ndarray) -> np.ndarray:
         """Return the largest of the times within each step, (steps, templates)."""
@@ -92,14 +109,16 @@ class Templates:
 
 
 def coherent(own: Sequence, other: Sequence, tile: slice, templates: Templates) -> np.ndarray:
-    """Join the phases of two detectors, see `models.ranking.coherent_sum`; each `Templates` limited: power, in phase, in quadrature."""
-    power, in_phase, in_quadrature = (_times(each, tile, templates) for each in own)
-    other = [_times(each, tile, templates, DELAYS) for each in other]
-    in_phase, in_quadrature = in_phase * np.float32(2 * CONCENTRATION), in_quadrature * np.float32(2 * CONCENTRATION)
+    """Join the phases of two detectors, see `models.ranking.coherent_sum`; of each what the kernels gave, and its energy."""
+    power, in_phase, in_quadrature = templates.limited(*own, tile.start, tile.stop)
+    other = templates.limited(*other, tile.start - templates.reach, tile.stop + templates.reach)
+    in_phase *= np.float32(2 * CONCENTRATION)
+    in_quadrature *= np.float32(2 * CONCENTRATION)
     best, root, part = (np.empty_like(power) for _ in range(3))
     best.fill(-np.inf)
     halves, constant = other[0] * HALF, np.float32(CONCENTRATION**2 + 1e-3)
-    for delay in range(2 * DELAYS + 1):
+    earliest = templates.reach * templates.times - DELAYS
+    for delay in range(earliest, earliest + 2 * DELAYS + 1):
         at = slice(delay, delay + len(power))
         np.multiply(power, other[0][at], out=root)
         root += constant
@@ -113,8 +132,11 @@ def coherent(own: Sequence, other: Sequence, tile: slice, templates: Templates) 
 
 
 def best_of_phases(own: Sequence, other: Sequence, tile: slice, templates: Templates) -> np.ndarray:
-    """Return at least what `coherent` does: as if phases were as a signal's would be, one root in place of one for each delay."""
-    power, around = _times(own[0], tile, templates), _times(other[0], tile, templates, DELAYS)
+    """Return at least what `coherent` does: as if phases were as a signal's would be, one root in place of one for each delay.
+
+    Of each detector `Templates.limited_powers`, of all steps.
+    """
+    power, around = _times(own, tile, templates), _times(other, tile, templates, DELAYS)
     largest = around[: len(power)].copy()
     for delay in range(1, 2 * DELAYS + 1):
         np.maximum(largest, around[delay : delay + len(power)], out=largest)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.search.background import arranged, slid_background, slide_shifts
+from keras_gw_resnet.search.background import slid_background, slide_shifts
 from keras_gw_resnet.search.candidates import CLUSTER_SECONDS
 from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.search import gated
@@ -211,8 +211,8 @@ class Follower:
             yield self._told.tell({**event, **about})
 
     def _scan(self, strain):
-        network = self._network
-        return list(network.scanner.scan_arranged(strain, [(0,) * len(network.detectors), *network.muted()]))
+        arrangements = [(0,) * len(self._network.detectors), *self._network.muted()]
+        return list(self._network.scanner.scan_arranged(strain, arrangements, above=min(THRESHOLD, self._threshold)))
 
     def _take_blocks(self, stretch):
         """Take the blocks of a stretch that are to be slid; where too many wait, those that have waited longest are left out."""
@@ -233,7 +233,7 @@ class Follower:
         scans = []
         for shifts in slide_shifts(network, block, self._slides):
             yield
-            scans.append(network.scanner.scan(arranged(block.strain, shifts)))
+            scans += network.scanner.scan_arranged(block.strain, [shifts], above=THRESHOLD)
         found = slid_background(network, block, self._slides, THRESHOLD, self._vetoes, alone=alone, scans=scans)
         self._told.add(
             Block(block.gps_start, block.gps_stop, block.seconds, found), network, block.gps_stop - HOURS * 3600

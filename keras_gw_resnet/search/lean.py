@@ -152,13 +152,16 @@ class Lean:
             for each in range(detectors)
         ]
 
-    def own(self, detector: int, strain: np.ndarray, *, fourier: bool = True) -> list[np.ndarray]:
+    def own(
+        self, detector: int, strain: np.ndarray, *, fourier: bool = True, bounded: bool = False
+    ) -> list[np.ndarray]:
         """Return what one detector gives alone.
 
         Args:
             detector: Number.
             strain: Float32 array (samples,), a whole number of `STRIDE`.
             fourier: Whether to filter it by FFT, and not one value after the other.
+            bounded: Whether `join` is to leave phases out where they make no event.
 
         Returns:
             List of arrays (samples / STRIDE, channels).
@@ -167,23 +170,24 @@ class Lean:
         energy = self._energy(strain)
         steps, stacked, phased = len(kernels), detector < self._stacked, self._phased(detector)
         widths = [len(self._added), self._seen.number] if stacked else []
-        for templates in self._ranked:
-            widths += [templates.width] * 3 if phased else [templates.number]
+        if not phased or bounded:
+            widths += [templates.width if phased else templates.number for templates in self._ranked]
         given = [np.empty((steps, width), np.float32) for width in widths]
         for first in range(0, steps, TILE):
             tile = slice(first, first + TILE)
             self._own_tile(detector, kernels[tile], energy[tile], [each[tile] for each in given])
         powers = slice(1 if stacked else 0, (2 if stacked else 0) if phased else None)
         given[powers] = map(near if detector < FIRST else further, given[powers])
-        return given
+        # Where phases are joined, they are worked out anew: few are.
+        return [*given, kernels, energy] if phased else given
 
     def _phased(self, detector):
         """Say whether the phases of a detector are joined with those of another."""
         return self._front.statistic_coherent and detector < FIRST
 
-    def silent(self, detector: int, steps: int) -> list[np.ndarray]:
-        """Return what so many steps of a detector without strain give, all alike."""
-        given = self.own(detector, np.zeros(STRIDE, np.float32))
+    def silent(self, detector: int, steps: int, *, bounded: bool = False) -> list[np.ndarray]:
+        """Return what so many steps of a detector without strain give, all alike; see `own`."""
+        given = self.own(detector, np.zeros(STRIDE, np.float32), bounded=bounded)
         return [np.broadcast_to(each, (steps, each.shape[1])) for each in given]
 
     def score(self, window: np.ndarray) -> float:
@@ -209,12 +213,11 @@ class Lean:
             mix, own, *ranked = given
             own[...] = self._seen.powers(kernels, squares, energy)
             self._see(detector, own, mix)
-        for templates in self._ranked:
+        for templates, out in zip(self._ranked, ranked, strict=False):
             if self._phased(detector):
-                templates.limited(kernels, squares, energy, ranked[:3])
-                ranked = ranked[3:]
+                templates.limited_powers(kernels, squares, energy, out)
             else:
-                ranked.pop(0)[...] = templates.powers(kernels, squares, energy)
+                out[...] = templates.powers(kernels, squares, energy)
 
     def _see(self, detector, power, mix):
         """Fill in what the first convolution makes of the powers of a detector."""
@@ -229,7 +232,7 @@ class Lean:
         """Join what `own` gave for each detector, all of one length.
 
         Args:
-            given: Of each detector.
+            given: Of each detector; with `above`, bounded.
             above: Where the phases of two detectors are joined, which is most of the work, and even the best of phases would leave all evidence
                 nearby at or below this, they are taken to be that: such evidence comes out too high, yet at or below it. None: nowhere.
 
@@ -303,7 +306,7 @@ class Lean:
         classes = []
         for number, templates in enumerate(self._ranked):
             if self._front.statistic_coherent:
-                first, last = (own[3 * number :][:3] for own in given[:FIRST])
+                first, last = (own[-2:] if phases is coherent else own[number] for own in given[:FIRST])
                 others = [own[number][tile] for own in given[FIRST:]]
                 classes.append(_sum([phases(last, first, tile, templates), *others]))
             else:

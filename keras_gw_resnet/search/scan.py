@@ -143,13 +143,16 @@ class Scanner:
             windows[row] = strain[start : start + self.window_samples]
         return self._network.predict_on_batch(windows)[: last - first, 0]
 
-    def difference(self, strain: np.ndarray, scores: np.ndarray, windows: int = 32) -> float:
+    def difference(
+        self, strain: np.ndarray, scores: np.ndarray, windows: int = 32, above: float | None = None
+    ) -> float:
         """Return the largest difference between the scores of a scan and the network's own of those windows.
 
         Args:
             strain: What was scanned, (samples, detectors).
             scores: `Scan.scores` of it, of at least one of the classifier's windows.
             windows: How many to compare, the highest score and others evenly spread.
+            above: Of `scan_arranged`: scores at or below it count only where they are too low.
 
         Returns:
             Of a network that ends in a sigmoid, of what goes into it.
@@ -164,7 +167,10 @@ class Scanner:
             # A few at once: operation by operation, Keras keeps all that a network works out until it is done.
             own = [self.score(cut[at : at + COMPARED_AT_ONCE]) for at in range(0, len(cut), COMPARED_AT_ONCE)]
             own = np.concatenate(own)
-        return float(np.max(np.abs(own - scipy.special.logsumexp(pooled[chosen], axis=1))))
+        lower = own - scipy.special.logsumexp(pooled[chosen], axis=1)
+        if above is not None:
+            lower[(lower < 0) & (pooled[chosen].max(axis=1) <= above)] = 0
+        return float(np.max(np.abs(lower)))
 
     def score(self, windows: np.ndarray) -> np.ndarray:
         """Score windows with the network as it was trained, in batches.
@@ -236,8 +242,8 @@ class Scanner:
             strain: Whitened float32 array (samples, detectors), at least one window long.
             arrangements: Of each scan, what to do to the detectors, see `background.arranged`.
             progress: Called with the number of samples done.
-            above: Statistic of slides that is of interest: scores below, and not near such as are above, may be too high, yet at or below it
-                (see `lean.Lean.join`). None: all is exact.
+            above: Statistic that is of interest: scores below, and not near such as are above, may be too high, yet at or below it
+                (see `lean.Lean.join`), up to half of the time is saved. None: all is exact.
 
         Yields:
             Scan, in the order of the arrangements.
@@ -283,14 +289,15 @@ class Scanner:
             each = -(-count // max(-(-count // most), cores()))
         samples = each * self.stride + self.window_samples - self.reach * self.stride
 
+        bounded = above is not None
+
         def evidence_from(first):
             columns = [
-                self._own(number, strain[:, number], shifts, first * self.stride, samples)
+                self._own(number, strain[:, number], shifts, first * self.stride, samples, bounded)
                 for number, shifts in enumerate(zip(*group, strict=True))
             ]
             return [
-                np.atleast_2d(self._cut.join(given, above if any(shifts) else None))[:, : count - first]
-                for shifts, given in zip(group, zip(*columns, strict=True), strict=True)
+                np.atleast_2d(self._cut.join(given, above))[:, : count - first] for given in zip(*columns, strict=True)
             ]
 
         evidence = np.empty((len(group), 1 + self._known_by_class, count), np.float32)
@@ -301,14 +308,14 @@ class Scanner:
                 progress(len(group) * found[0].shape[1] * self.stride)
         yield from (self._scan_of(*own) for own in evidence)
 
-    def _own(self, detector, strain, shifts, start, samples):
+    def _own(self, detector, strain, shifts, start, samples, bounded):
         """Return for each shift what a detector gives in so many samples from `start` on: views of what is worked out once."""
         moved = [shift for shift in shifts if shift is not None]
         if moved:
             # What is pushed out at the end comes in at the beginning.
             taken = np.arange(start - max(moved), start + samples - min(moved))
-            whole = self._cut.own(detector, np.take(strain, taken, mode="wrap"))
-        silent = self._cut.silent(detector, samples // STRIDE) if None in shifts else None
+            whole = self._cut.own(detector, np.take(strain, taken, mode="wrap"), bounded=bounded)
+        silent = self._cut.silent(detector, samples // STRIDE, bounded=bounded) if None in shifts else None
         given = []
         for shift in shifts:
             if shift is None:

@@ -209,7 +209,7 @@ def _search_stretch(network, stretch, options, progress, compared):
         np.count_nonzero(live) * network.stride_seconds,
         np.count_nonzero(vetoed) * network.stride_seconds,
         [_snapshot(network, stretch, scan, alone, *event) for event in zip(loudest.time, loudest.stat, strict=True)],
-        network.scanner.difference(stretch.strain, scan.scores) if compared else 0.0,
+        network.scanner.difference(stretch.strain, scan.scores, above=options.threshold) if compared else 0.0,
         _intervals(times, live, network.stride_seconds),
     )
 
@@ -241,6 +241,10 @@ def _snapshot(network, stretch, scan, alone, time, stat):
     first = max(0, round((time - stretch.gps_start - seconds / 2) * rate))
     times = network.times_of(scan)
     near = np.abs(stretch.gps_start + times - time) <= seconds / 2
+    scores = scan.scores[near]
+    if network.scanner.in_pieces:  # of the scan only those near events are exact
+        begin, end = (at * network.scanner.stride for at in np.flatnonzero(near)[[0, -1]])
+        scores = network.scanner.scan(stretch.strain[begin : end + network.scanner.window_samples]).scores
     return Snapshot(
         float(time),
         float(stat),
@@ -248,7 +252,7 @@ def _snapshot(network, stretch, scan, alone, time, stat):
         rate,
         stretch.strain[first : first + round(seconds * rate)].copy(),
         stretch.gps_start + times[near],
-        scan.scores[near],
+        scores,
         None if alone is None else alone[near],  # ty: ignore[invalid-argument-type]
         np.array([(column, *gate) for column, own in enumerate(stretch.gates) for gate in own], float).reshape(-1, 3),
     )

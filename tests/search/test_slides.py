@@ -120,9 +120,9 @@ def test_each_detector_is_filtered_once_for_all_slides(monkeypatch, short_rows):
     for name, given in calls.items():
         function = getattr(Lean, name)
 
-        def counted(*args, given=given, function=function):
+        def counted(*args, given=given, function=function, **options):
             given.append(args)
-            return function(*args)
+            return function(*args, **options)
 
         monkeypatch.setattr(Lean, name, counted)
     slides = [(0, 256 * slide) for slide in range(20)]
