@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 
 # Component masses, in solar masses, and seconds of their waveforms.
 MASSES, SECONDS = (5.0, 16.0), 4.0
+# Largest spins, along the orbit's axis, of the waveforms that templates are made from.
+SPIN_MAX = 0.5
 # Where the low pass halves, as a share of the highest frequency: 100 Hz at 2048 Hz. What is earlier than 0.5 s is below 75 Hz.
 CUTOFF = 100 / 1024
 
 
 def bank_of_light(config: TrainingConfig) -> WaveformBank:
     """Simulate the bank of waveforms that `fill_light` takes."""
-    return plain_bank(config, MASSES, SECONDS)
+    return plain_bank(config, MASSES, SECONDS, SPIN_MAX)
 
 
 def fill_light(model: keras.Model, batches: Batches, config: TrainingConfig, bank: WaveformBank) -> None:
