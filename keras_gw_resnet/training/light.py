@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 # Component masses, in solar masses, and seconds of their waveforms.
 MASSES, SECONDS = (5.0, 16.0), 4.0
-# Largest spins, along the orbit's axis, of the waveforms that templates are made from.
-SPIN_MAX = 0.5
 # Natural logarithm of how much likelier a light binary is than noise where the stack says what it says of noise in the median. Each of 1 more raises
 # the thresholds of the flagship in Gaussian noise by 0.4 at first, and the share of light binaries that are found by 0.04.
 STACK_ABOVE = 7.2
@@ -45,7 +43,7 @@ CUTOFF = 100 / 1024
 
 def bank_of_light(config: TrainingConfig) -> WaveformBank:
     """Simulate the bank of waveforms that `fill_light` takes."""
-    return plain_bank(config, MASSES, SECONDS, SPIN_MAX)
+    return plain_bank(config, MASSES, SECONDS)
 
 
 def fill_light(model: keras.Model, batches: Batches, config: TrainingConfig, bank: WaveformBank) -> None:
