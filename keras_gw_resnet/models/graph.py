@@ -115,7 +115,8 @@ def before_cropping(features: keras.KerasTensor) -> tuple:
 
 def joins_positions(model: keras.Model) -> bool:
     """Say whether a network ends in the log-sum-exp of logits, an activation passed over."""
-    return type(_last(model)).__name__ == "Logsumexp"
+    last = _last(model)
+    return type(last).__name__ == "Logsumexp" and not last.keepdims
 
 
 def positions_of(model: keras.Model) -> Any:
@@ -133,8 +134,8 @@ def positions_of(model: keras.Model) -> Any:
 
 
 def logits_of_positions(model: keras.Model) -> Any:
-    """Return the logits whose log-sum-exp a network ends in, (batch, positions, 1)."""
-    return _last(model).input
+    """Return the logits whose log-sum-exp a network ends in, or that it ends in itself, (batch, positions, 1)."""
+    return _last(model).input if joins_positions(model) else model.outputs[0]
 
 
 def _last(model):
