@@ -114,9 +114,9 @@ def round_filters(model: Any) -> None:
     The errors of single samples average out: scores change by some thousandths.
     """
     from keras_gw_resnet.models.matched_filter import BASIS_LAYER, TEMPLATE_LAYERS
-    from keras_gw_resnet.models.ranking import RANKED_LAYERS
+    from keras_gw_resnet.models.ranking import FILTER_LAYERS
 
-    for name in {BASIS_LAYER, *TEMPLATE_LAYERS, *RANKED_LAYERS} & {layer.name for layer in model.layers}:
+    for name in {BASIS_LAYER, *TEMPLATE_LAYERS, *FILTER_LAYERS} & {layer.name for layer in model.layers}:
         parts, unit = [np.frexp(weights) for weights in model.get_layer(name).get_weights()], 2.0**DIGITS
         rounded = [np.ldexp(np.round(mantissa * unit) / unit, power).astype("float32") for mantissa, power in parts]
         model.get_layer(name).set_weights(rounded)

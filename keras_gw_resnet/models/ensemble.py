@@ -6,7 +6,7 @@ import keras
 from keras import initializers, layers
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.graph import head_of, parts_of
+from keras_gw_resnet.models.graph import logits_of_positions, parts_of
 from keras_gw_resnet.models.heads import anywhere
 from keras_gw_resnet.models.network import builder
 from keras_gw_resnet.models.weights import card_beside, find_model_file, load_keras_file
@@ -62,7 +62,7 @@ def Ensemble(
     skipped = _positions_skipped(members, parts, mergers) if at_positions else []
     if at_positions:
         # Joined at every position, before the positions are: a signal is at the same one for all.
-        members = [keras.Model(member.input, head_of(member).output, name=member.name) for member in members]
+        members = [keras.Model(member.input, logits_of_positions(member), name=member.name) for member in members]
     inputs, logits = keras.Input(shape, name="strain"), []
     for index, member in enumerate(members):
         # A copy: the member itself stays trainable, and two of one name may join.

@@ -39,6 +39,7 @@ from keras_gw_resnet.models.ranking import (
     OWN_LAYERS,
     OWN_STRIDE,
     STATISTIC,
+    pooled,
     ranked,
     steps_earlier,
 )
@@ -54,7 +55,6 @@ else:
 BASIS = 64
 # Share of a template that lies behind the coalescence.
 RINGDOWN = 1 / 16
-STATISTIC_POOL = f"{STATISTIC}pool"
 JOIN_LAYER = f"{STATISTIC}and_features"
 # Layers of the head that take the statistic, too.
 RANKING_LAYERS = ("crop_edges", "dropout", "score")
@@ -203,11 +203,11 @@ class Front:
             stride: Samples from one feature of the stack to the next.
 
         Returns:
-            Tuple of a tensor (batch, samples / 8, channels) for the stack, the strain itself without templates, and one
-            (batch, samples / stride, 1) of the ranking statistic; None: none is asked for.
+            Tuple of a tensor (batch, samples / 8, channels) for the stack, the strain itself without templates, and a list of some
+            (batch, samples / stride, 1) of the ranking statistic: that of heavy binaries, of light ones.
         """
         if not self.templates:
-            return strain, None
+            return strain, []
         basis = layers.Conv1D(
             min(BASIS, self.template_samples),
             self.template_samples,
@@ -226,12 +226,10 @@ class Front:
         channels = [channel for asked, give in CHANNELS if asked(self) for channel in give(seen)]
         joined = layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(channels)
         if not self.statistic_shortcut:
-            return joined, None
+            return joined, []
         own = {name: getattr(self, STATISTIC + name) for name in ("templates", "light", "coherent")}
-        evidence = ranked(seen, filtered, columns, energies, samples=self.template_samples, **own)
-        steps = stride // STRIDE
-        pool = layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=STATISTIC_POOL)
-        return joined, pool(ops.logsumexp(evidence, axis=-1, keepdims=True))
+        classes = ranked(seen, filtered, columns, energies, samples=self.template_samples, **own)
+        return joined, pooled(classes, stride // STRIDE)
 
 
 def _steps_apart(detectors):

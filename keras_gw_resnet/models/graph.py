@@ -11,6 +11,7 @@ from keras import layers
 from keras_gw_resnet.models.front import JOIN_LAYER, front_of
 from keras_gw_resnet.models.nodes import layer_giving, nodes_in_order
 from keras_gw_resnet.models.parts import Parts
+from keras_gw_resnet.models.ranking import LIGHT_POOL
 from keras_gw_resnet.models.receptive import ReceptiveField
 
 CONVOLUTIONS = (layers.Conv1D, layers.SeparableConv1D, layers.DepthwiseConv1D)
@@ -114,7 +115,8 @@ def before_cropping(features: keras.KerasTensor) -> tuple:
 
 def joins_positions(model: keras.Model) -> bool:
     """Say whether a network ends in the log-sum-exp of logits, an activation passed over."""
-    return type(_last(model)).__name__ == "Logsumexp"
+    last = _last(model)
+    return type(last).__name__ == "Logsumexp" and not last.keepdims
 
 
 def positions_of(model: keras.Model) -> Any:
@@ -125,8 +127,15 @@ def positions_of(model: keras.Model) -> Any:
     operation = _last(model)
     if joins_positions(model):
         operation = layer_giving(operation.input)
+    if type(operation).__name__ == "Logsumexp":  # the evidence of light binaries joins that of heavy ones
+        operation = layer_giving(layer_giving(operation.input).input[0])
     own = isinstance(operation, layers.Conv1D) and operation.strides == (1,) and operation.padding == "valid"
     return operation if own else None
+
+
+def logits_of_positions(model: keras.Model) -> Any:
+    """Return the logits whose log-sum-exp a network ends in, or that it ends in itself, (batch, positions, 1)."""
+    return _last(model).input if joins_positions(model) else model.outputs[0]
 
 
 def _last(model):
@@ -172,8 +181,11 @@ def read_parts(model: keras.Model) -> Parts:
         averages = isinstance(head, layers.GlobalAveragePooling1D) and after == [layers.Dense]
         kind = "average" if averages else "other"
     features, cropping = before_cropping(head.input)
+    own = {layer.name: layer for layer in model.layers}
     try:
         field = receptive_field(model.input, features)
+        if LIGHT_POOL in own:
+            field = field.merged(receptive_field(model.input, own[LIGHT_POOL].output))
     except ValueError:
         field = None
     samples, length = model.input_shape[1], features.shape[1]
@@ -181,8 +193,9 @@ def read_parts(model: keras.Model) -> Parts:
         # Cropped on the way; or padded otherwise than 'same' does, which is not known here.
         field = replace(field, lost=samples - length * field.stride) if length * field.stride <= samples else None
     kernel = positions.kernel_size[0] if positions else 1
-    joined = next((layer for layer in model.layers if layer.name == JOIN_LAYER), None)
-    earlier = field.left - receptive_field(model.input, joined.input[0]).left if field and joined else 0
+    earlier = 0
+    if field and JOIN_LAYER in own:
+        earlier = field.left - receptive_field(model.input, own[JOIN_LAYER].input[0]).left
     return Parts(
         **known,
         field=field,

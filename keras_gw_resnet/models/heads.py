@@ -12,12 +12,18 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import require_counts, require_flags, require_known, require_share
 from keras_gw_resnet.models.front import JOIN_LAYER
 from keras_gw_resnet.models.matched_filter import PRECISION
+from keras_gw_resnet.models.ranking import LIGHT_POOL, LIGHT_SCORE, STATISTIC_POOL
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import keras
 
     from keras_gw_resnet.models.receptive import ReceptiveField
 
+# Of what the stack says of a position, what counts for light binaries.
+STACK_SHARE = 0.4
+RANKED_POOLS = (STATISTIC_POOL, LIGHT_POOL)
 # Where the number of samples is left open, the edges are cropped if features remain of a window of this length.
 USUAL_SAMPLES = 2048
 # By pooling: (what `parts.Parts.head` says of it, the layer that pools the features; None: the logits of positions are pooled).
@@ -112,7 +118,7 @@ class Head:
         self,
         features: keras.KerasTensor,
         cropping: tuple[int, int],
-        statistic: keras.KerasTensor | None = None,
+        statistic: Sequence[keras.KerasTensor] = (),
         weight: float = 0.0,
         tap: int = 0,
     ) -> keras.KerasTensor:
@@ -121,8 +127,8 @@ class Head:
         Args:
             features: Tensor (batch, length, channels).
             cropping: Features to drop at the left and the right edge.
-            statistic: What is ranked, (batch, length, 1), of which `weight` times the value at the feature `tap` of each position is
-                added to its logit; None: nothing.
+            statistic: What is ranked, some (batch, length, 1), of the first of which `weight` times the value at the feature `tap` of each
+                position is added to its logit; of the second, that of light binaries, see `with_light`. Empty: nothing is ranked.
             weight, tap: See there.
 
         Returns:
@@ -130,8 +136,8 @@ class Head:
         """
         if not self.takes_features:
             return features
-        precise = {} if statistic is None else {"dtype": PRECISION}
-        x = features if statistic is None else layers.Concatenate(name=JOIN_LAYER, **precise)([features, statistic])
+        precise = {"dtype": PRECISION} if statistic else {}
+        x = layers.Concatenate(name=JOIN_LAYER, **precise)([features, statistic[0]]) if statistic else features
         if any(cropping):
             x = layers.Cropping1D(tuple(cropping), name="crop_edges", **precise)(x)
         _, pool = POOLINGS[self.pooling]
@@ -140,12 +146,16 @@ class Head:
         if self.dropout and self.include_top:
             x = layers.Dropout(self.dropout, name="dropout", **precise)(x)
         if self.positions:
-            return self._anywhere(x, None if statistic is None else (weight, tap))
+            logits = self._logits(x, (weight, tap) if statistic else None)
+            if statistic[1:]:
+                after = self.head_kernel_size - 1 - tap
+                logits = with_light(logits, statistic, (cropping[0] + tap, cropping[1] + after), weight)
+            return anywhere(logits, self.classifier_activation)
         if self.include_top:
             x = layers.Dense(self.classes, activation=self.classifier_activation, dtype="float32", name="score")(x)
         return x
 
-    def _anywhere(self, features, ranked):
+    def _logits(self, features, ranked):
         length, kernel_size = features.shape[1], self.head_kernel_size
         if length is not None and length < kernel_size:
             raise InputError(
@@ -160,7 +170,32 @@ class Head:
             kernel, bias = score.get_weights()
             kernel[:, -1], kernel[tap, -1] = 0, weight
             score.set_weights([kernel, bias])
-        return anywhere(logits, self.classifier_activation)
+        return logits
+
+
+def with_light(
+    logits: keras.KerasTensor, statistic: Sequence[keras.KerasTensor], cropping: tuple[int, int], weight: float
+) -> keras.KerasTensor:
+    """Return the logit that a signal is there, heavy or light: the log-sum-exp of the evidence of both classes.
+
+    The stack has learnt from heavy binaries above all, and takes a light one for noise. So of what it says of a position `STACK_SHARE` counts for light
+    ones, and the rest is a constant, the bias of `LIGHT_SCORE`: see `training.light.weigh_light`.
+
+    Args:
+        logits: Of each position, (batch, positions, 1): what the stack says and `weight` times what is ranked of heavy binaries.
+        statistic: What is ranked of heavy and of light binaries, each (batch, length, 1).
+        cropping: Features of the statistic before the first position's, and after the last one's.
+        weight: Of the statistic.
+    """
+    crops = [layers.Cropping1D(cropping, dtype=PRECISION, name=f"{name}_at_positions") for name in RANKED_POOLS]
+    given = [logits, *(crop(own) for crop, own in zip(crops, statistic, strict=True))]
+    light = layers.Conv1D(1, 1, dtype=PRECISION, trainable=False, name=LIGHT_SCORE)
+    evidence = light(layers.Concatenate(dtype=PRECISION, name=f"{LIGHT_SCORE}_of")(given))
+    kernel, bias = light.get_weights()
+    kernel[0, :, 0] = STACK_SHARE, -STACK_SHARE * weight, weight
+    light.set_weights([kernel, bias])
+    both = layers.Concatenate(dtype=PRECISION, name=f"{LIGHT_SCORE}_and_score")([logits, evidence])
+    return ops.logsumexp(both, axis=-1, keepdims=True)
 
 
 def anywhere(logits: keras.KerasTensor, activation: str | None = None) -> keras.KerasTensor:
@@ -171,5 +206,9 @@ def anywhere(logits: keras.KerasTensor, activation: str | None = None) -> keras.
 
 def shift_logits(model: keras.Model, shift: float) -> None:
     """Add a number to the logit of every position of a network built here, and so to its score."""
-    kernel, bias = model.get_layer("score").get_weights()
-    model.get_layer("score").set_weights([kernel, bias + shift])
+    for name in ("score", LIGHT_SCORE):
+        if any(layer.name == name for layer in model.layers):
+            kernel, bias = model.get_layer(name).get_weights()
+            # Of the logits that it takes, so much has been added to.
+            share = kernel[0, 0, 0] if name == LIGHT_SCORE else 0.0
+            model.get_layer(name).set_weights([kernel, bias + (1 - share) * shift])

@@ -46,8 +46,11 @@ OWN_LAYERS = tuple(STATISTIC + name for name in TEMPLATE_LAYERS)
 LIGHT = f"{STATISTIC}light_"
 LIGHT_LAYERS = tuple(LIGHT + name for name in TEMPLATE_LAYERS)
 LIGHT_BASIS_LAYER, EARLY_BASIS_LAYER, LOW_PASS_LAYER = f"{LIGHT}basis", f"{LIGHT}early_basis", f"{LIGHT}low_pass"
-# Layers whose weights are templates of the statistic's own.
-RANKED_LAYERS = (*OWN_LAYERS, *LIGHT_LAYERS, LIGHT_BASIS_LAYER, LOW_PASS_LAYER, EARLY_BASIS_LAYER)
+# What is ranked of each class, the largest within a feature of the stack, and what makes the evidence of light binaries.
+STATISTIC_POOL, LIGHT_POOL, LIGHT_SCORE = f"{STATISTIC}pool", f"{LIGHT}pool", f"{LIGHT}score"
+# Layers whose weights are templates of the statistic's own, and what their evidence is made of.
+FILTER_LAYERS = (*OWN_LAYERS, *LIGHT_LAYERS, LIGHT_BASIS_LAYER, LOW_PASS_LAYER, EARLY_BASIS_LAYER)
+RANKED_LAYERS = (*FILTER_LAYERS, LIGHT_SCORE)
 LIGHT_BASIS, EARLY_BASIS = 32, 64
 # How likely a light binary is for each other one. In Gaussian noise both classes exceed a threshold alike often at 1; at 1/4 the threshold
 # rises by 0.3 for the sake of light binaries, at 1 by 0.7.
@@ -68,8 +71,8 @@ def ranked(
     templates: int,
     light: int,
     coherent: bool,
-) -> keras.KerasTensor:
-    """Return the log-likelihood ratio of each template, (batch, steps, templates).
+) -> list[keras.KerasTensor]:
+    """Return the log-likelihood ratio of each template, (batch, steps, templates): of heavy binaries, and of light ones where they have their own.
 
     Args:
         seen, filtered, columns, energies: Templates that the stack sees, Filtered, the strain of each detector and its energy (`Filtered`).
@@ -77,12 +80,13 @@ def ranked(
         templates, light, coherent: See `Front`, as statistic_templates and so on.
     """
     if not templates:
-        return limited_sum(seen.near)
+        return [limited_sum(seen.near)]
     join = coherent_sum if coherent else own_sum
     heavy = join(filtered, templates, STATISTIC)
     if not light:
-        return heavy
-    return joined_classes(heavy, join(light_filtered(columns, filtered, samples, energies), light, LIGHT))
+        return [heavy]
+    lighter = join(light_filtered(columns, filtered, samples, energies), light, LIGHT)
+    return [heavy, lighter - math.log(light / templates / LIGHT_ODDS)]
 
 
 def limited_sum(powers: Sequence, prefix: str = STATISTIC) -> keras.KerasTensor:
@@ -192,7 +196,7 @@ def steps_earlier(samples: int) -> int:
     return (samples // 2 + EARLY_SAMPLES) // STRIDE - (EARLY_SAMPLES // STRIDE - 1) // 2
 
 
-def joined_classes(heavy: keras.KerasTensor, light: keras.KerasTensor) -> keras.KerasTensor:
-    """Put the templates (batch, steps, templates) of both classes of binaries beside each other, light ones `LIGHT_ODDS` times as likely."""
-    fewer = math.log(light.shape[-1] / heavy.shape[-1] / LIGHT_ODDS)
-    return layers.Concatenate(dtype=PRECISION, name=f"{STATISTIC}classes")([heavy, light - fewer])
+def pooled(classes: Sequence, steps: int) -> list[keras.KerasTensor]:
+    """Return the log-sum-exp over the templates of each class, the largest of so many steps, (batch, features, 1)."""
+    pools = [layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=n) for n in (STATISTIC_POOL, LIGHT_POOL)]
+    return [pool(ops.logsumexp(own, axis=-1, keepdims=True)) for pool, own in zip(pools, classes, strict=False)]

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 
 from keras_gw_resnet.backend import jit_compile
-from keras_gw_resnet.models.graph import head_of
+from keras_gw_resnet.models.graph import head_of, logits_of_positions
 from keras_gw_resnet.search.cutting import Cut
 from keras_gw_resnet.search.folding import for_inference
 
@@ -62,6 +62,9 @@ def _linear(arriving, kernel, bias, name):
 def sliding(model: keras.Model, parts: Parts, precision: str) -> keras.Model:
     """Return a network of strain (batch, any length, detectors) that gives evidence, (batch, n, 1), of one that slides."""
     strain = keras.Input((None, model.input_shape[-1]), name="strain")
+    if parts.front.statistic_light:
+        found = for_inference(keras.Model(model.input, logits_of_positions(model)), strain, precision)
+        return _compiled(found, found.outputs[0])
     head = head_of(model)
     found = for_inference(keras.Model(model.input, head.input), strain, precision)
     if parts.head == "average":

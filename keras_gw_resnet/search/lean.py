@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.special
 
-from keras_gw_resnet.models.front import SNR_LAYER, STATISTIC_POOL
+from keras_gw_resnet.models.front import SNR_LAYER
 from keras_gw_resnet.models.matched_filter import BASIS_LAYER, FIRST, STRIDE, TEMPLATE_LAYERS
 from keras_gw_resnet.models.ranking import (
     EARLY_BASIS_LAYER,
     LIGHT_BASIS_LAYER,
     LIGHT_LAYERS,
     LIGHT_ODDS,
+    LIGHT_SCORE,
     LIMIT,
     LOW_PASS_LAYER,
     OWN_LAYERS,
     OWN_STRIDE,
+    STATISTIC_POOL,
     steps_earlier,
 )
 from keras_gw_resnet.search.cores import single_threaded_products
@@ -262,40 +264,42 @@ class Lean:
                 self._rank(given, tile, best_of_phases if bounded else coherent, ranked, light)
         known = {self._mixed: mixed}
         if self._front.statistic_shortcut:
-            known[STATISTIC_POOL] = self._pooled(ranked).max(axis=1, keepdims=True)
+            known[STATISTIC_POOL] = self._pooled(ranked)
         features, first = self._stack(**known), self._parts.cropping[0]
-        evidence = self._evidence(features)
-        if bounded and len(loud := np.flatnonzero(evidence > above)):
+        evidence = self._evidence(features, light)
+        if bounded and len(loud := np.flatnonzero(evidence[0] > above)):
             at = np.unique((loud + first) * self._parts.field.stride // STRIDE // TILE)
             for number in np.unique([at - 1, at, at + 1]):
                 if 0 <= number < len(tiles):
                     self._rank(given, tiles[number], coherent, ranked, light)
             # What is ranked comes last among the features.
-            features[:, -1] = self._pooled(ranked).max(axis=1)[first:][: len(features)]
-            evidence = self._evidence(features)
-        if not self._front.statistic_light:
-            return evidence[None]
-        loudest = self._pooled(ranked).argmax(axis=1)[:, None]
-        # What is ranked is added to the features behind the crop, at one tap of the head.
-        first += int(np.argmax(np.abs(self._head[:, -1])))
-        light = np.take_along_axis(self._pooled(light), loudest, axis=1)[:, 0]
-        return np.stack([evidence, light[first:][: len(evidence)]])
+            features[:, -1:] = self._pooled(ranked)[first:][: len(features)]
+            evidence = self._evidence(features, light)
+        return evidence
 
     def _pooled(self, ranked):
-        """Return what is ranked within each step of the features, beside each other."""
-        return ranked.reshape(-1, self._parts.field.stride // STRIDE)
+        """Return the largest of what is ranked within each step of the features, (features, 1)."""
+        return ranked.reshape(-1, self._parts.field.stride // STRIDE).max(axis=1, keepdims=True)
 
-    def _evidence(self, features):
+    def _evidence(self, features, light):
+        """Return what `join` does."""
         found = features @ self._head.T
         count = len(features) - len(self._head) + 1
-        return np.sum([found[tap : tap + count, tap] for tap in range(len(self._head))], axis=0) + self._bias
+        evidence = np.sum([found[tap : tap + count, tap] for tap in range(len(self._head))], axis=0) + self._bias
+        if not self._front.statistic_light:
+            return evidence[None]
+        # What is ranked is behind the crop, at one tap of the head.
+        tap = int(np.argmax(np.abs(self._head[:, -1])))
+        heavy, lighter = features[tap:, -1], self._pooled(light)[self._parts.cropping[0] + tap :, 0]
+        kernel, bias = self._weights[LIGHT_SCORE]
+        given = (evidence, heavy[:count], lighter[:count])
+        other = sum(weight * own for weight, own in zip(kernel[0, :, 0], given, strict=True)) + bias[0]
+        return np.stack([np.logaddexp(evidence, other), other - evidence])
 
     def _rank(self, given, tile, phases, ranked, light):
-        """Fill in what is ranked of a tile, and how much more likely a light binary is; `phases` joins those of two detectors."""
-        heavy, *lighter = map(logsumexp, self._classes(given, tile, phases))
-        ranked[tile] = np.logaddexp(heavy, *lighter) if lighter else heavy
-        for each in lighter:
-            np.subtract(each, heavy, out=light[tile])
+        """Fill in what is ranked of a tile, of heavy binaries and of light ones; `phases` joins those of two detectors."""
+        for out, templates in zip((ranked, light), self._classes(given, tile, phases), strict=False):
+            out[tile] = logsumexp(templates)
 
     def _classes(self, given, tile, phases):
         """Return what is ranked of all templates, (steps, templates): of heavy binaries, and of light ones where they have their own."""

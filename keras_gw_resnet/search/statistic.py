@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_gw_resnet.models.graph import parts_of
+from keras_gw_resnet.models.ranking import LIGHT_SCORE
 from keras_gw_resnet.search.keras_scan import logits_of, sliding
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Statistic:
         """
         if not self._slides:
             return {}
-        last = self._network.get_layer("evidence")
+        light = self._parts.front.statistic_light > 0
+        last = self._network.get_layer("score" if light else "evidence")
         kernel, bias = (np.asarray(weight, np.float64) for weight in last.get_weights())
         before = keras.Model(self._network.inputs[0], last.input)
         features = keras.ops.convert_to_numpy(before(strain[None], training=False))[0]
@@ -55,5 +57,18 @@ class Statistic:
             kernel, features = kernel[None], features[: self._reach].mean(axis=0)[None]
         added = (kernel[..., 0] * features[: len(kernel)]).sum(axis=0)
         around = self._parts.front.statistic_shortcut > 0
-        parts = {"matched filter": float(added[-1])} if around else {}
-        return {**parts, "stack": float(added[: -1 if around else None].sum()), "bias": float(bias[0])}
+        filtered, stack, bias = float(added[-1]), float(added[: -1 if around else None].sum()), float(bias[0])
+        if light:
+            filtered, stack, bias = self._of_class(strain, filtered, stack, bias)
+        return {**({"matched filter": filtered} if around else {}), "stack": stack, "bias": bias}
+
+    def _of_class(self, strain, filtered, stack, bias):
+        """Return the parts for the likelier class of binaries; what the other one adds goes with the bias."""
+        last = self._network.get_layer(LIGHT_SCORE)
+        (kernel, constant), given = last.get_weights(), keras.Model(self._network.inputs[0], last.input)
+        share, _, weight = kernel[0, :, 0]
+        evidence, _, light = keras.ops.convert_to_numpy(given(strain[None], training=False))[0, 0]
+        whole = float(self(strain[None])[0])
+        lighter = (float(weight * light), float(share) * stack, float(share) * bias + float(constant[0]))
+        filtered, stack, bias = lighter if sum(lighter) > evidence else (filtered, stack, bias)
+        return filtered, stack, whole - filtered - stack

@@ -20,7 +20,7 @@ from keras_gw_resnet.training.checkpoint import EpochCheckpoint, last_checkpoint
 from keras_gw_resnet.training.distribution import leave, undistributed
 from keras_gw_resnet.training.folder import CHECKPOINTS, claim_folder
 from keras_gw_resnet.training.growth import network_of, phases_of
-from keras_gw_resnet.training.light import bank_of_light, fill_light
+from keras_gw_resnet.training.light import bank_of_light, fill_light, weigh_light
 from keras_gw_resnet.training.location import PositionBatches, gives_positions, mergers_for, score_alone
 from keras_gw_resnet.training.optimization import compile_for_training, for_saving, for_training, whole_network
 from keras_gw_resnet.training.progress import Progress, Timed
@@ -185,6 +185,8 @@ def _with_ranking(model, batches, config, plain=None, light=None):
     if light is not None:
         fill_light(more, batches, config, light)
     negatives, score = validation.strain[validation.label == 0], scorer(more)
+    if light is not None:
+        weigh_light(more, negatives)
     shift_logits(more, np.median(scorer(model)(negatives)) - np.median(score(negatives)))
     measured = validation.measure(score)
     if measured is None:

@@ -15,7 +15,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.models.graph import head_of, parts_of
+from keras_gw_resnet.models.graph import logits_of_positions, parts_of
 from keras_gw_resnet.models.weights import card_beside, find_weights
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ScoreAccuracy(_OfScore, keras.metrics.BinaryAccuracy):  # ty: ignore[incom
 
 def with_positions(network: keras.Model) -> keras.Model:
     """Return a network that gives, of the same layers, the logits of its positions beside its score: (batch, 1 + positions)."""
-    logits = layers.Flatten(name="positions")(head_of(network).output)
+    logits = layers.Flatten(name="positions")(logits_of_positions(network))
     both = layers.Concatenate(name=WITH_POSITIONS, dtype="float32")([network.output, logits])
     more = keras.Model(network.input, both, name=network.name)
     more.parts = parts_of(network)

@@ -100,18 +100,11 @@ def bank_without_spins(batches: Batches, config: TrainingConfig) -> WaveformBank
     return plain_bank(config, (least, heavier.max()), bank.hplus.shape[1] / bank.sample_rate)
 
 
-def plain_bank(
-    config: TrainingConfig, masses: tuple[float, float], seconds: float, spin_max: float = 0.0
-) -> WaveformBank:
-    """Simulate waveforms without higher modes of so many seconds, of component masses in a range (solar masses).
-
-    There are `PLAIN` without spins; up to a `spin_max`, all along the orbit's axis, which is one dimension more, twice as many.
-    """
-    spins = {"spins": "aligned", "spin_max": spin_max} if spin_max else {"spins": "none"}
-    population = Population("plain", mass_range=masses, modes=((2, 2),), **spins)  # ty: ignore[invalid-argument-type]
+def plain_bank(config: TrainingConfig, masses: tuple[float, float], seconds: float) -> WaveformBank:
+    """Simulate `PLAIN` waveforms of so many seconds, without spins and higher modes, of component masses in a range (solar masses)."""
+    population = Population("without spins", mass_range=masses, spins="none", modes=((2, 2),))
     size = {"sample_rate": config.data.whitening.sample_rate, "duration_seconds": seconds}
-    number = 2 * PLAIN if spin_max else PLAIN
-    return make_bank(population, number, seed=config.seed, detectors=config.data.detectors, **size)  # ty: ignore[invalid-argument-type]
+    return make_bank(population, PLAIN, seed=config.seed, detectors=config.data.detectors, **size)  # ty: ignore[invalid-argument-type]
 
 
 def fill_statistic(model: keras.Model, batches: Batches, config: TrainingConfig, bank: WaveformBank) -> None:

@@ -4,14 +4,18 @@ import pytest
 
 from keras_gw_resnet import InputError, build_model
 from keras_gw_resnet.models.front import front_of
+from keras_gw_resnet.models.heads import STACK_SHARE, shift_logits
 from keras_gw_resnet.models.matched_filter import STRIDE
 from keras_gw_resnet.models.ranking import (
     EARLY_BASIS_LAYER,
     EARLY_SAMPLES,
     LIGHT,
+    LIGHT_POOL,
+    LIGHT_SCORE,
     LOW_PASS_LAYER,
     LOW_PASS_TAPS,
     STATISTIC,
+    STATISTIC_POOL,
 )
 from keras_gw_resnet.search.scan import Scanner
 from tests.models.ranked import (
@@ -45,12 +49,39 @@ def test_early_kernels_end_where_the_others_begin(light):
 
 def test_light_binaries_are_a_quarter_as_likely_as_the_others(light):
     strain = np.random.default_rng(4).normal(size=(1, 4096, 2)).astype("float32")
-    names = [f"{STATISTIC}joined", f"{LIGHT}joined", f"{STATISTIC}classes"]
-    heavy, own, both = (
-        np.asarray(t) for t in keras.Model(light.input, [light.get_layer(n).output for n in names])(strain)
+    names = [f"{STATISTIC}joined", f"{LIGHT}joined", STATISTIC_POOL, LIGHT_POOL]
+    heavy, own, *pools = (
+        np.asarray(t)[0] for t in keras.Model(light.input, [light.get_layer(n).output for n in names])(strain)
     )
     assert (heavy.shape[-1], own.shape[-1]) == (2, 3)
-    np.testing.assert_allclose(both, np.concatenate([heavy, own - np.log(1.5 * 4)], axis=-1), rtol=1e-5, atol=1e-6)
+    for pooled, templates in zip(pools, (heavy, own - np.log(1.5 * 4)), strict=True):
+        ranked = np.logaddexp.reduce(templates, axis=-1)
+        np.testing.assert_allclose(pooled[:, 0], ranked.reshape(len(pooled), -1).max(axis=1), rtol=1e-5, atol=1e-5)
+
+
+def test_a_part_of_what_the_stack_says_counts_for_light_binaries(light):
+    strain = np.random.default_rng(4).normal(size=(3, 4096, 2)).astype("float32")
+    score, weights = light.get_layer("score"), light.get_layer("score").get_weights()
+    last, constant = light.get_layer(LIGHT_SCORE), light.get_layer(LIGHT_SCORE).get_weights()
+    try:
+        last.set_weights([constant[0], np.array([0.7])])
+        given = keras.Model(light.input, last.input)
+        logits, heavy, lighter = np.moveaxis(np.asarray(given(strain)), -1, 0)
+        stack = logits - WEIGHT * heavy
+        expected = np.logaddexp(logits, STACK_SHARE * stack + WEIGHT * lighter + 0.7)
+        np.testing.assert_allclose(light(strain)[:, 0], np.logaddexp.reduce(expected, axis=1), rtol=1e-4, atol=1e-4)
+        before = np.asarray(light(strain))
+        shift_logits(light, 2.5)
+        np.testing.assert_allclose(light(strain), before + 2.5, rtol=1e-4, atol=1e-4)
+        # Without the stack the logit is what is ranked at the same position.
+        kernel = np.zeros_like(weights[0])
+        kernel[:, -1] = weights[0][:, -1]
+        score.set_weights([kernel, weights[1]])
+        logits, heavy, _ = np.moveaxis(np.asarray(given(strain)), -1, 0)
+        np.testing.assert_allclose(logits, WEIGHT * heavy + weights[1], rtol=1e-4, atol=1e-4)
+    finally:
+        score.set_weights(weights)
+        last.set_weights(constant)
 
 
 def test_a_network_that_ranks_light_binaries_is_like_any_other(light, tmp_path):

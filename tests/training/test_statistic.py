@@ -112,7 +112,7 @@ def test_templates_of_light_binaries_see_them_from_half_a_second_before(model, b
         monkeypatch.setattr(templates, name, fewer)
     bank = bank_of_light(config)
     assert bank.parameters["mass2"].min() >= 5 and bank.parameters["mass1"].max() <= 16
-    more = whole_network(config.changed(ranking={"templates": 3, "light": 12}))
+    more = whole_network(config.changed(ranking={"templates": 3, "light": 6}))
     copy_trained(more, model)
     fill_statistic(more, batches, config, bank)
     fill_light(more, batches, config, bank)
