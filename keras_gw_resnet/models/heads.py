@@ -12,7 +12,7 @@ from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.blocks import require_counts, require_flags, require_known, require_share
 from keras_gw_resnet.models.front import JOIN_LAYER
 from keras_gw_resnet.models.matched_filter import PRECISION
-from keras_gw_resnet.models.ranking import LIGHT_POOL, LIGHT_SCORE, STATISTIC_POOL
+from keras_gw_resnet.models.ranking import LIGHT_SCORE, RANKED_POOLS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 # Of what the stack says of a position, what counts for light binaries.
 STACK_SHARE = 0.4
-RANKED_POOLS = (STATISTIC_POOL, LIGHT_POOL)
 # Where the number of samples is left open, the edges are cropped if features remain of a window of this length.
 USUAL_SAMPLES = 2048
 # By pooling: (what `parts.Parts.head` says of it, the layer that pools the features; None: the logits of positions are pooled).
@@ -206,9 +205,9 @@ def anywhere(logits: keras.KerasTensor, activation: str | None = None) -> keras.
 
 def shift_logits(model: keras.Model, shift: float) -> None:
     """Add a number to the logit of every position of a network built here, and so to its score."""
-    for name in ("score", LIGHT_SCORE):
-        if any(layer.name == name for layer in model.layers):
-            kernel, bias = model.get_layer(name).get_weights()
-            # Of the logits that it takes, so much has been added to.
-            share = kernel[0, 0, 0] if name == LIGHT_SCORE else 0.0
-            model.get_layer(name).set_weights([kernel, bias + (1 - share) * shift])
+    kernel, bias = model.get_layer("score").get_weights()
+    model.get_layer("score").set_weights([kernel, bias + shift])
+    for light in (layer for layer in model.layers if layer.name == LIGHT_SCORE):
+        kernel, bias = light.get_weights()
+        # Its share of what was added to the logits that it takes it has already.
+        light.set_weights([kernel, bias + (1 - kernel[0, 0, 0]) * shift])

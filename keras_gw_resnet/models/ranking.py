@@ -47,7 +47,8 @@ LIGHT = f"{STATISTIC}light_"
 LIGHT_LAYERS = tuple(LIGHT + name for name in TEMPLATE_LAYERS)
 LIGHT_BASIS_LAYER, EARLY_BASIS_LAYER, LOW_PASS_LAYER = f"{LIGHT}basis", f"{LIGHT}early_basis", f"{LIGHT}low_pass"
 # What is ranked of each class, the largest within a feature of the stack, and what makes the evidence of light binaries.
-STATISTIC_POOL, LIGHT_POOL, LIGHT_SCORE = f"{STATISTIC}pool", f"{LIGHT}pool", f"{LIGHT}score"
+RANKED_POOLS = STATISTIC_POOL, LIGHT_POOL = f"{STATISTIC}pool", f"{LIGHT}pool"
+LIGHT_SCORE = f"{LIGHT}score"
 # Layers whose weights are templates of the statistic's own, and what their evidence is made of.
 FILTER_LAYERS = (*OWN_LAYERS, *LIGHT_LAYERS, LIGHT_BASIS_LAYER, LOW_PASS_LAYER, EARLY_BASIS_LAYER)
 RANKED_LAYERS = (*FILTER_LAYERS, LIGHT_SCORE)
@@ -198,5 +199,5 @@ def steps_earlier(samples: int) -> int:
 
 def pooled(classes: Sequence, steps: int) -> list[keras.KerasTensor]:
     """Return the log-sum-exp over the templates of each class, the largest of so many steps, (batch, features, 1)."""
-    pools = [layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=n) for n in (STATISTIC_POOL, LIGHT_POOL)]
+    pools = [layers.MaxPooling1D(steps, padding="same", dtype=PRECISION, name=name) for name in RANKED_POOLS]
     return [pool(ops.logsumexp(own, axis=-1, keepdims=True)) for pool, own in zip(pools, classes, strict=False)]

@@ -42,12 +42,8 @@ class Templates:
         free = [max(self._kernels - 2, 1), max(samples - beyond, 1)]
         free = np.array([each * allowed(tolerance or 0.0, each) for each in free], np.float32)
         counted = np.arange(self._kernels)[:, None] < [self._kernels, beyond]
-        self._sums, self._free, self._ones = (
-            counted / free,
-            free,
-            np.ones((TILE + 2 * self.reach, self.width), np.float32),
-        )
-        self._sums = self._sums.astype(np.float32)
+        self._sums, self._free = (counted / free).astype(np.float32), free
+        self._ones = np.ones((TILE + 2 * self.reach, self.width), np.float32)
 
     def phases(self, kernels: np.ndarray) -> list[np.ndarray]:
         """Return signal-to-noise ratios over the root of two, in phase and in quadrature, each (steps, width)."""
