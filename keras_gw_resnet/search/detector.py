@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from keras_gw_resnet.search.candidates import Candidates
     from keras_gw_resnet.search.explain import Explanation
+    from keras_gw_resnet.search.results import Found
     from keras_gw_resnet.search.scan import Scan
 
 # Statistic below which a scan's highest places are not worth listing: odds of noise to signal of about fifty.
@@ -320,6 +321,11 @@ class Detector:
         """Say which scores of a Scan tell of what is so many seconds and a window from some times, in seconds after its first sample."""
         reach = seconds + self.window_samples / self.sample_rate
         return inside(self.times_of(scan), np.stack([times - reach, times + reach], axis=-1))
+
+    def mostly_near(self, found: Found) -> bool:
+        """Say whether most of what a search found is near an event, so that `alone` does best to take all of it."""
+        reach = 2 * self.window_samples / self.sample_rate
+        return reach * len(found.events) > PIECEMEAL * found.searched_seconds
 
     def muted(self) -> list[tuple[int | None, ...]]:
         """Return the arrangements of `Scanner.scan_arranged` in which one detector speaks and the others are silent."""

@@ -7,6 +7,7 @@ in the log-sum-exp of logits at positions is ranked by those: each is the score 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -290,6 +291,8 @@ class Scanner:
         samples = each * self.stride + self.window_samples - self.reach * self.stride
 
         bounded = above is not None
+        # Of one detector the best of phases is what any are.
+        limits = [math.inf if bounded and shifts.count(None) == len(shifts) - 1 else above for shifts in group]
 
         def evidence_from(first):
             columns = [
@@ -297,7 +300,8 @@ class Scanner:
                 for number, shifts in enumerate(zip(*group, strict=True))
             ]
             return [
-                np.atleast_2d(self._cut.join(given, above))[:, : count - first] for given in zip(*columns, strict=True)
+                np.atleast_2d(self._cut.join(given, limit))[:, : count - first]
+                for limit, given in zip(limits, zip(*columns, strict=True), strict=True)
             ]
 
         evidence = np.empty((len(group), 1 + self._known_by_class, count), np.float32)

@@ -137,12 +137,15 @@ def _search_chunks(networks, headers, window, options, kept, description):
     with Bar(total=total, desc=description, unit="s") as bar:
         bar.update(round(sum(each[0].coverage.given for each in parts.values())))
         share = len(networks) * (1 + options.slides + options.alone * len(first.detectors)) * first.sample_rate
+        # Of the last chunk, whether it was asked nearly everywhere what each detector gives alone.
+        everywhere = [False] * len(networks)
         for chunk in _ahead(chunks):
             first_of_all = all(chunk.gps_start < gps_start for gps_start in parts)
             each = [
-                _search_chunk(network, chunk, options, lambda done: bar.update(done / share), first_of_all)
-                for network in networks
+                _search_chunk(network, chunk, options, lambda done: bar.update(done / share), first_of_all, known)
+                for network, known in zip(networks, everywhere, strict=True)
             ]
+            everywhere = [network.mostly_near(found) for network, found in zip(networks, each, strict=True)]
             kept.add(chunk.gps_start, each)
             parts[chunk.gps_start] = each
         bar.total = bar.n
@@ -173,9 +176,9 @@ def _ahead(iterator):
             yield item
 
 
-def _search_chunk(network, chunk, options, progress, first):
+def _search_chunk(network, chunk, options, progress, first, everywhere):
     parts = [
-        _search_stretch(network, stretch, options, progress, compared=first and number == 0)
+        _search_stretch(network, stretch, options, progress, compared=first and number == 0, everywhere=everywhere)
         for number, stretch in enumerate(chunk.stretches)
     ]
     joined = join_found(parts, len(network.detectors), options.snapshots)
@@ -183,9 +186,10 @@ def _search_chunk(network, chunk, options, progress, first):
     return replace(joined, gates=np.reshape(chunk.gates, (-1, 4)))
 
 
-def _search_stretch(network, stretch, options, progress, compared):
+def _search_stretch(network, stretch, options, progress, compared, everywhere):
     together, muted = (0,) * len(network.detectors), network.muted() if options.alone else []
-    sparing = muted and not options.slides and network.scanner.in_pieces
+    # Beside what all give together, what each gives alone costs less than by itself, and more than near a few events.
+    sparing = muted and not (options.slides or everywhere) and network.scanner.in_pieces
     arrangements = [together, *([] if sparing else muted), *slide_shifts(network, stretch, options.slides)]
     scans = network.scanner.scan_arranged(stretch.strain, arrangements, progress, options.threshold)
     scan, alone = next(scans), None

@@ -207,6 +207,25 @@ def test_each_detector_alone(network, tmp_path):
     assert again.snapshots[0].alone.shape == (len(again.snapshots[0].scores), 2)
 
 
+def test_what_each_detector_gives_alone_is_the_same_near_few_events_and_near_many(tmp_path, monkeypatch):
+    network, path = Detector.load("resnet18-w16"), write(tmp_path / "s.hdf", 100)
+    monkeypatch.setattr(stretches, "CHUNK_SECONDS", 40)
+    scanned, arrangements = [], network.scanner.scan_arranged
+    monkeypatch.setattr(
+        network.scanner,
+        "scan_arranged",
+        lambda strain, given, *more: scanned.append(len(given)) or arrangements(strain, given, *more),
+    )
+    many = search_one(network, [path], threshold=-4, alone=True)
+    # Of the first chunk nothing is known yet.
+    assert network.mostly_near(many) and scanned == [1, 2, 3, 3]
+    monkeypatch.setattr(type(network), "mostly_near", lambda *given: False)
+    few = search_one(network, [path], threshold=-4, alone=True)
+    assert scanned[4:] == [1, 2, 1, 2, 1, 2]
+    np.testing.assert_array_equal(few.events.stat, many.events.stat)
+    np.testing.assert_array_equal(few.events.alone, many.events.alone)
+
+
 def test_a_network_is_searched_with_tests_of_consistency_that_it_was_not_saved_with(gw150914_files, tmp_path):
     card = load_card("resnet16-w16")
     options = {**card["options"], "consistency": False}
