@@ -27,6 +27,8 @@ CLEAN_DEVIATION = 0.3
 UNIT_NORM = 0.02
 # Whitened strain around a glitch that tells its noise and the lines in it, either side.
 CONTEXT_SECONDS = 6.0
+# What tapering leaves of lines within so many seconds of a gate looks like a glitch, and is none.
+TAPER_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Cutter:
         snr: float = np.nan,
         gps: float = np.nan,
         middle: float | None = None,
+        gates: Any = (),
     ) -> None:
         """Cut one glitch.
 
@@ -77,15 +80,21 @@ class Cutter:
             snr: SNR that its source says; of glitches without noise and of denoised ones it is measured.
             gps: GPS time of the array's first sample, or NaN.
             middle: Index at which it is; None: in the middle.
+            gates: GPS (start, stop) of strain that is tapered out: what is found there, or nearby, is no glitch.
         """
         strain = np.asarray(strain, np.float64)
         clean = np.median(np.abs(strain)) * 1.4826 < CLEAN_DEVIATION
         transient = measured(strain, self.sample_rate) if clean else extract(strain, self.sample_rate, middle)
         whole = not clean and self.options.reconstruct == "whole"
+        asked = round(len(strain) / 2 if middle is None else middle)
+        at = transient.sample if transient else asked
+        tapered = np.reshape(gates, (-1, 2)) + np.array([-TAPER_SECONDS, TAPER_SECONDS])
+        if inside(gps + np.array([asked, at]) / self.sample_rate, tapered).any():
+            self.gated += 1  # too loud: what is searched does not show it
+            return
         if transient is None and not whole:
             self.left_out += 1
             return
-        at = transient.sample if transient else round(len(strain) / 2 if middle is None else middle)
         if not whole:
             snr = np.nan if clean and abs(transient.snr - 1) < UNIT_NORM else transient.snr
         samples = round(self.options.seconds * self.sample_rate)
@@ -266,8 +275,8 @@ def cut_from_stretch(
     first = max(0, round((at - CONTEXT_SECONDS) * rate))
     strain = stretch.strain[first : round((at + CONTEXT_SECONDS) * rate), column]
     gps = stretch.gps_start + first / rate
-    if stretch.gates and inside([stretch.gps_start + at], np.reshape(stretch.gates[column], (-1, 2)))[0]:
-        cutter.gated += 1  # too loud: what is searched does not show it
-        return
     name = stretch.detectors[column]
-    cutter.add(strain, detector=name, label=label, source=source, snr=snr, gps=gps, middle=at * rate - first)
+    gates = stretch.gates[column] if stretch.gates else ()
+    cutter.add(
+        strain, detector=name, label=label, source=source, snr=snr, gps=gps, middle=at * rate - first, gates=gates
+    )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.simulation.glitch_bank import GlitchBank, SnrLaw, load_glitches, save_glitches
-from keras_gw_resnet.simulation.glitch_import import CutOptions
+from keras_gw_resnet.simulation.glitch_import import CutOptions, Cutter
 from keras_gw_resnet.simulation.glitch_tables import import_table
 from keras_gw_resnet.simulation.psds import load_psd
 from keras_gw_resnet.simulation.set_glitches import SetGlitches
@@ -272,6 +272,16 @@ def test_gated_places_are_told(tmp_path, capsys):
     assert cli.main(["glitches", "import", str(table), "--strain", str(path), "--output", str(out)]) == 2
     assert "no glitch can be cut: 0 do not stand out" in (error := capsys.readouterr().err) and "and 1 gated" in error
     assert not out.exists()
+
+
+def test_what_is_found_within_a_gate_is_no_glitch():
+    rng, rate = np.random.default_rng(0), 2048
+    strain, time = rng.normal(size=12 * rate), np.arange(12 * rate) / rate
+    strain += 12 * np.exp(-(((time - 6.4) / 0.02) ** 2)) * np.sin(2 * np.pi * 100 * time)
+    for gates, cut, gated in (((), 1, 0), ([(106.0, 106.3)], 0, 1), ([(104.0, 105.0)], 1, 0)):
+        cutter = Cutter(rate, CutOptions())
+        cutter.add(strain, detector="H1", label="x", source="x", gps=100.0, middle=5.6 * rate, gates=gates)
+        assert (cutter.found, cutter.gated) == (cut, gated)
 
 
 def test_strain_too_short_to_mine_is_named(tmp_path, capsys):
