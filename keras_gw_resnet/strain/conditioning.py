@@ -251,7 +251,9 @@ def whiten(
     return np.concatenate(whitened), filters
 
 
-def preprocess_input(strain: Any, sample_rate: Any = None, settings: Whitening | None = None) -> np.ndarray:
+def preprocess_input(
+    strain: Any, sample_rate: Any = None, settings: Whitening | None = None, *, gps_start: Any = None
+) -> np.ndarray:
     """Turn raw strain into what the networks take: resampled and whitened with its own noise spectrum.
 
     Args:
@@ -260,6 +262,7 @@ def preprocess_input(strain: Any, sample_rate: Any = None, settings: Whitening |
             detectors; columns are then in the order of `layouts.DETECTORS`: H1, L1, V1, K1.
         sample_rate: Of arrays, samples per second.
         settings: Whitening; None: the defaults, which the cards of saved networks state too.
+        gps_start: Of arrays, GPS seconds of the first sample, as `Detector.events` takes it; what is returned does not depend on it.
 
     Returns:
         float32 array (samples', detectors) at `settings.sample_rate`, unit variance in noise; half a whitening filter
@@ -270,7 +273,7 @@ def preprocess_input(strain: Any, sample_rate: Any = None, settings: Whitening |
             absurd, too short or sampled too slowly, or series of other times.
     """
     settings = settings or Whitening()
-    series = simultaneous(strain, sample_rate) if are_series(strain) else _columns_of(strain, sample_rate)
+    series = simultaneous(strain, sample_rate, gps_start) if are_series(strain) else _columns_of(strain, sample_rate)
     for detector, column, rate in series:
         if not np.all(np.isfinite(column)):
             raise InputError(f"strain of {detector} has values that are not finite; cut the gaps out first")

@@ -151,8 +151,9 @@ def plain(series: Any, label: str = "strain") -> np.ndarray:
     Raises:
         InputError: They are a path, of another type, or in a unit that is none of strain.
     """
-    if isinstance(series, str | Path):
-        raise InputError(f"{series}: is a path; a Detector's `stretches` reads and whitens files")
+    first = next(iter(series), None) if isinstance(series, list | tuple) else series
+    if isinstance(first, str | Path):
+        raise InputError(f"{first}: is a path; a Detector's `stretches` reads and whitens files")
     unit = getattr(series, "unit", None)
     values = series.numpy() if hasattr(series, "numpy") else getattr(series, "value", series)
     values = values if np.ma.isMaskedArray(values) else np.asarray(values)
@@ -174,14 +175,16 @@ def filled(values: np.ndarray) -> np.ndarray:
     return np.ma.filled(values.astype(np.float64), np.nan)
 
 
-def simultaneous(strain: Any, sample_rate: Any = None) -> list[tuple[str, np.ndarray, float]]:
+def simultaneous(strain: Any, sample_rate: Any = None, gps_start: Any = None) -> list[tuple[str, np.ndarray, float]]:
     """Return (detector, strain float64 (samples,), sample rate) of series that begin and end together, in the order of `DETECTORS`.
+
+    Arrays, which do not say when they begin, begin together, at `gps_start` or at no matter which second.
 
     Raises:
         InputError: As of `headers_in_memory`, several series of a detector, or series of other times.
     """
-    each = strain if isinstance(strain, list | tuple) else [strain]
-    headers = [header for one in each for header in headers_in_memory(one, sample_rate, 0.0)]
+    each, start = strain if isinstance(strain, list | tuple) else [strain], 0.0 if gps_start is None else gps_start
+    headers = [header for one in each for header in headers_in_memory(one, sample_rate, start)]
     headers.sort(key=lambda header: DETECTORS.index(header.detector))
     if len({header.detector for header in headers}) < len(headers):
         raise InputError(f"{headers[0].path}: several series of a detector; give one stretch of strain at a time")

@@ -86,6 +86,7 @@ def test_preprocess_input_takes_series_in_the_order_of_the_detectors():
     whole = preprocess_input(np.stack(list(given.values()), axis=-1), RATE)
     turned = {name: given[name] for name in ("L1", "H1")}
     np.testing.assert_array_equal(preprocess_input(turned, RATE), whole)
+    np.testing.assert_array_equal(preprocess_input(turned, RATE, gps_start=1126259446.5), whole)
     np.testing.assert_array_equal(preprocess_input({n: PyCBCLike(s) for n, s in turned.items()}), whole)
     faster = preprocess_input({**arrays(), "L1": PyCBCLike(noise(20, 2, 4096), 0.0, 4096)}, RATE)
     assert faster.shape == whole.shape
@@ -97,6 +98,8 @@ def test_preprocess_input_takes_series_in_the_order_of_the_detectors():
     for path in ("H-H1.hdf5", Path("H-H1.hdf5")):
         with pytest.raises(InputError, match=r"H-H1.hdf5: is a path; a Detector's `stretches` reads"):
             preprocess_input(path)
+        with pytest.raises(InputError, match="is a path; a Detector's `stretches`"):
+            preprocess_input([path, path])
     with pytest.raises(InputError, match=r"ndarray H1: does not say when .* give sample_rate= too \(Hz\)"):
         preprocess_input(given)
     named = [PyCBCLike(given[name]) for name in ("L1", "H1")]
