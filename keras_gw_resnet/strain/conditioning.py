@@ -1,8 +1,7 @@
 """Resampling, noise spectrum and whitening: one code path for training and search.
 
-The whitening filter is a zero-phase FIR filter: the inverse amplitude spectrum of the median-Welch PSD,
-cut to `filter_seconds` by a Hann taper (inverse spectrum truncation, arXiv gr-qc/0509116). Welch segments are
-as long as the filter; a shorter filter would smear the spectral lines of real strain.
+The whitening filter is a zero-phase FIR filter: the inverse amplitude spectrum of the median-Welch PSD, cut to `filter_seconds` by a Hann taper
+(inverse spectrum truncation, arXiv gr-qc/0509116). Welch segments are as long; shorter ones would smear the spectral lines of real strain.
 """
 
 import itertools
@@ -260,13 +259,11 @@ def preprocess_input(
         strain: Array (samples, detectors) of simultaneous strain, dimensionless and finite, 16 s at least. Or a dictionary from detector to
             gwpy or PyCBC TimeSeries or arrays (samples,) that begin and end together, or a list of series whose names say their
             detectors; columns are then in the order of `layouts.DETECTORS`: H1, L1, V1, K1.
-        sample_rate: Of arrays, samples per second.
+        sample_rate, gps_start: Of arrays, samples per second, and GPS seconds of the first, which what is returned does not depend on.
         settings: Whitening; None: the defaults, which the cards of saved networks state too.
-        gps_start: Of arrays, GPS seconds of the first sample, as `Detector.events` takes it; what is returned does not depend on it.
 
     Returns:
-        float32 array (samples', detectors) at `settings.sample_rate`, unit variance in noise; half a whitening filter
-        (2 s) is lost at either end.
+        float32 array (samples', detectors) at `settings.sample_rate`, unit variance in noise; half a filter (2 s) is lost at either end.
 
     Raises:
         InputError: Strain of another shape or unit, with values that are masked or not finite, dead or stuck for `quality.DEAD_SECONDS`,
