@@ -17,6 +17,7 @@ from keras_gw_resnet.search.detector import THRESHOLD
 from keras_gw_resnet.search.journal import Journal, forget
 from keras_gw_resnet.search.results import Found, Snapshot, join_found
 from keras_gw_resnet.strain.files import find_segments
+from keras_gw_resnet.strain.gating import near_gates
 from keras_gw_resnet.strain.intervals import coincident_intervals, have_common
 from keras_gw_resnet.strain.quality import inside, valid_runs
 from keras_gw_resnet.strain.stretches import Coverage, shortage, whitened_chunks
@@ -137,15 +138,13 @@ def _search_chunks(networks, headers, window, options, kept, description):
     with Bar(total=total, desc=description, unit="s") as bar:
         bar.update(round(sum(each[0].coverage.given for each in parts.values())))
         share = len(networks) * (1 + options.slides + options.alone * len(first.detectors)) * first.sample_rate
-        # Of the last chunk, whether it was asked nearly everywhere what each detector gives alone.
-        everywhere = [False] * len(networks)
         for chunk in _ahead(chunks):
-            first_of_all = all(chunk.gps_start < gps_start for gps_start in parts)
+            last = max((gps_start for gps_start in parts if gps_start < chunk.gps_start), default=None)
+            before = [None] * len(networks) if last is None else parts[last]
             each = [
-                _search_chunk(network, chunk, options, lambda done: bar.update(done / share), first_of_all, known)
-                for network, known in zip(networks, everywhere, strict=True)
+                _search_chunk(network, chunk, options, lambda done: bar.update(done / share), found)
+                for network, found in zip(networks, before, strict=True)
             ]
-            everywhere = [network.mostly_near(found) for network, found in zip(networks, each, strict=True)]
             kept.add(chunk.gps_start, each)
             parts[chunk.gps_start] = each
         bar.total = bar.n
@@ -176,9 +175,11 @@ def _ahead(iterator):
             yield item
 
 
-def _search_chunk(network, chunk, options, progress, first, everywhere):
+def _search_chunk(network, chunk, options, progress, before):
+    """Return what a network finds in a chunk; `before` is what it found in the one before, None: this is the first."""
+    everywhere = before is not None and network.mostly_near(before)
     parts = [
-        _search_stretch(network, stretch, options, progress, compared=first and number == 0, everywhere=everywhere)
+        _search_stretch(network, stretch, options, progress, before is None and number == 0, everywhere)
         for number, stretch in enumerate(chunk.stretches)
     ]
     joined = join_found(parts, len(network.detectors), options.snapshots)
@@ -236,8 +237,7 @@ def gated(events: Candidates, stretch: WhitenedStretch) -> Candidates:
     gates = stretch.gates
     if not any(len(own) for own in gates):
         return events
-    widened = [np.reshape(own, (-1, 2)) + np.array([-GATED_SECONDS, GATED_SECONDS]) for own in gates]
-    return replace(events, gated=np.stack([inside(events.time, own) for own in widened], axis=-1))
+    return replace(events, gated=np.stack([near_gates(events.time, own, GATED_SECONDS) for own in gates], axis=-1))
 
 
 def _snapshot(network, stretch, scan, alone, time, stat):

@@ -16,7 +16,7 @@ from keras_gw_resnet.progress import Bar
 from keras_gw_resnet.simulation.glitch_bank import GLITCH_BANK_FORMAT, GlitchBank, join_banks, load_glitches
 from keras_gw_resnet.simulation.transients import extract, measured
 from keras_gw_resnet.strain.files import DETECTORS
-from keras_gw_resnet.strain.quality import inside
+from keras_gw_resnet.strain.gating import TAPER_SECONDS, near_gates
 
 if TYPE_CHECKING:
     from keras_gw_resnet.strain.stretches import WhitenedStretch
@@ -27,8 +27,6 @@ CLEAN_DEVIATION = 0.3
 UNIT_NORM = 0.02
 # Whitened strain around a glitch that tells its noise and the lines in it, either side.
 CONTEXT_SECONDS = 6.0
-# What tapering leaves of lines within so many seconds of a gate looks like a glitch, and is none.
-TAPER_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,8 @@ class Cutter:
         whole = not clean and self.options.reconstruct == "whole"
         asked = round(len(strain) / 2 if middle is None else middle)
         at = transient.sample if transient else asked
-        tapered = np.reshape(gates, (-1, 2)) + np.array([-TAPER_SECONDS, TAPER_SECONDS])
-        if inside(gps + np.array([asked, at]) / self.sample_rate, tapered).any():
+        # What tapering leaves of lines looks like a glitch, and is none.
+        if near_gates(gps + np.array([asked, at]) / self.sample_rate, gates, TAPER_SECONDS).any():
             self.gated += 1  # too loud: what is searched does not show it
             return
         if transient is None and not whole:

@@ -14,7 +14,7 @@ import scipy.signal
 
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.strain.conditioning import NoiseSpectra, whitening_filter
-from keras_gw_resnet.strain.quality import valid_runs
+from keras_gw_resnet.strain.quality import inside, valid_runs
 
 if TYPE_CHECKING:
     from keras_gw_resnet.strain.conditioning import Whitening
@@ -71,6 +71,20 @@ def find_gates(
                 strain[low:high], valid[low:high], slice(block.start - low, end - low), settings
             )
     return _widen(loud, round(ZERO_SECONDS * rate))
+
+
+def near_gates(times: Sequence[float] | np.ndarray, gates: Sequence, seconds: float) -> np.ndarray:
+    """Say which GPS times lie in a gate of a detector or within so many seconds of one.
+
+    Args:
+        times: Array of GPS seconds, of any shape.
+        gates: List of GPS (start, stop); [] or (): there are none.
+        seconds: How near.
+
+    Returns:
+        Boolean array of the shape of `times`.
+    """
+    return inside(times, np.reshape(gates, (-1, 2)) + np.array([-seconds, seconds]))
 
 
 def _widen(loud, samples):

@@ -183,7 +183,8 @@ def simultaneous(strain: Any, sample_rate: Any = None, gps_start: Any = None) ->
     Raises:
         InputError: As of `headers_in_memory`, several series of a detector, or series of other times.
     """
-    each, start = strain if isinstance(strain, list | tuple) else [strain], 0.0 if gps_start is None else gps_start
+    each = strain if isinstance(strain, list | tuple) else [strain]
+    start = 0.0 if gps_start is None else gps_start
     headers = [header for one in each for header in headers_in_memory(one, sample_rate, start)]
     headers.sort(key=lambda header: DETECTORS.index(header.detector))
     if len({header.detector for header in headers}) < len(headers):
