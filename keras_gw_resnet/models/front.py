@@ -17,6 +17,7 @@ from keras_gw_resnet.models.matched_filter import (
     COINCIDENT,
     ENERGY_LAYER,
     FIRST,
+    FIRST_PENALTY,
     FIXED,
     FURTHER,
     PRECISION,
@@ -24,11 +25,10 @@ from keras_gw_resnet.models.matched_filter import (
     STRIDE,
     STRIDES,
     TEMPLATE_LAYERS,
-    TOLERANCE,
     Filtered,
+    Penalty,
     Seen,
     energy,
-    tolerance_of,
 )
 from keras_gw_resnet.models.nodes import nodes_in_order
 from keras_gw_resnet.models.ranking import (
@@ -88,7 +88,7 @@ class Front:
             more; 0: none. All of them together count a quarter of `statistic_templates`.
         consistency: Whether half squared signal-to-noise ratios are divided where the strain does not look like the template, so that
             glitches count for little, in what the stack sees and in what is ranked; see `matched_filter.Filtered.consistent`.
-        consistency_tolerance: Standard deviations of Gaussian noise by which a reduced chi-squared may be above 1 until it divides.
+        consistency_tolerance, consistency_slope: See `matched_filter.Penalty`.
     """
 
     templates: int = 0
@@ -101,17 +101,12 @@ class Front:
     statistic_coherent: bool = False
     statistic_light: int = 0
     consistency: bool = False
-    consistency_tolerance: float = TOLERANCE
+    consistency_tolerance: float = Penalty().tolerance
+    consistency_slope: float = Penalty().slope
 
     def __post_init__(self):
-        for name, least in (
-            ("templates", 0),
-            ("template_samples", 1),
-            ("stack_detectors", 0),
-            ("statistic_templates", 0),
-            ("statistic_light", 0),
-        ):
-            value = getattr(self, name)
+        for name in ("templates", "template_samples", "stack_detectors", "statistic_templates", "statistic_light"):
+            value, least = getattr(self, name), int(name == "template_samples")
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
                 raise InputError(f"{name}={value!r}; expected a whole number from {least}")
         for name in ("coincidence", "statistic_coherent", "consistency"):
@@ -121,10 +116,10 @@ class Front:
             raise InputError(
                 f"template_stride={self.template_stride!r}; expected one of {', '.join(map(str, STRIDES))}"
             )
-        for name in ("statistic_shortcut", "consistency_tolerance"):
+        for name, least in (("statistic_shortcut", 0), ("consistency_tolerance", 0), ("consistency_slope", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < math.inf:
-                raise InputError(f"{name}={value!r}; expected a finite number from 0")
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not least <= value < math.inf:
+                raise InputError(f"{name}={value!r}; expected a finite number from {least}")
         flags = [f"{name}=True" for name in ("coincidence", "consistency") if getattr(self, name)]
         flags += [f"stack_detectors={self.stack_detectors}"] if self.stack_detectors else []
         if not self.templates and (flags or self.template_stride != STRIDE):
@@ -221,7 +216,8 @@ class Front:
         energies = None
         if self.consistency:
             energies = [energy(column, self.template_samples, number) for number, column in enumerate(columns)]
-        filtered = Filtered(kernels, self.template_samples, energies, tolerance=self.consistency_tolerance)
+        penalty = Penalty(self.consistency_tolerance, self.consistency_slope)
+        filtered = Filtered(kernels, self.template_samples, energies, penalty=penalty)
         seen = Seen(filtered, self.templates, self.template_stride, self.stack_detectors)
         channels = [channel for asked, give in CHANNELS if asked(self) for channel in give(seen)]
         joined = layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(channels)
@@ -267,7 +263,8 @@ def front_of(model: keras.Model) -> Front:
     if given["consistency"]:
         free = max(samples - own[BASIS_LAYER].filters, 1)
         scaled = own.get(f"{ENERGY_LAYER}_0_beyond")
-        given["consistency_tolerance"] = tolerance_of(scaled.scale, free) if scaled else 0.0
+        penalty = Penalty.of(scaled.scale, scaled.offset, free) if scaled else FIRST_PENALTY
+        given["consistency_tolerance"], given["consistency_slope"] = penalty
     # Templates are applied once to each detector that the stack sees.
     seen = sum(node.operation is own[TEMPLATE_LAYERS[0]] for node in nodes_in_order(model))
     given["stack_detectors"] = seen if seen < model.input_shape[-1] else 0

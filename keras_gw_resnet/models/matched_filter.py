@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keras_gw_resnet.backend import Later
 
@@ -41,12 +41,41 @@ FURTHER_VARIANCE = 3.0
 FURTHER_LIMIT = 16.0
 BASIS_LAYER, TEMPLATE_LAYERS = "template_basis", ("templates_in_phase", "templates_in_quadrature")
 SNR_LAYER, ENERGY_LAYER = "snr", "strain_power"
-# Standard deviations of Gaussian noise by which a reduced chi-squared may be above 1. Without any, half of all noise and signals are divided: 0.898 of
-# the validation's signals in place of 0.920 are found by a resnet16, 0.916 with 1.1, 0.919 with 2.2; of glitches 0.08, 0.12 and 0.19.
-TOLERANCE = 1.0
 # Squares of signal-to-noise ratios and their exponentials need more digits than half precision has.
 PRECISION = "float32"
 FIXED = {"use_bias": False, "trainable": False, "dtype": PRECISION}
+
+
+class Penalty(NamedTuple):
+    """What a reduced chi-squared divides by: 1 up to so many standard deviations of noise above 1, and beyond with a slope.
+
+    Attributes:
+        tolerance: Standard deviations. Without any, half of all noise and signals are divided: 0.898 of the validation's signals in place of
+            0.920 are found by a resnet16, 0.916 with 1.1, 0.919 with 2.2; of glitches 0.08, 0.12 and 0.19.
+        slope: At c times what it may be, it divides by 1 + slope * (c - 1).
+    """
+
+    tolerance: float = 1.0
+    slope: float = 1.0
+
+    def scale(self, free: int) -> float:
+        """Return what a reduced chi-squared of so many degrees of freedom is multiplied by; `offset` is added to it."""
+        return self.slope / (1 + self.tolerance * math.sqrt(2 / free))
+
+    @property
+    def offset(self) -> float:
+        """What is added then; what comes to less than 1 is 1."""
+        return 1 - self.slope
+
+    @classmethod
+    def of(cls, scale: float, offset: float, free: int) -> Penalty:
+        """Return the Penalty of this scale and offset."""
+        slope = round(1 - offset, 6)
+        return cls(round((slope / scale - 1) / math.sqrt(2 / free), 6), slope)
+
+
+# As the first networks with these tests have it: by all that is above 1.
+FIRST_PENALTY = Penalty(tolerance=0.0)
 
 
 class Filtered:
@@ -57,7 +86,7 @@ class Filtered:
         samples: That each kernel sees.
         energies: Sum of the squares of the strain that the kernels see, a tensor (batch, steps, 1) a detector; None: no consistency.
         more: The same with what other kernels gave beside it, for templates that are sums of all; None: there are no others.
-        tolerance: Standard deviations of noise that a reduced chi-squared may be above 1.
+        penalty: Of reduced chi-squared.
         prefix: Of the names of layers.
     """
 
@@ -68,20 +97,20 @@ class Filtered:
         energies: Sequence | None = None,
         more: Sequence | None = None,
         *,
-        tolerance: float = 0.0,
+        penalty: Penalty = FIRST_PENALTY,
         prefix: str = "",
     ) -> None:
-        self._beyond, self.tolerance = None, tolerance
+        self._beyond, self.penalty = None, penalty
         if energies is not None:
             free = max(samples - kernels[0].shape[-1], 1)
             beyond = [(energy - _power(own)) / free for energy, own in zip(energies, kernels, strict=True)]
-            if tolerance:  # by a layer, so that it can be read off a saved network
-                scale, name = 1 / allowed(tolerance, free), f"{prefix}{ENERGY_LAYER}_{{}}_beyond"
+            if penalty != FIRST_PENALTY:  # by a layer, so that it can be read off a saved network
+                given, name = (penalty.scale(free), penalty.offset), f"{prefix}{ENERGY_LAYER}_{{}}_beyond"
                 beyond = [
-                    layers.Rescaling(scale, dtype=PRECISION, name=name.format(number))(own)
+                    layers.Rescaling(*given, dtype=PRECISION, name=name.format(number))(own)
                     for number, own in enumerate(beyond)
                 ]
-            self._beyond = [_penalty(own) for own in beyond]
+            self._beyond = [ops.maximum(own, 1.0) for own in beyond]
         self.kernels = kernels if more is None else more
         self._spans = energies and [_power(own) for own in self.kernels]
 
@@ -128,8 +157,7 @@ class Filtered:
         Two chi-squared tests with what the filter has already. The power in the span of the orthonormal kernels less that of the template
         has two degrees of freedom less than there are kernels, where the template is right: it is large where something else fills the span.
         The power of the strain less that in the span has one for each other sample: it is large where nothing of the kind is a binary. The
-        square of a signal-to-noise ratio is divided by each reduced chi-squared that is above what noise may have, over that (after arXiv
-        gr-qc/0405045, 1208.3491).
+        square of a signal-to-noise ratio is divided by the `Penalty` of each reduced chi-squared (after arXiv gr-qc/0405045, 1208.3491).
 
         Args:
             detector: Number.
@@ -138,8 +166,10 @@ class Filtered:
         if self._beyond is None:
             return power
         free = max(self.kernels[detector].shape[-1] - 2, 1)
-        within = (self._spans[detector] - 2.0 * power) / (free * allowed(self.tolerance, free))
-        return power / (_penalty(within) * self._beyond[detector])
+        within = (self._spans[detector] - 2.0 * power) * (self.penalty.scale(free) / free)
+        if self.penalty.offset:
+            within = within + self.penalty.offset
+        return power / (ops.maximum(within, 1.0) * self._beyond[detector])
 
 
 class Seen:
@@ -225,22 +255,8 @@ def slices(tensor: keras.KerasTensor, width: int) -> list:
     return [tensor[:, :, start : start + width] for start in range(0, tensor.shape[-1], width)]
 
 
-def allowed(tolerance: float, free: int) -> float:
-    """Return the reduced chi-squared of so many degrees of freedom that is so many standard deviations of noise above 1."""
-    return 1 + tolerance * math.sqrt(2 / free)
-
-
-def tolerance_of(scale: float, free: int) -> float:
-    """Return the tolerance that the scale of a reduced chi-squared of so many degrees of freedom was made with."""
-    return round((1 / scale - 1) / math.sqrt(2 / free), 6)
-
-
 def _power(kernels):
     return ops.sum(kernels * kernels, axis=-1, keepdims=True)
-
-
-def _penalty(reduced):
-    return ops.maximum(reduced, 1.0)
 
 
 def set_templates(model: keras.Model, basis: np.ndarray, in_phase: np.ndarray, in_quadrature: np.ndarray) -> None:

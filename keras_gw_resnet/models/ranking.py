@@ -189,7 +189,7 @@ def light_filtered(columns: Sequence, filtered: Filtered, samples: int, energies
         more, earlier = basis(column), cropped(padded(early(low_pass(column))))
         late.append(layers.Concatenate(dtype=PRECISION, name=f"{LIGHT}late_{detector}")([own, more]))
         every.append(layers.Concatenate(dtype=PRECISION, name=f"{LIGHT}kernels_{detector}")([own, more, earlier]))
-    return Filtered(late, samples, energies, every, tolerance=filtered.tolerance, prefix=LIGHT)
+    return Filtered(late, samples, energies, every, penalty=filtered.penalty, prefix=LIGHT)
 
 
 def steps_earlier(samples: int) -> int:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_gw_resnet.models.matched_filter import COINCIDENT, FIRST, FURTHER, FURTHER_LIMIT, FURTHER_VARIANCE, allowed
+from keras_gw_resnet.models.matched_filter import (
+    COINCIDENT,
+    FIRST,
+    FIRST_PENALTY,
+    FURTHER,
+    FURTHER_LIMIT,
+    FURTHER_VARIANCE,
+    Penalty,
+)
 from keras_gw_resnet.models.ranking import CONCENTRATION, DELAYS, LIMIT
 
 if TYPE_CHECKING:
@@ -28,21 +36,22 @@ class Templates:
         times: At how many times within a step each is tried.
         beyond: How many of the kernels, the first ones, are taken out of the strain whose power says what is no binary.
         samples: That those kernels see.
-        tolerance: Of tests of consistency, by which powers are divided where the strain does not look like the template; None: there are none.
+        penalty: Of tests of consistency, by which powers are divided where the strain does not look like the template; None: there are none.
     """
 
-    def __init__(self, weights: Sequence, times: int, beyond: int, samples: int, *, tolerance: float | None) -> None:
+    def __init__(self, weights: Sequence, times: int, beyond: int, samples: int, *, penalty: Penalty | None) -> None:
         self._coefficients = [np.ascontiguousarray(each[0] * np.sqrt(HALF)) for each in weights]
         self._kernels, self.width = self._coefficients[0].shape
         self.times, self.number = times, self.width // times
         # Steps before and after that delays lead to.
         self.reach = -(-DELAYS // times)
-        self._consistency = tolerance is not None
+        self._consistency = penalty is not None
         # What sums the squares of all its kernels, and of the first ones, over so many degrees of freedom.
         free = [max(self._kernels - 2, 1), max(samples - beyond, 1)]
-        free = np.array([each * allowed(tolerance or 0.0, each) for each in free], np.float32)
+        penalty = penalty or FIRST_PENALTY
+        free = np.array([each / penalty.scale(each) for each in free], np.float32)
         counted = np.arange(self._kernels)[:, None] < [self._kernels, beyond]
-        self._sums, self._free = (counted / free).astype(np.float32), free
+        self._sums, self._free, self._offset = (counted / free).astype(np.float32), free, np.float32(penalty.offset)
         self._ones = np.ones((TILE + 2 * self.reach, self.width), np.float32)
 
     def phases(self, kernels: np.ndarray) -> list[np.ndarray]:
@@ -60,7 +69,8 @@ class Templates:
         if not self._consistency:
             return power
         within, first = np.split(squares[:, : self._kernels] @ self._sums, 2, axis=1)
-        beyond = np.maximum(energy / self._free[1] - first, ONE)
+        within += self._offset
+        beyond = np.maximum(energy / self._free[1] - first + self._offset, ONE)
         divisor = power * (-2 / self._free[0])
         divisor += within
         # With an array, which is faster than with a number.

@@ -169,17 +169,19 @@ def test_an_option_of_families_with_a_stem_of_their_own_it_is_not():
         build_model("residual-cnn", templates=4)
 
 
-def consistent(reduced, free):
-    return max(reduced / (1 + 0.5 * np.sqrt(2 / free)), 1)
+def consistent(reduced, free, slope):
+    return max(1 + slope * (reduced / (1 + 0.5 * np.sqrt(2 / free)) - 1), 1)
 
 
-def test_consistency_divides_what_does_not_look_like_the_template(filled):
+@pytest.mark.parametrize("slope", [1.0, 2.5])
+def test_consistency_divides_what_does_not_look_like_the_template(filled, slope):
     model, in_phase, _ = filled
     front = front_of(model)
     tested = {"coincidence": front.coincidence, "consistency": True, "consistency_tolerance": 0.5}
+    tested["consistency_slope"] = slope
     checked = build_model("resnet16", pooling="logsumexp", head_kernel_size=2, **tested, **SMALL)
     assert front_of(checked).consistency and not front.consistency
-    assert front_of(checked).consistency_tolerance == 0.5
+    assert (front_of(checked).consistency_tolerance, front_of(checked).consistency_slope) == (0.5, slope)
     copy_trained(checked, model)
     basis = np.asarray(model.get_layer("template_basis").get_weights()[0])[:, 0]
     strain = np.random.default_rng(4).normal(size=(1, 2048, 2)).astype("float32")
@@ -199,7 +201,7 @@ def test_consistency_divides_what_does_not_look_like_the_template(filled):
             span, energy = np.sum((part @ basis) ** 2), np.sum(part**2)
             for template in range(3):
                 half = plain[0, index, 6 * detector + template]
-                by = consistent((span - 2 * half) / 62, 62) * consistent((energy - span) / 192, 192)
+                by = consistent((span - 2 * half) / 62, 62, slope) * consistent((energy - span) / 192, 192, slope)
                 np.testing.assert_allclose(seen[0, index, 6 * detector + template], half / by, rtol=2e-4, atol=1e-5)
 
 

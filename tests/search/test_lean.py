@@ -65,7 +65,15 @@ THREE = {**SMALL, "input_shape": (2048, 3), "pooling": "logsumexp", "statistic_s
 COHERENT = {"statistic_templates": 2, "statistic_coherent": True, "template_stride": 4, "stack_detectors": 2}
 
 
-@pytest.mark.parametrize("options", [{}, {**COHERENT, "consistency": True}, {"statistic_templates": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {**COHERENT, "consistency": True},
+        {**COHERENT, "consistency": True, "consistency_slope": 2.5},
+        {"statistic_templates": 2},
+    ],
+)
 def test_further_detectors_add_what_they_add_in_keras(options):
     scanner, strain = Scanner(with_templates("resnet16", **THREE, **options)), loud_noise(5, 3)
     assert scanner.in_pieces
