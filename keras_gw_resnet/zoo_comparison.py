@@ -16,10 +16,15 @@ END = "<!-- end of the comparison -->"
 BEST = "<!-- best of the saved networks: written by 'keras-gw-resnet models --report' -->"
 END_OF_BEST = "<!-- end of the best -->"
 # Sets and false alarms a month at which sensitive distances are compared; the picture has the first rate of the sets in Gaussian noise.
-SHOWN = {"set1": (1000.0, 100.0), "set3": (1000.0, 100.0), "set3 in measured noise": (1000.0,)}
+SHOWN = {
+    "set1": (1000.0, 100.0),
+    "set3": (1000.0, 100.0),
+    "set3 with glitches": (1000.0,),
+    "set3 in measured noise": (1000.0,),
+}
 DRAWN, DETECTORS = ("set1", "set3"), ["H1", "L1"]
-# At which false alarms a month the share of glitches is compared.
-GLITCH_RATE = "100"
+# At which false alarms a month the shares of glitches and of light binaries are compared.
+SHARE_RATE = "100"
 TOLERANCE = "signals.merger_tolerance"
 # What of a configuration may differ between networks that are trained alike: the network, and how fast and from which signals on it is
 # taught, which is said below their table.
@@ -78,7 +83,7 @@ def _filled(page, tables):
 
 
 def _columns(cards):
-    """Return {title: function of a card} of what is compared: the sets that a card has, and glitches where one was tested with them."""
+    """Return {title: function of a card} of what is compared: the sets that a card has, and glitches and masses where one was tested with them."""
 
     def distance(name, rate):
         return lambda card: _distance(card, name, rate)
@@ -90,8 +95,13 @@ def _columns(cards):
         for rate in rates
         if any(name in metrics.get("sets", {}) for metrics in measured)
     }
-    glitches = {f"glitches at {GLITCH_RATE} a month": _glitches}
-    return {**columns, **(glitches if any(metrics.get("glitches") for metrics in measured) else {})}
+    shares = {
+        "glitches": {f"glitches at {SHARE_RATE} a month": _glitches},
+        "masses": {f"found of chirp mass 5 to 12 at {SHARE_RATE} a month": _light},
+    }
+    for kind, column in shares.items():
+        columns |= column if any(metrics.get(kind) for metrics in measured) else {}
+    return columns
 
 
 def _comparison(cards, alike, columns):
@@ -175,7 +185,15 @@ def _glitches(card):
     """Return the share of the glitches of the first bank of a card above its threshold, and how many there are."""
     for one in card.get("metrics", {}).get("glitches", {}).values():
         row = one["shares"][0]
-        return f"{row[GLITCH_RATE]:.2f} of {row['glitches']}" if GLITCH_RATE in row else "-"
+        return f"{row[SHARE_RATE]:.2f} of {row['glitches']}" if SHARE_RATE in row else "-"
+    return "-"
+
+
+def _light(card):
+    """Return the share that is found of the lightest signals of equal SNR."""
+    for one in card.get("metrics", {}).get("masses", {}).values():
+        row = one["found"][0]
+        return f"{row[SHARE_RATE]:.2f}" if SHARE_RATE in row else "-"
     return "-"
 
 

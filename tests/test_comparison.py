@@ -32,6 +32,7 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
     note_measurement(home / "two", "sets", "set1", {"sensitivity": rows_at((4000.0, 2600.0))})
     note_measurement(home / "two", "glitches", "bank", {"shares": [{"group": "all", "glitches": 30, "100": 0.456}]})
     note_measurement(home / "three", "glitches", "bank", {"shares": [{"group": "all", "glitches": 30, "1000": 0.5}]})
+    note_measurement(home / "one", "masses", "snr 8 to 10", {"found": [{"chirp_mass": [5, 12], "100": 0.613}]})
     assert set(load_card(home / "one")["metrics"]["sets"]) == {"set1", "set3"}
     page, short, plot = tmp_path / "page.md", tmp_path / "short.md", tmp_path / "plot.png"
     short.write_text(f"{BEST}\n{END_OF_BEST}\nafter\n")
@@ -46,9 +47,9 @@ def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
     assert text.endswith(f"|\n{END}\n\nafter\n")
     lines = {line.split("`")[1]: line for line in text.splitlines() if "`" in line and "|" in line}
     assert set(lines) == {"one", "two", "three"}
-    assert "| 2500 ± 50 | 2300 ± 50 | 1700 ± 50 | 1501 ± 50 (at 120) | - | - |" in lines["one"]
-    assert "| 2600 ± 50 (at 4000) | 2600 ± 50 (at 4000) | - | - | - | 0.46 of 30 |" in lines["two"]
-    assert lines["three"].endswith("| - | 1400 ± 50 | - |")
+    assert "| 2500 ± 50 | 2300 ± 50 | 1700 ± 50 | 1501 ± 50 (at 120) | - | - | 0.61 |" in lines["one"]
+    assert "| 2600 ± 50 (at 4000) | 2600 ± 50 (at 4000) | - | - | - | 0.46 of 30 | - |" in lines["two"]
+    assert lines["three"].endswith("| - | 1400 ± 50 | - | - |")
     best = short.read_text()
     assert best.endswith(f"{END_OF_BEST}\nafter\n") and lines["one"] in best  # at a higher rate "two" does not count
     assert "`two`" not in best and lines["three"] in best
