@@ -263,7 +263,7 @@ def front_of(model: keras.Model) -> Front:
     if given["consistency"]:
         free = max(samples - own[BASIS_LAYER].filters, 1)
         scaled = own.get(f"{ENERGY_LAYER}_0_beyond")
-        penalty = Penalty.of(scaled.scale, scaled.offset, free) if scaled else FIRST_PENALTY
+        penalty = Penalty.of(1 / scaled.scale, scaled.offset, free) if scaled else FIRST_PENALTY
         given["consistency_tolerance"], given["consistency_slope"] = penalty
     # Templates are applied once to each detector that the stack sees.
     seen = sum(node.operation is own[TEMPLATE_LAYERS[0]] for node in nodes_in_order(model))

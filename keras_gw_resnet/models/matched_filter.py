@@ -58,9 +58,9 @@ class Penalty(NamedTuple):
     tolerance: float = 1.0
     slope: float = 1.0
 
-    def scale(self, free: int) -> float:
-        """Return what a reduced chi-squared of so many degrees of freedom is multiplied by; `offset` is added to it."""
-        return self.slope / (1 + self.tolerance * math.sqrt(2 / free))
+    def divisor(self, free: int) -> float:
+        """Return what a reduced chi-squared of so many degrees of freedom is divided by before `offset` is added to it."""
+        return (1 + self.tolerance * math.sqrt(2 / free)) / self.slope
 
     @property
     def offset(self) -> float:
@@ -68,10 +68,10 @@ class Penalty(NamedTuple):
         return 1 - self.slope
 
     @classmethod
-    def of(cls, scale: float, offset: float, free: int) -> Penalty:
-        """Return the Penalty of this scale and offset."""
+    def of(cls, divisor: float, offset: float, free: int) -> Penalty:
+        """Return the Penalty of this divisor and offset."""
         slope = round(1 - offset, 6)
-        return cls(round((slope / scale - 1) / math.sqrt(2 / free), 6), slope)
+        return cls(round((slope * divisor - 1) / math.sqrt(2 / free), 6), slope)
 
 
 # As the first networks with these tests have it: by all that is above 1.
@@ -105,7 +105,7 @@ class Filtered:
             free = max(samples - kernels[0].shape[-1], 1)
             beyond = [(energy - _power(own)) / free for energy, own in zip(energies, kernels, strict=True)]
             if penalty != FIRST_PENALTY:  # by a layer, so that it can be read off a saved network
-                given, name = (penalty.scale(free), penalty.offset), f"{prefix}{ENERGY_LAYER}_{{}}_beyond"
+                given, name = (1 / penalty.divisor(free), penalty.offset), f"{prefix}{ENERGY_LAYER}_{{}}_beyond"
                 beyond = [
                     layers.Rescaling(*given, dtype=PRECISION, name=name.format(number))(own)
                     for number, own in enumerate(beyond)
@@ -166,7 +166,7 @@ class Filtered:
         if self._beyond is None:
             return power
         free = max(self.kernels[detector].shape[-1] - 2, 1)
-        within = (self._spans[detector] - 2.0 * power) * (self.penalty.scale(free) / free)
+        within = (self._spans[detector] - 2.0 * power) / (free * self.penalty.divisor(free))
         if self.penalty.offset:
             within = within + self.penalty.offset
         return power / (ops.maximum(within, 1.0) * self._beyond[detector])

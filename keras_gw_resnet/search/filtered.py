@@ -49,7 +49,7 @@ class Templates:
         # What sums the squares of all its kernels, and of the first ones, over so many degrees of freedom.
         free = [max(self._kernels - 2, 1), max(samples - beyond, 1)]
         penalty = penalty or FIRST_PENALTY
-        free = np.array([each / penalty.scale(each) for each in free], np.float32)
+        free = np.array([each * penalty.divisor(each) for each in free], np.float32)
         counted = np.arange(self._kernels)[:, None] < [self._kernels, beyond]
         self._sums, self._free, self._offset = (counted / free).astype(np.float32), free, np.float32(penalty.offset)
         self._ones = np.ones((TILE + 2 * self.reach, self.width), np.float32)

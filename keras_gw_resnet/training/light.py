@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Component masses, in solar masses, and seconds of their waveforms.
 MASSES, SECONDS = (5.0, 16.0), 4.0
 # Natural logarithm of how much likelier a light binary is than noise where the stack says what it says of noise in the median. Of signals of SNR 8 to 10
-# the flagship finds at 100 false alarms a month 0.66 of light binaries and 0.92 of heavy ones; at 5.2, 0.63 and 0.93.
+# of a validation the flagship finds at 100 false alarms a month 0.66 of light binaries and 0.92 of heavy ones; at 5.2, 0.63 and 0.93.
 STACK_ABOVE = 6.2
 # Windows of noise of which that median is.
 WEIGHED = 512
