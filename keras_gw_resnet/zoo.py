@@ -88,7 +88,7 @@ def note_measurement(name_or_path: Path | str, kind: str, key: str, figures: dic
 
     Args:
         name_or_path: Name in saved_models, its folder, or its model.keras.
-        kind: "sets", "windows" or "glitches".
+        kind: "sets", "windows", "glitches" or "masses".
         key: Which data; figures of the same key are replaced.
         figures: Dictionary.
     """

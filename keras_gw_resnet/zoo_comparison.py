@@ -95,12 +95,12 @@ def _columns(cards):
         for rate in rates
         if any(name in metrics.get("sets", {}) for metrics in measured)
     }
-    shares = {
-        "glitches": {f"glitches at {SHARE_RATE} a month": _glitches},
-        "masses": {f"found of chirp mass 5 to 12 at {SHARE_RATE} a month": _light},
-    }
-    for kind, column in shares.items():
-        columns |= column if any(metrics.get(kind) for metrics in measured) else {}
+    for kind, title, shown in (
+        ("glitches", f"glitches at {SHARE_RATE} a month", _glitches),
+        ("masses", f"found of chirp mass 5 to 12 at {SHARE_RATE} a month", _light),
+    ):
+        if any(metrics.get(kind) for metrics in measured):
+            columns[title] = shown
     return columns
 
 
@@ -183,18 +183,21 @@ def _distance(card, name, rate):
 
 def _glitches(card):
     """Return the share of the glitches of the first bank of a card above its threshold, and how many there are."""
-    for one in card.get("metrics", {}).get("glitches", {}).values():
-        row = one["shares"][0]
-        return f"{row[SHARE_RATE]:.2f} of {row['glitches']}" if SHARE_RATE in row else "-"
-    return "-"
+    row = _first_row(card, "glitches", "shares")
+    return f"{row[SHARE_RATE]:.2f} of {row['glitches']}" if row else "-"
 
 
 def _light(card):
     """Return the share that is found of the lightest signals of equal SNR."""
-    for one in card.get("metrics", {}).get("masses", {}).values():
-        row = one["found"][0]
-        return f"{row[SHARE_RATE]:.2f}" if SHARE_RATE in row else "-"
-    return "-"
+    row = _first_row(card, "masses", "found")
+    return f"{row[SHARE_RATE]:.2f}" if row else "-"
+
+
+def _first_row(card, kind, rows):
+    """Return the first row of the first test of a kind in a card; None: there is none, or none with `SHARE_RATE`."""
+    test = next(iter(card.get("metrics", {}).get(kind, {}).values()), None)
+    row = test[rows][0] if test else {}
+    return row if SHARE_RATE in row else None
 
 
 def _markdown(cards, columns):

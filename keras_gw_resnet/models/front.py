@@ -58,6 +58,7 @@ RINGDOWN = 1 / 16
 JOIN_LAYER = f"{STATISTIC}and_features"
 # Layers of the head that take the statistic, too.
 RANKING_LAYERS = ("crop_edges", "dropout", "score")
+LEAST = {"template_samples": 1, "consistency_slope": 1}  # that an option may be, where it is not 0
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Front:
 
     def __post_init__(self):
         for name in ("templates", "template_samples", "stack_detectors", "statistic_templates", "statistic_light"):
-            value, least = getattr(self, name), int(name == "template_samples")
+            value, least = getattr(self, name), LEAST.get(name, 0)
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
                 raise InputError(f"{name}={value!r}; expected a whole number from {least}")
         for name in ("coincidence", "statistic_coherent", "consistency"):
@@ -116,8 +117,8 @@ class Front:
             raise InputError(
                 f"template_stride={self.template_stride!r}; expected one of {', '.join(map(str, STRIDES))}"
             )
-        for name, least in (("statistic_shortcut", 0), ("consistency_tolerance", 0), ("consistency_slope", 1)):
-            value = getattr(self, name)
+        for name in ("statistic_shortcut", "consistency_tolerance", "consistency_slope"):
+            value, least = getattr(self, name), LEAST.get(name, 0)
             if isinstance(value, bool) or not isinstance(value, numbers.Real) or not least <= value < math.inf:
                 raise InputError(f"{name}={value!r}; expected a finite number from {least}")
         flags = [f"{name}=True" for name in ("coincidence", "consistency") if getattr(self, name)]
@@ -158,6 +159,11 @@ class Front:
                 f"stack_detectors={self.stack_detectors}: what {name} ranks of the others takes templates of its own; give "
                 "statistic_templates too, for example 40"
             )
+
+    @property
+    def penalty(self) -> Penalty:
+        """What its tests of consistency divide by."""
+        return Penalty(self.consistency_tolerance, self.consistency_slope)
 
     @property
     def stride(self) -> int:
@@ -216,8 +222,7 @@ class Front:
         energies = None
         if self.consistency:
             energies = [energy(column, self.template_samples, number) for number, column in enumerate(columns)]
-        penalty = Penalty(self.consistency_tolerance, self.consistency_slope)
-        filtered = Filtered(kernels, self.template_samples, energies, penalty=penalty)
+        filtered = Filtered(kernels, self.template_samples, energies, penalty=self.penalty)
         seen = Seen(filtered, self.templates, self.template_stride, self.stack_detectors)
         channels = [channel for asked, give in CHANNELS if asked(self) for channel in give(seen)]
         joined = layers.Concatenate(dtype=PRECISION, name=SNR_LAYER)(channels)

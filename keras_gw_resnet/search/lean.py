@@ -14,7 +14,7 @@ import numpy as np
 import scipy.special
 
 from keras_gw_resnet.models.front import SNR_LAYER
-from keras_gw_resnet.models.matched_filter import BASIS_LAYER, FIRST, STRIDE, TEMPLATE_LAYERS, Penalty
+from keras_gw_resnet.models.matched_filter import BASIS_LAYER, FIRST, STRIDE, TEMPLATE_LAYERS
 from keras_gw_resnet.models.ranking import (
     EARLY_BASIS_LAYER,
     LIGHT_BASIS_LAYER,
@@ -118,8 +118,7 @@ class Lean:
 
     def _templates(self, names, stride, beyond):
         weights = [self._weights[name][0] for name in names]
-        front = self._front
-        penalty = Penalty(front.consistency_tolerance, front.consistency_slope) if front.consistency else None
+        penalty = self._front.penalty if self._front.consistency else None
         return Templates(weights, STRIDE // stride, beyond, self._samples, penalty=penalty)
 
     def _kernels_by_fft(self):
