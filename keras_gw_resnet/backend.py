@@ -73,7 +73,7 @@ def load_keras(prepare: Callable | None = None) -> Any:
 
 
 def configuration_file() -> Path:
-    """Return where Keras looks for its configuration, as Keras itself does: $KERAS_HOME, ~/.keras or /tmp/.keras."""
+    """Return where Keras looks for its configuration, as Keras itself does: $KERAS_HOME, or .keras at home or below /tmp."""
     home = Path("~").expanduser()
     base = os.environ.get("KERAS_HOME") or (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras"
     return Path(base).expanduser() / "keras.json"
