@@ -29,6 +29,9 @@ ADOPT = (
     "a network that was trained elsewhere gets its card by: keras-gw-resnet adopt MODEL.keras --like NAME --output DIR"
 )
 
+# What the card of a network that began with others says of their training.
+OF_BEGINNING = ("config", "data", "examples", "begun_with")
+
 
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that a saved network depends on."""
@@ -140,7 +143,7 @@ def training_of(options: dict) -> dict | None:
         except InputError:  # a model file alone says nothing
             continue
         training = card.get("training", {})
-        found[card["name"]] = {key: training[key] for key in ("data", "examples", "begun_with") if key in training}
+        found[card["name"]] = {key: training[key] for key in OF_BEGINNING if key in training}
     return found
 
 

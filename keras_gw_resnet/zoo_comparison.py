@@ -109,7 +109,7 @@ def _comparison(cards, alike, columns):
     others = [card for card in cards if card not in alike]
     if not (alike and others):
         return _markdown(cards, columns)
-    training = alike[0]["training"]
+    training = _taught(alike[0])["training"]
     same = f"the same data, seed ({training['config']['seed']}), schedule and {training['examples']:,} examples"
     exceptions = "".join(f"\n\n{line}" for line in _exceptions(alike))
     return f"Trained alike: {same}.\n\n{_markdown(alike, columns)}{exceptions}\n\nOthers, each by its own recipe.\n\n{_markdown(others, columns)}"
@@ -129,6 +129,7 @@ def _best(cards):
 def _trained_alike(cards):
     """Return the largest group of cards whose trainings began afresh and differ in `OF_NETWORK` alone; [] without any two.
 
+    One whose training is of one step counts as the network that it began with: what is ranked was added to that.
     A network without positions cannot learn where a signal is (`signals.merger_tolerance`): that is the network's difference. So is the weight of a
     ranking statistic that is set when the training is over (`ranking.statistic`).
     """
@@ -137,9 +138,10 @@ def _trained_alike(cards):
     usual = json.loads(json.dumps(TrainingConfig.of(model="resnet18", data="-").to_dict()))
     usual = recorded({"training": {"config": usual}})
     for card in cards:
-        training = card.get("training", {})
+        taught = _taught(card)
+        training = taught.get("training", {})
         if "config" in training and not training.get("begun_with"):
-            config = recorded(card)
+            config = recorded(taught)
             same = {n: value for n, value in config.items() if n not in OF_NETWORK and usual.get(n) != value}
             key, tolerance = json.dumps([same, training["examples"]], sort_keys=True), config.get(TOLERANCE)
             if tolerance:
@@ -151,9 +153,16 @@ def _trained_alike(cards):
     return largest if len(largest) > 1 else []
 
 
+def _taught(card):
+    """Return {"training": ...} that taught a network: where its own is of one step, which teaches nothing, that of the one it began with."""
+    begun, config = card.get("training", {}).get("begun_with") or {}, recorded(card)
+    one_step = config.get("epochs") == config.get("optimisation.steps_per_epoch") == 1
+    return {"training": next(iter(begun.values()))} if one_step and len(begun) == 1 else card
+
+
 def _exceptions(cards):
     """Yield what differs from most in how networks that are trained alike are taught, a line a network."""
-    configs = [recorded(card) for card in cards]
+    configs = [recorded(_taught(card)) for card in cards]
     every = [{name: json.dumps(config.get(name)) for name in TAUGHT} for config in configs]
     usual = {name: max(values := [own[name] for own in every], key=values.count) for name in TAUGHT}
     for card, own in zip(cards, every, strict=True):

@@ -87,6 +87,10 @@ def test_a_network_without_places_is_trained_like_those_that_learn_them():
     # A card that was written before there were such templates.
     assert _trained_alike([one, card("newer", statistic_templates=0)]) == [one, card("newer", statistic_templates=0)]
     assert _trained_alike([one, coarser]) == []
+    # What is ranked was added to a network afterwards, by a training of one step.
+    step = {"epochs": 1, "steps_per_epoch": 1, "merger_tolerance": 0.0}
+    ranked = card("ranked", **step, seed=3, examples=1, begun_with={"two": two["training"]})
+    assert _trained_alike([one, ranked, coarser, card("step", **step)]) == [one, ranked]
 
 
 def test_how_a_network_is_taught_is_said_where_it_differs():
