@@ -72,9 +72,10 @@ def test_every_page_is_in_the_navigation_of_the_site():
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
-    """A folder to work in, with the configuration of an earlier training."""
+    """A folder to work in, with the saved networks and the configuration of an earlier training."""
     (tmp_path / "runs" / "second").mkdir(parents=True)
     (tmp_path / "runs" / "second" / "config.json").write_text('{"model": "resnet18", "data": "data/train"}')
+    (tmp_path / "saved_models").symlink_to(ROOT / "saved_models")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -86,7 +87,6 @@ def data(desk, small_data, gw150914_files):
         shutil.copy(path, desk / path.name)
     (desk / "data").mkdir()
     (desk / "data" / "test").symlink_to(small_data)
-    (desk / "saved_models").symlink_to(ROOT / "saved_models")
 
 
 @pytest.fixture
