@@ -153,7 +153,7 @@ class Scanner:
             strain: What was scanned, (samples, detectors).
             scores: `Scan.scores` of it, of at least one of the classifier's windows.
             windows: How many to compare, the highest score and others evenly spread.
-            above: Of `scan_arranged`: scores at or below it count only where they are too low.
+            above: Of `scan_arranged`: scores at or below it may be too high, and count only where they are too low.
 
         Returns:
             Of a network that ends in a sigmoid, of what goes into it.
@@ -168,10 +168,12 @@ class Scanner:
             # A few at once: operation by operation, Keras keeps all that a network works out until it is done.
             own = [self.score(cut[at : at + COMPARED_AT_ONCE]) for at in range(0, len(cut), COMPARED_AT_ONCE)]
             own = np.concatenate(own)
-        lower = own - scipy.special.logsumexp(pooled[chosen], axis=1)
+        pooled = pooled[chosen]
+        least = most = scipy.special.logsumexp(pooled, axis=1)
         if above is not None:
-            lower[(lower < 0) & (pooled[chosen].max(axis=1) <= above)] = 0
-        return float(np.max(np.abs(lower)))
+            # What is at or below may be far too high, beside what is above, too.
+            least = scipy.special.logsumexp(np.where(pooled > above, pooled, -np.inf), axis=1)
+        return float(np.max(np.maximum(own - most, least - own), initial=0.0))
 
     def score(self, windows: np.ndarray) -> np.ndarray:
         """Score windows with the network as it was trained, in batches.

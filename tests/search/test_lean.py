@@ -104,6 +104,11 @@ def test_scans_are_exact_above_what_is_of_interest(name):
         assert np.any(found.scores > whole.scores + 1e-2)
     assert np.any(exact[1].scores > above)
     assert scanner.difference(strain, together.scores, above=above) < 1e-3 < scanner.difference(strain, together.scores)
+    # Beside the loudest, too, what is not above may be too high, and what is above may not.
+    raised = np.where(together.scores > above, together.scores, above)
+    assert scanner.difference(strain, raised, above=above) < 1e-3
+    assert scanner.difference(strain, raised + 0.1, above=above) > 0.05
+    assert scanner.difference(strain, exact[0].scores - 0.1, above=above - 0.1) > 0.05
 
 
 def test_each_detector_alone_near_events_is_what_it_is_everywhere():
