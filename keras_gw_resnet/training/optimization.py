@@ -11,6 +11,7 @@ from keras_gw_resnet.backend import jit_compile
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.front import front_layers
 from keras_gw_resnet.models.graph import parts_of
+from keras_gw_resnet.models.network import as_saved
 from keras_gw_resnet.models.registry import build_model, model_options
 from keras_gw_resnet.training.location import (
     PositionCrossentropy,
@@ -43,19 +44,21 @@ def whole_network(config: TrainingConfig) -> keras.Model:
     Raises:
         InputError: The network cannot have it, or has it already.
     """
-    ranked = config.ranking.options()
-    if ranked and config.network.options.get("statistic_shortcut"):
+    options, ranked = config.network.options, config.ranking.options()
+    if not ranked:
+        return _build(config, options)
+    if options.get("statistic_shortcut"):
         raise InputError(
             f"statistic_shortcut={config.ranking.statistic}: {config.network.model} ranks that already; leave one out"
         )
-    # What it begins with has been trained on since.
-    return _build(config, {**config.network.options, **ranked, "weights": None} if ranked else config.network.options)
+    with as_saved(config.network.model, {**options, **ranked}) as given:
+        # What it begins with has been trained on since.
+        return _build(config, {**given, "weights": None})
 
 
 def _build(config, options):
-    return build_model(
-        config.network.model, input_shape=(config.data.window_samples, len(config.data.detectors)), **options
-    )
+    shape = (config.data.window_samples, len(config.data.detectors))
+    return build_model(config.network.model, **{**options, "input_shape": shape})
 
 
 def learning_rate(config: TrainingConfig, steps: int) -> Any:

@@ -8,6 +8,7 @@ import pytest
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.models.graph import parts_of
 from keras_gw_resnet.models.matched_filter import BASIS_LAYER, STRIDE
+from keras_gw_resnet.models.parts import Parts
 from keras_gw_resnet.models.ranking import (
     EARLY_BASIS_LAYER,
     LIGHT,
@@ -25,6 +26,7 @@ from keras_gw_resnet.training.light import BEFORE, bank_of_light, fill_light
 from keras_gw_resnet.training.optimization import new_network, whole_network
 from keras_gw_resnet.training.templates import bank_without_spins, fill_statistic, fill_templates
 from keras_gw_resnet.training.validation import Validation, scorer
+from keras_gw_resnet.zoo import load_card
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,19 @@ def test_templates_of_the_shortcut_are_binaries_without_spins(model, batches, co
         # The second half are the first, tried so many samples later.
         np.testing.assert_allclose(waves[:, OWN_STRIDE:, 3:], waves[:, :-OWN_STRIDE, :3], atol=0.05)
     assert match["own"] < match["plain"] < 1
+
+
+def test_what_begins_with_a_saved_network_is_ranked_without_its_options_given_again(config):
+    given = {
+        "network": {"model": "resnet18", "options": {"weights": "flagship"}},
+        "ranking": {"templates": 3, "light": 6},
+    }
+    beginning = config.changed(**given)
+    trained, whole = new_network(beginning), whole_network(beginning)
+    copy_trained(whole, trained)
+    front = parts_of(trained).front
+    assert front == Parts.from_dict(load_card("flagship")["parts"]).front.unranked() and front.consistency
+    assert parts_of(whole).front == replace(front, statistic_shortcut=0.5, statistic_templates=3, statistic_light=6)
 
 
 def test_a_bank_that_does_not_know_its_masses_is_refused(batches, config):
