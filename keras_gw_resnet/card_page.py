@@ -25,7 +25,7 @@ def facts_of(card: dict) -> str:
 
 
 def sections_of(card: dict) -> dict[str, str]:
-    """Return {heading: Markdown} of options, training, distances on sets and glitch tests."""
+    """Return {heading: Markdown} of options, training, distances on sets, glitch tests and what is found by chirp mass."""
     metrics, options = card.get("metrics", {}), [(f"`{key}`", f"`{value}`") for key, value in card["options"].items()]
     chosen = f"\n\nHow it was chosen: {card['selection']}." if card.get("selection") else ""
     return {
@@ -33,6 +33,7 @@ def sections_of(card: dict) -> dict[str, str]:
         "Training": _training(card.get("training", {})) + chosen,
         **{f"Distances: {known}": _set(one) for known, one in metrics.get("sets", {}).items()},
         **{f"Glitches: {bank}": _glitches(one) for bank, one in metrics.get("glitches", {}).items()},
+        **{f"Found by chirp mass: {known}": _masses(one) for known, one in metrics.get("masses", {}).items()},
     }
 
 
@@ -77,3 +78,13 @@ def _glitches(one):
     ]
     table = table_of(["kind", "glitches", *(f"share at {rate} a month" for rate in rates)], rows)
     return f"Share of real glitches above the threshold that Gaussian noise exceeds so many times a month ({one['thresholds_from']}).\n\n{table}"
+
+
+def _masses(one):
+    rates = list(one["thresholds"])
+    rows = [
+        ("{:g} to {:g}".format(*row["chirp_mass"]), row["signals"], *(f"{row[rate]:.2f}" for rate in rates))
+        for row in one["found"]
+    ]
+    table = table_of(["chirp mass (solar masses)", "signals", *(f"share at {rate} a month" for rate in rates)], rows)
+    return f"Share of simulated signals above the threshold that Gaussian noise exceeds so many times a month ({one['thresholds_from']}).\n\n{table}"

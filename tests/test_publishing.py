@@ -30,6 +30,9 @@ def network(tmp_path_factory):
     row = {"rate": 1000.0, "threshold": 3.0, "distance": 1500.4, "distance_error": 9.0, "found_fraction": 0.1}
     known = {"hours": {"foreground": 1.0, "background": 1.0}, "injections": 5, "sensitivity": [row]}
     note_measurement(folder, "sets", "set3", known)
+    found = {"chirp_mass": [5.0, 12.0], "signals": 40, "100": 0.625}
+    masses = {"thresholds": {"100": 3.0}, "thresholds_from": "the card: set3", "found": [found]}
+    note_measurement(folder, "masses", "snr 8 to 10", masses)
     (folder / "recipe.yaml").write_text("epochs: 1\n")
     return folder
 
@@ -55,6 +58,7 @@ def test_a_published_folder_says_what_is_in_it(network, published):
     (result,) = said["model-index"][0]["results"]
     assert result["metrics"][0]["value"] == 1500 and result["dataset"]["name"] == "set3"
     assert "# small" in page and "float32 (batch, 2048, 2)" in page and "1500 ± 9" in page
+    assert "## Found by chirp mass: snr 8 to 10" in page and "| 5 to 12 | 40 | 0.62 |" in page
     assert json.loads((published / ".zenodo.json").read_text())["title"].startswith("small: ")
 
 
