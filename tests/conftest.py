@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import shutil
@@ -116,18 +117,33 @@ def psds_folder():
     return shared("psds")
 
 
+def made_once(tmp_path_factory, name, commands_for):
+    """A folder that the first process of a parallel run that asks for it makes, and that all read."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root
+    folder, done = root / name, root / f"{name}.done"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            for command in commands_for(folder):
+                result = run_command(*command)
+                assert result.returncode == 0, result.stderr
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
     """A folder with simulated noise and a waveform bank, made through the command line."""
-    folder = tmp_path_factory.mktemp("data")
     simulate = ("-m", "keras_gw_resnet", "simulate")
-    for command in (
-        (*simulate, "noise", "--segments", 2, "--segment-seconds", 64, "--output", folder / "noise.hdf"),
-        (*simulate, "bank", "--number", 24, "--seed", 5, "--output", folder / "bank.hdf"),
-    ):
-        result = run_command(*command)
-        assert result.returncode == 0, result.stderr
-    return folder
+    noise = (*simulate, "noise", "--segments", 2, "--segment-seconds", 64)
+    bank = (*simulate, "bank", "--number", 24, "--seed", 5)
+    return made_once(
+        tmp_path_factory,
+        "small-data",
+        lambda folder: [(*noise, "--output", folder / "noise.hdf"), (*bank, "--output", folder / "bank.hdf")],
+    )
 
 
 @pytest.fixture(scope="session")
@@ -140,10 +156,7 @@ def small_bank(small_data):
 @pytest.fixture(scope="session")
 def small_run(small_data, tmp_path_factory):
     """A tiny network trained for a moment through train.py."""
-    out = tmp_path_factory.mktemp("runs") / "tiny"
-    result = run_command("train.py", *tiny_training(small_data, out))
-    assert result.returncode == 0, result.stderr
-    return out
+    return made_once(tmp_path_factory, "tiny", lambda folder: [("train.py", *tiny_training(small_data, folder))])
 
 
 def tiny_training(data, out, **changes):

@@ -26,7 +26,7 @@ def test_kernels_by_fft_equal_a_convolution(samples):
     np.testing.assert_allclose(kernels.one_by_one(strain), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["flagship", "resnet18-w16"])
+@pytest.mark.parametrize("name", ["flagship", "highway20-w16"])
 def test_a_saved_network_scores_real_and_simulated_strain_as_in_keras(name, monkeypatch):
     network = Detector.load(name)
     assert isinstance(network._model, SavedNetwork)
@@ -154,4 +154,4 @@ def test_light_and_heavy_binaries_are_told_apart_as_in_keras():
         heavy, light = both.predict(window[None], verbose=0)[0].astype(np.float64).T
         np.testing.assert_allclose(scan.light[first:][: len(light)], light - heavy, atol=1e-2)
     assert np.any(scan.light > 0) and np.any(scan.light < 0)
-    assert Detector.load("resnet18-w16").scanner.scan(strain).light is None
+    assert Detector.load("residual-cnn-w16").scanner.scan(strain).light is None

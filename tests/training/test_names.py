@@ -102,7 +102,7 @@ def test_recipes_and_cards_are_read():
         config, _ = parse_training(["--recipe", path.stem, "--data", "nowhere", "--out", "-"])
         said, own = (dict(fields_of(part)) for part in (yaml.safe_load(path.read_text()), config.to_dict()))
         assert {name: own[name] for name in said} == said, path
-    card = load_card("resnet18-w16")
+    card = load_card("residual-cnn-w16")
     config = TrainingConfig.of(**card["training"]["config"])
     assert config.negatives.hard_windows == recorded(card)["negatives.hard_windows"] == 15000
     assert config.signals.merger_range == (0.65, 0.79)
