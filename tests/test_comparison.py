@@ -187,9 +187,10 @@ def test_every_saved_network_can_be_trained_again(tmp_path):
         assert all(plan.index(other) < plan.index(name) for other in needed), name
     given = (*PACKAGE, "train-zoo", "resnet18-w16", "--folder", tmp_path / "zoo", "--dry-run")
     told = run_command(*given).stdout.splitlines()
-    assert told[0].startswith("4 networks to train, in this order")
-    assert [line.split(":")[0].strip() for line in told[1:]] == [*plan[:3], "resnet18-w16"]
-    assert told[3].endswith("resnet18-w16-coincidence: finds the hard noise for resnet18-w16")
+    assert told[0].startswith("5 networks to train, in this order")
+    order = ["resnet18-w16-dilated", "resnet18-w16-templates", "resnet18-w16-coincidence"]
+    assert [line.split(":")[0].strip() for line in told[1:]] == [*order, "resnet18-w16-base", "resnet18-w16"]
+    assert told[3].endswith("resnet18-w16-coincidence: finds the hard noise for resnet18-w16-base")
     assert not (tmp_path / "zoo").exists()
 
 

@@ -115,7 +115,7 @@ def test_the_command_prints_writes_and_draws(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "without any strain" in said and "best template" in said
     found = json.loads(text.read_text())
-    assert found["stat"] == pytest.approx(28.70, abs=0.1)  # as a search finds it
+    assert found["stat"] == pytest.approx(60.68, abs=0.1)  # as a search finds it
     low, high = found["template"]["chirp_mass_range"]
     assert low < 33 and high > 28  # GW150914: 30 to 32 in the detector frame
     assert plot.read_bytes().startswith(b"\x89PNG")

@@ -229,7 +229,7 @@ def test_what_each_detector_gives_alone_is_the_same_near_few_events_and_near_man
 def test_a_network_is_searched_with_tests_of_consistency_that_it_was_not_saved_with(gw150914_files, tmp_path):
     card = load_card("resnet16-w16")
     options = {**card["options"], "consistency": False, "weights": "resnet16-w16"}
-    plain = build_model("resnet16", **options)
+    plain = build_model("resnet16", input_shape=(3072, 2), **options)
     save_model(plain, {**card, "options": options, "parts": parts_of(plain).to_dict()}, tmp_path / "plain")
     common = ["-m", "keras_gw_resnet", "search", tmp_path / "plain", *gw150914_files]
     done = run_command(*common, "--slides", "2", "--consistency", "--output", tmp_path / "events.hdf")
