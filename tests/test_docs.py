@@ -107,7 +107,7 @@ def quick_calibration(small_bank, monkeypatch):
 def test_the_python_of_a_page_runs(page, data, quick_calibration):
     """Block after block, in one namespace; the arrays that a user would bring are there."""
     rng = np.random.default_rng(0)
-    scope = {"whitened_strain": rng.normal(size=(4, 2048, 2)).astype("float32"), "labels": rng.integers(0, 2, (4, 1))}
+    scope = {"whitened_strain": rng.normal(size=(4, 3072, 2)).astype("float32"), "labels": rng.integers(0, 2, (4, 1))}
     for kind, code in BLOCKS[page]:
         if kind == "python":
             exec(compile(code, page, "exec"), scope)

@@ -16,7 +16,8 @@ from keras_gw_resnet.search.folding import for_inference
 if TYPE_CHECKING:
     from keras_gw_resnet.models.parts import Parts
 
-SCORED_AT_ONCE = 256
+# Operation by operation, Keras keeps all that a network works out until it is done: up to 0.1 GB a window.
+SCORED_AT_ONCE = 8
 
 
 def logits_of(model: keras.Model) -> keras.Model:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 ROW_SAMPLES, ROWS = 32768, 4
 # Of networks that score window by window: sixteen windows a second at 2048 Hz.
 WINDOW_STRIDE = 128
-COMPARED_AT_ONCE = 8
 # Lengths of what is joined at once are multiples of so many samples, so that few graphs are compiled.
 JOINED_SAMPLES = 16384
 # What is worked on at once in NumPy, by each core.
@@ -165,9 +164,7 @@ class Scanner:
         if isinstance(self._model, SavedNetwork):  # which has not been loaded in Keras
             own = np.array(list(on_all_cores(self._lean.score, cut)))
         else:
-            # A few at once: operation by operation, Keras keeps all that a network works out until it is done.
-            own = [self.score(cut[at : at + COMPARED_AT_ONCE]) for at in range(0, len(cut), COMPARED_AT_ONCE)]
-            own = np.concatenate(own)
+            own = self.score(cut)
         pooled = pooled[chosen]
         least = most = scipy.special.logsumexp(pooled, axis=1)
         if above is not None:

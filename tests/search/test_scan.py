@@ -4,6 +4,7 @@ import pytest
 from scipy.special import expit, logsumexp
 
 from keras_gw_resnet import Ensemble, InputError, build_model
+from keras_gw_resnet.search import keras_scan
 from keras_gw_resnet.search.scan import ROW_SAMPLES, ROWS, Scanner
 from tests.conftest import settle_batch_norm
 
@@ -187,3 +188,16 @@ def test_two_outputs_are_ranked_by_the_difference_of_logits():
 def test_several_outputs_are_refused():
     with pytest.raises(InputError, match="3 outputs; a search needs one, or two"):
         Scanner(build_model("resnet18", width=4, classes=3))
+
+
+def test_windows_are_scored_few_at_once():
+    """A network keeps all that it works out of them until it is done."""
+    counts = []
+
+    def logits(windows, training):
+        counts.append(len(windows))
+        return windows[:, 0]
+
+    windows = np.arange(20, dtype=np.float32)[:, None, None]
+    np.testing.assert_array_equal(keras_scan.score(logits, windows), windows[:, 0, 0])
+    assert max(counts) <= 8 and sum(counts) == 20
