@@ -8,6 +8,7 @@ from keras_gw_resnet.card_page import table_of
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.leakage import trainings_of
 from keras_gw_resnet.files import written_aside
+from keras_gw_resnet.models.weights import ALIASES
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.names import recorded
 
@@ -116,8 +117,8 @@ def _comparison(cards, alike, columns):
 
 
 def _best(cards):
-    """Return those of the cards that see farthest on a set at one of the rates."""
-    names = set()
+    """Return those of the cards that see farthest on a set at one of the rates, or that a name such as "flagship" stands for."""
+    names = set(ALIASES.values())
     for name, rates in SHOWN.items():
         for rate in rates:
             rows = [(card["name"], _row_at(card, name, rate)) for card in cards]

@@ -7,7 +7,7 @@ from keras_gw_resnet import zoo_training
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.zoo import load_card, note_measurement
-from keras_gw_resnet.zoo_comparison import BEGIN, BEST, END, END_OF_BEST, _exceptions, _trained_alike
+from keras_gw_resnet.zoo_comparison import BEGIN, BEST, END, END_OF_BEST, _best, _exceptions, _trained_alike
 from tests.conftest import assert_refused, run_command, run_commands
 
 PACKAGE = ("-m", "keras_gw_resnet")
@@ -17,6 +17,12 @@ def rows_at(*points):
     return [
         {"rate": rate, "distance": distance, "distance_error": 50.0, "found_fraction": 0.1} for rate, distance in points
     ]
+
+
+def test_the_flagship_is_among_the_best_even_where_others_see_farther():
+    far = {"sets": {"set1": {"sensitivity": rows_at((1000.0, 3000.0))}}}
+    cards = [{"name": name, "metrics": far if name == "far" else {}} for name in (ALIASES["flagship"], "near", "far")]
+    assert [card["name"] for card in _best(cards)] == [ALIASES["flagship"], "far"]
 
 
 def test_the_comparison_is_made_of_the_cards(small_run, tmp_path):
@@ -174,7 +180,7 @@ def test_networks_that_need_others_come_after_them(tmp_path, monkeypatch):
 
 def test_every_saved_network_can_be_trained_again(tmp_path):
     """From the recipes that ship: what finds hard noise comes first, and is said to."""
-    from keras_gw_resnet.models.weights import list_saved
+    from keras_gw_resnet.models.weights import ALIASES, list_saved
 
     zoo = zoo_training.Zoo(tmp_path)
     finders = [path.stem for path in zoo_training.RECIPES.glob("*.yaml")]
