@@ -7,6 +7,7 @@ from keras_gw_resnet import zoo_training
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.zoo import load_card, note_measurement
+from keras_gw_resnet.models.weights import ALIASES
 from keras_gw_resnet.zoo_comparison import BEGIN, BEST, END, END_OF_BEST, _best, _exceptions, _trained_alike
 from tests.conftest import assert_refused, run_command, run_commands
 
@@ -180,7 +181,7 @@ def test_networks_that_need_others_come_after_them(tmp_path, monkeypatch):
 
 def test_every_saved_network_can_be_trained_again(tmp_path):
     """From the recipes that ship: what finds hard noise comes first, and is said to."""
-    from keras_gw_resnet.models.weights import ALIASES, list_saved
+    from keras_gw_resnet.models.weights import list_saved
 
     zoo = zoo_training.Zoo(tmp_path)
     finders = [path.stem for path in zoo_training.RECIPES.glob("*.yaml")]
