@@ -6,8 +6,8 @@ import pytest
 from keras_gw_resnet import zoo_training
 from keras_gw_resnet.demo import run_step
 from keras_gw_resnet.errors import InputError
-from keras_gw_resnet.zoo import load_card, note_measurement
 from keras_gw_resnet.models.weights import ALIASES
+from keras_gw_resnet.zoo import load_card, note_measurement
 from keras_gw_resnet.zoo_comparison import BEGIN, BEST, END, END_OF_BEST, _best, _exceptions, _trained_alike
 from tests.conftest import assert_refused, run_command, run_commands
 
