@@ -71,20 +71,20 @@ def _set(one):
 
 
 def _glitches(one):
-    rates = list(one["thresholds"])
-    rows = [
-        (row["group"], row["glitches"], *(f"{row[rate]:.2f}" if rate in row else "-" for rate in rates))
-        for row in one["shares"]
-    ]
-    table = table_of(["kind", "glitches", *(f"share at {rate} a month" for rate in rates)], rows)
-    return f"Share of real glitches above the threshold that Gaussian noise exceeds so many times a month ({one['thresholds_from']}).\n\n{table}"
+    rows = [(row["group"], row["glitches"], row) for row in one["shares"]]
+    return _shares("real glitches", one, ("kind", "glitches"), rows)
 
 
 def _masses(one):
+    rows = [("{:g} to {:g}".format(*row["chirp_mass"]), row["signals"], row) for row in one["found"]]
+    return _shares("simulated signals", one, ("chirp mass (solar masses)", "signals"), rows)
+
+
+def _shares(what, one, titles, rows):
+    """Return what a test says of shares above its thresholds; rows are (kind, number, {rate: share})."""
     rates = list(one["thresholds"])
-    rows = [
-        ("{:g} to {:g}".format(*row["chirp_mass"]), row["signals"], *(f"{row[rate]:.2f}" for rate in rates))
-        for row in one["found"]
+    shares = [
+        (kind, number, *(f"{row[rate]:.2f}" if rate in row else "-" for rate in rates)) for kind, number, row in rows
     ]
-    table = table_of(["chirp mass (solar masses)", "signals", *(f"share at {rate} a month" for rate in rates)], rows)
-    return f"Share of simulated signals above the threshold that Gaussian noise exceeds so many times a month ({one['thresholds_from']}).\n\n{table}"
+    table = table_of([*titles, *(f"share at {rate} a month" for rate in rates)], shares)
+    return f"Share of {what} above the threshold that Gaussian noise exceeds so many times a month ({one['thresholds_from']}).\n\n{table}"
