@@ -1,14 +1,13 @@
 """The comparison of the saved networks: a table and a picture made from their cards alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keras_gw_resnet.card_page import table_of
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.evaluation.leakage import trainings_of
 from keras_gw_resnet.files import written_aside
-from keras_gw_resnet.models.weights import ALIASES
 from keras_gw_resnet.training.config import TrainingConfig
 from keras_gw_resnet.training.names import recorded
 
@@ -42,7 +41,7 @@ OF_NETWORK = (
 )
 
 
-def write_comparison(cards: list[dict], pages: Sequence[Path], plot: Path) -> None:
+def write_comparison(cards: list[dict], pages: Sequence[Path], plot: Path, always: Iterable[str] = ()) -> None:
     """Write the tables of the saved networks into Markdown pages between their marks, and the picture.
 
     Between the lines `BEGIN` and `END` goes the table of all networks, between `BEST` and `END_OF_BEST` that of the best ones.
@@ -51,6 +50,7 @@ def write_comparison(cards: list[dict], pages: Sequence[Path], plot: Path) -> No
         cards: Of the networks.
         pages: Markdown files, each with one of these pairs of lines or both.
         plot: Picture to write.
+        always: Names of networks that belong to the best ones in any case, as the flagship.
 
     Raises:
         InputError: A page is missing or has no such lines; nothing is written then.
@@ -60,7 +60,8 @@ def write_comparison(cards: list[dict], pages: Sequence[Path], plot: Path) -> No
 
     alike = _trained_alike(cards)
     columns = _columns(cards)
-    tables = {(BEGIN, END): _comparison(cards, alike, columns), (BEST, END_OF_BEST): _markdown(_best(cards), columns)}
+    best = _markdown(_best(cards, always), columns)
+    tables = {(BEGIN, END): _comparison(cards, alike, columns), (BEST, END_OF_BEST): best}
     for page, text in [(Path(page), _filled(Path(page), tables)) for page in pages]:
         with written_aside(page) as aside:
             aside.write_text(text)
@@ -116,9 +117,9 @@ def _comparison(cards, alike, columns):
     return f"Trained alike: {same}.\n\n{_markdown(alike, columns)}{exceptions}\n\nOthers, each by its own recipe.\n\n{_markdown(others, columns)}"
 
 
-def _best(cards):
-    """Return those of the cards that see farthest on a set at one of the rates, or that a name such as "flagship" stands for."""
-    names = set(ALIASES.values())
+def _best(cards, always):
+    """Return those of the cards that see farthest on a set at one of the rates, and those of these names."""
+    names = set(always)
     for name, rates in SHOWN.items():
         for rate in rates:
             rows = [(card["name"], _row_at(card, name, rate)) for card in cards]

@@ -108,12 +108,12 @@ def run_models(args: argparse.Namespace) -> None:
 
 
 def _compare(pages, plot):
-    from keras_gw_resnet.models.weights import list_saved
+    from keras_gw_resnet.models.weights import ALIASES, list_saved
     from keras_gw_resnet.zoo import load_card
     from keras_gw_resnet.zoo_comparison import write_comparison
 
     cards = [load_card(name) for name in list_saved()]
-    write_comparison(cards, pages, plot)
+    write_comparison(cards, pages, plot, always=ALIASES.values())
     print(f"{len(cards)} networks: {', '.join(str(shown(path)) for path in [*pages, plot])}")
 
 
