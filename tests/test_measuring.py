@@ -167,8 +167,10 @@ def test_the_challenges_calling_convention(small_run, tmp_path):
         assert set(file) == {"time", "stat", "var"}
         assert len(file["time"]) == len(file["stat"]) == len(file["var"]) > 5
         assert np.all((file["time"][()] > 100) & (file["time"][()] < 140))
-    assert_refused(run_command(*PACKAGE, "mlgwsc", small_run, strain, output), "exists already")
-    assert run_command(*PACKAGE, "mlgwsc", small_run, strain, output, "--force").returncode == 0
+    again = ("mlgwsc", small_run, strain, output)
+    refused, forced = run_commands([again, (*again, "--force")])
+    assert_refused(refused, "exists already")
+    assert forced.returncode == 0, forced.stderr
 
 
 @pytest.mark.slow

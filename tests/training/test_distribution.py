@@ -12,7 +12,7 @@ import pytest
 
 from keras_gw_resnet import InputError
 from keras_gw_resnet.training.rendezvous import meet
-from tests.conftest import ROOT, assert_refused, run_command, tiny_training
+from tests.conftest import ROOT, assert_refused, run_command, run_commands, tiny_training
 
 # In double precision, so that what differs is not the rounding, which such networks amplify from step to step.
 EXACT = {
@@ -132,9 +132,9 @@ def _serve(address):
 
 def test_what_cannot_be_distributed_is_refused(small_data, tmp_path):
     two = tiny_training(small_data, tmp_path / "run", **{"--coordinator": "127.0.0.1:1", "--processes": 2})
-    assert_refused(run_command("train.py", *two), "belong together")
-    whole = (*two, "--process-id", 0)
-    assert_refused(run_command("train.py", *whole), "--backend jax")
+    alone, whole = run_commands([("train", *two), ("train", *two, "--process-id", 0)])
+    assert_refused(alone, "belong together")
+    assert_refused(whole, "--backend jax")
     mirrored = tiny_training(small_data, tmp_path / "run")
     refused = run_command("train.py", *mirrored, env={"TF_CONFIG": "{}"})
     assert_refused(refused, "MultiWorkerMirroredStrategy", "20585", "--backend jax")
