@@ -45,7 +45,7 @@ def test_a_saved_network_scores_real_and_simulated_strain_as_in_keras(name, monk
     [
         ("resnet16", {"pooling": "avg"}),
         ("highway20", {"pooling": "logsumexp"}),
-        pytest.param("densenet121", {"pooling": "logsumexp"}, marks=pytest.mark.slow),
+        pytest.param("densenet121", {"pooling": "logsumexp", "input_shape": (4096, 2)}, marks=pytest.mark.slow),
         pytest.param("stacked-mixed", {"pooling": "logsumexp"}, marks=pytest.mark.slow),
         ("resnet50", {"pooling": "logsumexp", "dropout": 0.2, "classifier_activation": "sigmoid"}),
     ],
