@@ -104,8 +104,9 @@ def test_damaged_files_are_refused(saved, tmp_path):
         load_model(tmp_path / "nothing")
 
 
-def test_shipped_networks_load_in_bare_keras(tmp_path):
-    """One of each family and number of detectors is run, the others, and those that are long to compile, are loaded alone."""
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_shipped_networks_load_in_bare_keras(every, tmp_path):
+    """All are loaded; one of each family and number of detectors is run, in `make test-slow` every one."""
     code = (
         "import sys, numpy, keras; sys.modules['keras_gw_resnet'] = None\n"
         "for number, path in enumerate(sys.argv[1:]):\n"
@@ -114,8 +115,9 @@ def test_shipped_networks_load_in_bare_keras(tmp_path):
         "        strain = numpy.random.default_rng(0).normal(size=(2, *model.input_shape[1:])).astype('float32')\n"
         "        numpy.save(f'score{number}.npy', model(strain, training=False))\n"
     )
-    cards = {name: load_card(name) for name in list_saved() if not is_deep(name)}
-    run = list({(card["model"].strip("0123456789"), *card["detectors"]): name for name, card in cards.items()}.values())
+    cards = {name: load_card(name) for name in list_saved() if every or not is_deep(name)}
+    kinds = {(card["model"].strip("0123456789"), *card["detectors"]): name for name, card in cards.items()}
+    run = list(cards if every else kinds.values())
     paths = [saved_models_folder() / name / "model.keras" for name in [*run, *set(list_saved()).difference(run)]]
     result = run_command("-I", "-c", code.replace("NUMBER", str(len(run))), *paths, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
