@@ -39,12 +39,13 @@ def sections_of(card: dict) -> dict[str, str]:
 
 def _training(training):
     settings = training.get("config", {})
-    rows = [
-        ("examples", f"{training.get('examples', 0):,}"),
+    begun = training.get("begun_with") or {}
+    rows = [("begun with", f"`{name}`{_taught(own)}") for name, own in begun.items()]
+    rows += [
+        ("examples" + " after that" * bool(begun), f"{training.get('examples', 0):,}"),
         ("epochs", training.get("epochs", "-")),
         ("seed", settings.get("seed", "-")),
     ]
-    rows += [("begun with", f"`{name}`") for name in training.get("begun_with") or {}]
     for room in ("signals", "negatives", "optimisation", "ranking"):
         rows += [
             (f"`{room}.{key}`", f"`{value}`")
@@ -52,6 +53,11 @@ def _training(training):
             if value not in (None, 0, False)
         ]
     return table_of(["setting", "value"], rows)
+
+
+def _taught(training):
+    """Say how many examples a network that another begins with was trained on; "": its card does not say."""
+    return f", trained on {training['examples']:,} examples" if training.get("examples") else ""
 
 
 def _set(one):
@@ -65,9 +71,21 @@ def _set(one):
         for row in one["sensitivity"]
         if row["distance"] is not None
     ]
-    hours = f"{one['hours']['foreground']:.1f} h of foreground with {one['injections']} injections, {one['hours']['background']:.1f} h of background."
+    hours = f"{one['hours']['foreground']:.1f} h of foreground with {one['injections']} injections, {one['hours']['background']:.1f} h of background.{_noise(one)}"
     table = table_of(["false alarms a month", "threshold", "sensitive distance (Mpc)", "found fraction"], rows)
     return f"{hours}\n\n{table}"
+
+
+def _noise(one):
+    """Say what noise of a set is not Gaussian."""
+    noise = one.get("noise") or {}
+    if "distinct_seconds" in noise:
+        seconds = ", ".join(f"{value} s of {name}" for name, value in noise["distinct_seconds"].items())
+        return f" Measured strain, slid: {seconds}, each used {max(noise['most_uses'].values())} times at most."
+    if "glitches_a_minute" in noise:
+        rates = ", ".join(f"{value:g} in {name}" for name, value in noise["glitches_a_minute"].items())
+        return f" Gaussian noise with recorded glitches, so many a minute: {rates}."
+    return ""
 
 
 def _glitches(one):

@@ -112,6 +112,7 @@ def test_the_python_of_a_page_runs(page, data, quick_calibration):
         if kind == "python":
             exec(compile(code, page, "exec"), scope)
     assert page != "docs/networks.md" or scope["network"].output_shape == (None, 1)
+    assert page != "docs/saved-networks.md" or scope["scores"].max() > 50
 
 
 @pytest.mark.parametrize("page", pages_with("sh"))

@@ -21,6 +21,7 @@ from keras_gw_resnet.commands.follow import add_follow
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a search takes to a parser."""
+    parser.intermixed = True
     add = parser.add_argument
     add("model", metavar="MODEL", help="name of a saved network, its folder, or its model.keras")
     add("strain", nargs="*", metavar="FILE", help="strain files, folders or patterns with all detectors of the network")

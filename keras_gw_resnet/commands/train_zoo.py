@@ -47,7 +47,7 @@ def run_train_zoo(args: argparse.Namespace) -> None:
         raise InputError("--seed is for a second training beside that of the recipe; it is not for --install")
     zoo = Zoo(args.folder, psds=args.psd, test_duration=args.test_duration)
     plan = zoo.plan(args.names, args.seed)
-    print(f"{len(plan)} networks to train, in this order, into {shown(zoo.folder)}:")
+    print(f"{len(plan)} network{'s' * (len(plan) != 1)} to train, in this order, into {shown(zoo.folder)}:")
     for training in plan:
         print(f"  {training.title}: {training.reason}{', trained already' if zoo.is_trained(training) else ''}")
     if args.dry_run:
