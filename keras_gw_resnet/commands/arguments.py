@@ -119,8 +119,8 @@ def html(text: str) -> Path:
 
 
 def add_command(
-    subparsers: argparse._SubParsersAction, name: str, run: Callable, text: str, example: str
-) -> argparse.ArgumentParser:
+    subparsers: "argparse._SubParsersAction[Parser]", name: str, run: Callable, text: str, example: str
+) -> Parser:
     """Add the parser of one command and return it."""
     parser = subparsers.add_parser(
         name,

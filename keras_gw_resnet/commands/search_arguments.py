@@ -1,8 +1,7 @@
 """The arguments of the command 'search'."""
 
-import argparse
-
 from keras_gw_resnet.commands.arguments import (
+    Parser,
     add_consistency,
     add_gate,
     add_overwrite,
@@ -19,7 +18,7 @@ from keras_gw_resnet.commands.arguments import (
 from keras_gw_resnet.commands.follow import add_follow
 
 
-def add_search_arguments(parser: argparse.ArgumentParser) -> None:
+def add_search_arguments(parser: Parser) -> None:
     """Add what a search takes to a parser."""
     parser.intermixed = True
     add = parser.add_argument
