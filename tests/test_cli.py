@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_gw_resnet.cli import build_parser
 from tests.conftest import ROOT, assert_refused, run_command, run_commands, tiny_training, write_mlgwsc
 
 PACKAGE = ("-m", "keras_gw_resnet")
@@ -24,14 +23,6 @@ def test_help_teaches_with_an_example():
         assert re.search("examples?:", result.stdout)
     assert "COMMAND" in run_command(*PACKAGE, "--help").stdout
     assert run_command(*PACKAGE, "--version").stdout.startswith("keras-gw-resnet 0.")
-
-
-@pytest.mark.parametrize(
-    "words", ["MODEL --slides 2 A B", "--slides 2 MODEL A B", "MODEL A --slides 2 B", "MODEL A B --slides 2"]
-)
-def test_options_of_a_search_stand_anywhere(words):
-    args = build_parser().parse_args(["search", "--output", "x.hdf", *words.split()])
-    assert (args.model, args.strain, args.slides) == ("MODEL", ["A", "B"], 2)
 
 
 def test_models_lists_the_zoo_with_size_and_reach():
