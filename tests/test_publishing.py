@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from keras_gw_resnet import InputError, build_model
+from keras_gw_resnet.card_page import sections_of
 from keras_gw_resnet.hub import fetched
 from keras_gw_resnet.publishing import ABOUT, SUMS, publish
 from keras_gw_resnet.search.detector import Detector
@@ -60,6 +61,15 @@ def test_a_published_folder_says_what_is_in_it(network, published):
     assert "# small" in page and "float32 (batch, 2048, 2)" in page and "1500 ± 9" in page
     assert "## Found by chirp mass: snr 8 to 10" in page and "| 5 to 12 | 40 | 0.62 |" in page
     assert json.loads((published / ".zenodo.json").read_text())["title"].startswith("small: ")
+
+
+def test_a_page_says_which_noise_and_what_was_learnt_before():
+    sections = sections_of(load_card("flagship"))
+    assert "Measured strain, slid: 1365 s of H1, 1365 s of L1" in sections["Distances: set3 in measured noise"]
+    assert "recorded glitches, so many a minute: 0.3 in H1" in sections["Distances: set3 with glitches"]
+    assert sections["Distances: set3"].splitlines()[0].endswith("h of background.")
+    assert "`resnet18-w16-coherent`, trained on 307,200 examples" in sections["Training"]
+    assert "| examples after that | 128 |" in sections["Training"]
 
 
 def test_a_published_folder_is_loaded_by_the_project_and_by_keras(network, published):
