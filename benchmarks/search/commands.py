@@ -8,38 +8,14 @@ white noise: seconds and seconds of all cores, in the median, and their ratios, 
 """
 
 import argparse
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.search.scan import write_strain
-from benchmarks.search.speed import HERE, product_rate
+from benchmarks.search.speed import HERE, product_rate, seconds_of_a_search
 from keras_gw_resnet.commands.printing import table
-
-
-def seconds_of(version, network, strain, output):
-    """Search with the package in a folder; return seconds, and seconds of all cores."""
-    command = [sys.executable, "-m", "keras_gw_resnet", "search", network, strain, "--output", output, "--overwrite"]
-    begin = _since_the_start()
-    subprocess.run(
-        [str(word) for word in command],
-        cwd=version,
-        env={**os.environ, "PYTHONPATH": str(version)},
-        check=True,
-        capture_output=True,
-    )
-    return _since_the_start() - begin
-
-
-def _since_the_start():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return np.array([time.perf_counter(), used.ru_utime + used.ru_stime])
 
 
 def main():
@@ -59,7 +35,7 @@ def main():
         for name, strain in given.items():
             turns = [
                 [
-                    seconds_of(version.resolve(), args.network, strain, f"{folder}/{number}.hdf")
+                    seconds_of_a_search(version, args.network, strain, f"{folder}/{number}.hdf")
                     for number, version in enumerate((args.before, HERE))
                 ]
                 for _ in range(args.turns)
