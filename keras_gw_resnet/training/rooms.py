@@ -134,6 +134,8 @@ class Data:
             raise InputError(
                 f"{name}.psd_seconds is {own.psd_seconds:g}; expected at least the {own.filter_seconds:g} s of the filter"
             )
+        if own.gate and not 10 <= own.gate < float("inf"):
+            raise InputError(f"{name}.gate is {own.gate:g}; expected 0 for no gate, or at least 10 standard deviations")
 
 
 @dataclass(frozen=True, kw_only=True)

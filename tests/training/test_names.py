@@ -145,6 +145,7 @@ TOO_LATE = [
     ("--data.whitening.low_frequency 2000", "low_frequency is 2000"),
     ("--data.whitening.filter_seconds 0", "a filter of 0 s"),
     ("--data.whitening.psd_seconds 1", "psd_seconds is 1"),
+    ("--data.whitening.gate 6", "gate is 6"),
     ("--data.whitening.sample_rate -5", "-5 Hz"),
     ("--negatives.hard_windows -1", "--negatives.hard_windows is -1"),
     ("--network.growth blockwise --network.finetune_epochs 20", "--network.finetune_epochs 20"),
