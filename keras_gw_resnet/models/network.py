@@ -166,8 +166,8 @@ def builder(description: Callable) -> Callable:
 def as_saved(name: str, options: dict) -> Generator[dict]:
     """Give the options of a network with those of the saved one whose `weights` it is to have, where they are not given, and its window.
 
-    They are taken over where the card names the same model and none that is given differs; otherwise an InputError of the building
-    says which differ. Whether the statistic of templates is added is left to who says anything about it, and a network without its head
+    They are taken over where the card names the same model. Where one that is given differs, and its weights do not fit for that, an
+    InputError says which. Whether the statistic of templates is added is left to who says anything about it, and a network without its head
     has no options of one.
 
     Args:
@@ -175,14 +175,13 @@ def as_saved(name: str, options: dict) -> Generator[dict]:
         options: Keyword options of its builder.
     """
     saved, window = _of_saved(name, options)
-    differing = {option: value for option, value in saved.items() if options.get(option, value) != value}
+    differing = [f"{option}={value!r}" for option, value in saved.items() if options.get(option, value) != value]
     try:
-        yield dict(options) if differing else {**window, **saved, **options}
+        yield {**window, **saved, **options}
     except InputError as error:
         if not differing or DIFFERING in str(error):
             raise
-        own = ", ".join(f"{option}={value!r}" for option, value in saved.items() if options.get(option) != value)
-        raise InputError(f"weights={str(options['weights'])!r}: {DIFFERING} it has {own}") from error
+        raise InputError(f"weights={str(options['weights'])!r}: {DIFFERING} it has {', '.join(differing)}") from error
 
 
 def _of_saved(name, options):

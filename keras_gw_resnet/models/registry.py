@@ -75,7 +75,7 @@ def build_model(name: str, /, **options) -> keras.Model:
     Args:
         name: One of `list_models()`, or "ensemble" with `members`, the names of saved networks.
         **options: Keyword options of its constructor. With `weights` of a saved network, those that are not given are
-            that network's, and so is its window, unless one that is given differs from it.
+            that network's, and so is its window.
 
     Returns:
         `keras.Model`.
