@@ -51,8 +51,8 @@ def test_missing_parts_are_named(small_data, tmp_path):
         load_batches(config(tmp_path))
     with pytest.raises(InputError, match="no strain of V1"):
         load_batches(config(small_data, detectors=("H1", "V1")))
-    with pytest.raises(InputError, match=r"give a higher one, 0 for none .*--data\.whitening\.gate of a training"):
-        load_batches(config(small_data, whitening={"gate": 2.0}))
+    with pytest.raises(InputError, match=r"--data\.whitening\.gate is 2; expected 0 for no gate, or at least 10"):
+        config(small_data, whitening={"gate": 2.0})
 
 
 def test_what_training_noise_leaves_out_is_in_the_card(small_data, tmp_path):
