@@ -167,9 +167,12 @@ def add_scan(parser: argparse._ActionsContainer) -> None:
 
 def gate(text: str) -> float:
     """Parse the limit of a gate: 0 for none, or at least 10 standard deviations."""
-    if (number := finite(text)) and number < 10:
-        raise argparse.ArgumentTypeError(f"{text}; expected 0 for no gate, or at least 10 standard deviations")
-    return number
+    from keras_gw_resnet.strain.gating import require_gate
+
+    try:
+        return require_gate(finite(text))
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_gate(parser: argparse.ArgumentParser) -> None:

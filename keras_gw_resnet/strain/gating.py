@@ -19,6 +19,8 @@ from keras_gw_resnet.strain.quality import inside, valid_runs
 if TYPE_CHECKING:
     from keras_gw_resnet.strain.conditioning import Whitening
 
+# A gate nearer to noise would take out what signals are.
+LEAST_GATE = 10.0
 BLOCK_SECONDS = 64
 # What is looked at on either side of a block: enough for a noise spectrum, and for half a whitening filter.
 AROUND_SECONDS = 32
@@ -206,6 +208,17 @@ def gate_columns(gates: np.ndarray, detectors: Sequence[str]) -> dict[str, np.nd
     column, start, stop, peak = gates.T
     names = np.array(detectors, str)[column.astype(int)]
     return {"detector": names, "gps_start": start, "gps_stop": stop, "seconds": stop - start, "peak": peak}
+
+
+def require_gate(limit: float) -> float:
+    """Return the limit of a gate in standard deviations.
+
+    Raises:
+        InputError: It is neither 0 for no gate, nor far enough from noise.
+    """
+    if limit and not LEAST_GATE <= limit < np.inf:
+        raise InputError(f"{limit:g}; expected 0 for no gate, or at least {LEAST_GATE:g} standard deviations")
+    return limit
 
 
 def refuse_large_share(gated: float, whitened: float, settings: Whitening, paths: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 from keras_gw_resnet.errors import InputError
 from keras_gw_resnet.simulation.snr import LARGEST_SNR
 from keras_gw_resnet.strain.conditioning import Whitening
+from keras_gw_resnet.strain.gating import require_gate
 from keras_gw_resnet.training.names import flag_of
 
 # What a network has to be for the loss on one logit a window; the first two follow from the data.
@@ -134,8 +135,10 @@ class Data:
             raise InputError(
                 f"{name}.psd_seconds is {own.psd_seconds:g}; expected at least the {own.filter_seconds:g} s of the filter"
             )
-        if own.gate and not 10 <= own.gate < float("inf"):
-            raise InputError(f"{name}.gate is {own.gate:g}; expected 0 for no gate, or at least 10 standard deviations")
+        try:
+            require_gate(own.gate)
+        except InputError as error:
+            raise InputError(f"{name}.gate is {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

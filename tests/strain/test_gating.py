@@ -124,7 +124,10 @@ def test_real_transients_of_many_sigma_are_gated_and_gw150914_is_not():
 
 
 def test_a_gate_that_takes_most_of_the_strain_is_refused(quiet, tmp_path):
-    with pytest.raises(InputError, match="more than half of the strain; give a higher one"):
+    with pytest.raises(
+        InputError,
+        match=r"more than half of the strain; give a higher one, 0 for none .*--data\.whitening\.gate of a training",
+    ):
         whitened(written(tmp_path / "quiet.hdf", quiet), Whitening(gate=2.0))
 
 
